@@ -1,0 +1,5 @@
+"""Keras callbacks of this project, one idea a file; `emotion.training` uses them."""
+
+from callbacks.progress_line import ProgressLine
+from callbacks.run_state import RunState
+from callbacks.warm_up import WarmUp

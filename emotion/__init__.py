@@ -1,0 +1,44 @@
+"""Audio-visual emotion recognition: train on clips, annotate videos.
+
+1. `corpora.clips(root)` lists the clips of a corpus: paths, label, speaker.
+2. `folds.split(clips, protocol, fold)` parts them so that no speaker plays two roles.
+3. `cache.load(clip, spec)` decodes a clip into a Signal, once: sound, and crops of the face.
+4. `augment.Augmentation` varies a Signal, in training only, as (seed, epoch, clip) decide.
+5. `preset.extract(signal)` computes the model's inputs, for training and for inference.
+6. `batches.Batches` feeds them to Keras.
+7. `models.build_model(preset, classes)` maps them to logits.
+8. `training.train` makes a run folder, `evaluation.evaluate` a Report of it,
+   `recognizer.Recognizer` Predictions, `annotate.annotate_video` a video with boxes and labels.
+
+Importing the package imports none of this: a stage is loaded when it is first named.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "PRESETS": "models",
+    "Clip": "clip",
+    "MediaError": "clip",
+    "Prediction": "clip",
+    "Recognizer": "recognizer",
+    "Signal": "clip",
+    "annotate_video": "annotate",
+    "build_model": "models",
+    "evaluate": "evaluation",
+    "load_run": "training",
+    "split": "folds",
+    "train": "training",
+}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name in _HOME:
+        return getattr(importlib.import_module(f"emotion.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'emotion' has no attribute {name!r}")
+
+
+def __dir__():
+    return [*globals(), *__all__]

@@ -1,0 +1,101 @@
+"""Augmentation of a signal, in training only: the waveform by audiomentations, the frames here.
+
+audiomentations and the frame transforms take every value from the generator they are given, so
+the same (seed, epoch, clip) gives the same signal in any thread of any process.
+"""
+
+import random
+import threading
+from dataclasses import dataclass, replace
+
+import audiomentations
+import cv2
+import numpy as np
+
+_GLOBAL_GENERATORS = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How a signal is varied.
+
+    Attributes:
+        probability: float in [0, 1], of each of pitch shift, time stretch and noise.
+        semitones: float, pitch shifts are drawn from plus or minus this many.
+        rate: (low, high), time-stretch rates; above 1 is faster.
+        snr_db: (low, high), signal-to-noise ratios of the Gaussian noise, dB.
+        flip: float in [0, 1], probability that all frames are mirrored.
+        shift: float, largest shift of the frames as a fraction of their side.
+        light: float, largest relative change of contrast, and of brightness in parts of 255.
+        missing: float in [0, 1], probability that one modality is left out (each half as often),
+            so that the model has seen what it meets in a recording without sound or face.
+    """
+
+    probability: float = 0.4
+    semitones: float = 2.0
+    rate: tuple = (0.7, 1.3)
+    snr_db: tuple = (10.0, 40.0)
+    flip: float = 0.5
+    shift: float = 0.06
+    light: float = 0.2
+    missing: float = 0.1
+
+    def __call__(self, signal, generator):
+        """Varies a signal.
+
+        Args:
+            signal: Signal.
+            generator: numpy.random.Generator, the only source of chance.
+
+        Returns:
+            Signal; the one given is left as it is.
+        """
+        samples, frames = signal.samples, signal.frames
+        if samples is not None and frames is not None and generator.random() < self.missing:
+            if generator.random() < 0.5:
+                return replace(signal, samples=None)
+            return replace(signal, frames=None, times=None)
+        if samples is not None:
+            samples = self._vary_samples(samples, signal.sample_rate, generator)
+        if frames is not None:
+            frames = self._vary_frames(frames, generator)
+        return replace(signal, samples=samples, frames=frames)
+
+    def _vary_samples(self, samples, sample_rate, generator):
+        apply = generator.random(3) < self.probability
+        semitones = generator.uniform(-self.semitones, self.semitones)
+        rate = generator.uniform(*self.rate)
+        snr = generator.uniform(*self.snr_db)
+        noise_seed = int(generator.integers(2**32))
+        if apply[0]:
+            shift = audiomentations.PitchShift(semitones, semitones, p=1.0)
+            samples = shift(samples, sample_rate)
+        if apply[1]:
+            stretch = audiomentations.TimeStretch(rate, rate, leave_length_unchanged=False, p=1.0)
+            samples = stretch(samples, sample_rate)
+        if apply[2]:
+            noise = audiomentations.AddGaussianSNR(snr, snr, p=1.0)
+            # The one transform that draws its samples, and it does so from NumPy's global state.
+            with _GLOBAL_GENERATORS:
+                states = random.getstate(), np.random.get_state()
+                np.random.seed(noise_seed)
+                samples = noise(samples, sample_rate)
+                random.setstate(states[0])
+                np.random.set_state(states[1])
+        return samples
+
+    def _vary_frames(self, frames, generator):
+        flip = generator.random() < self.flip
+        size = frames.shape[1]
+        dx, dy = generator.uniform(-self.shift, self.shift, 2) * size
+        gain = 1 + generator.uniform(-self.light, self.light)
+        offset = 255 * generator.uniform(-self.light, self.light) / 2
+        # One affine map and one table for all frames: a face does not change its light in a clip.
+        sign = -1.0 if flip else 1.0
+        matrix = np.array([[sign, 0, dx + (size - 1 if flip else 0)], [0, 1, dy]])
+        table = np.clip(np.arange(256) * gain + offset, 0, 255).astype(np.uint8)
+        varied = [
+            cv2.warpAffine(frame, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
+            for frame in frames
+        ]
+        return cv2.LUT(np.stack(varied), table)

@@ -1,0 +1,105 @@
+"""Batches: the data generator. It holds the list of clips and one batch, never the corpus."""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import keras
+import numpy as np
+
+
+class Batches(keras.utils.PyDataset):
+    """Inputs, labels and sample weights of a list of clips, a batch at a time.
+
+    Order and augmentation are functions of (seed, epoch, clip) alone, whatever the number of
+    workers, so an epoch can be repeated. For training it has no end: index i is batch i % n of
+    epoch i // n, for `fit(batches, steps_per_epoch=len(batches), shuffle=False)`. Keras would
+    otherwise shuffle from a global generator, begin each epoch with an empty queue, and call
+    `on_epoch_end` once before the first epoch.
+
+    Args:
+        clips: list of Clip.
+        preset: Preset, computes the features.
+        labels: tuple of str, the run's label order.
+        batch_size: int.
+        load: function of a Clip that returns its Signal, such as `cache.load` with its settings.
+        augmentation: Augmentation, or None for validation, testing and prediction: then the clips
+            come in their own order.
+        class_weights: dict of label to float, the loss weight of its clips, or None for 1.
+        seed: int.
+        epoch: int, the epoch that the first pass is.
+        workers: int, threads.
+    """
+
+    def __init__(
+        self,
+        clips,
+        preset,
+        labels,
+        batch_size,
+        load,
+        augmentation=None,
+        class_weights=None,
+        seed=0,
+        epoch=0,
+        workers=1,
+    ):
+        super().__init__()
+        self.clips = clips
+        self.preset = preset
+        self.labels = labels
+        self.batch_size = batch_size
+        self.load = load
+        self.augmentation = augmentation
+        self.class_weights = class_weights
+        self.seed = seed
+        self.epoch = epoch
+        self._pool = ThreadPoolExecutor(workers)
+
+    @property
+    def num_batches(self):
+        """int, or None where there is no end."""
+        return None if self.augmentation else len(self)
+
+    def __len__(self):
+        """int, batches in an epoch; the last may be smaller."""
+        return -(-len(self.clips) // self.batch_size)
+
+    def __getitem__(self, index):
+        """Returns (inputs, labels (b,) int32, sample weights (b,) float32) of one batch."""
+        passed, step = divmod(index, len(self))
+        epoch = self.epoch + passed
+        order = self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
+        rows = list(self._pool.map(partial(self.inputs, epoch=epoch), order))
+        inputs = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        labels = [self.clips[position].label for position in order]
+        targets = np.array([self.labels.index(label) for label in labels], np.int32)
+        weights = self.class_weights or {}
+        return inputs, targets, np.array([weights.get(n, 1.0) for n in labels], np.float32)
+
+    def inputs(self, position, epoch=0):
+        """Returns the preset's inputs for the clip at a position of `clips`, no batch axis."""
+        signal = self.load(self.clips[position])
+        if self.augmentation is not None:
+            chance = np.random.default_rng((self.seed, epoch, position))
+            signal = self.augmentation(signal, chance)
+        return self.preset.extract(signal)
+
+    def _order(self, epoch):
+        if self.augmentation is None:
+            return np.arange(len(self.clips))
+        return np.random.default_rng((self.seed, epoch)).permutation(len(self.clips))
+
+
+def balanced_weights(clips, labels):
+    """Returns the weights that give each class that is present the same part in the loss.
+
+    Args:
+        clips: list of Clip.
+        labels: tuple of str.
+
+    Returns:
+        dict of label to n / (classes present * n of the class), as scikit-learn's "balanced".
+    """
+    counts = {label: sum(clip.label == label for clip in clips) for label in labels}
+    present = [label for label in labels if counts[label]]
+    return {label: len(clips) / (len(present) * counts[label]) for label in present}

@@ -1,0 +1,203 @@
+"""From files to signals, and the decoded signals kept on disk.
+
+`decode` is the one path from media to a `Signal`, for training and for inference. `load` keeps
+what it returns under a key made of the content and of every setting that decides it, so an entry
+can be stale in no way but by being deleted.
+"""
+
+import hashlib
+import os
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pooch
+from tqdm import tqdm
+
+from emotion import faces, media
+from emotion.clip import MediaError, Signal, spread
+
+_VERSION = 1  # of what `decode` computes: raise it when the same settings give other values
+_BLOCK = 65536
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a preset asks of a signal.
+
+    Attributes:
+        sample_rate: int, Hz, or None where the model hears nothing.
+        frames: int, face crops spread over the clip, or None where it sees nothing.
+        size: int, side of a crop in pixels.
+        margin: float, added around the detected face, as a fraction of its side.
+        detector: str, "yunet" or "haar".
+    """
+
+    sample_rate: int | None
+    frames: int | None
+    size: int = 112
+    margin: float = 0.2
+    detector: str = "haar"
+
+
+def default_folder():
+    """Path of the cache: $EMOTION_CACHE, else the user's cache folder."""
+    return Path(os.environ.get("EMOTION_CACHE") or Path(pooch.os_cache("emotion")) / "signals")
+
+
+def decode(clip, spec):
+    """Decodes a clip: its sound, and its main face in `spec.frames` crops spread over the clip.
+
+    Args:
+        clip: Clip.
+        spec: Spec.
+
+    Returns:
+        Signal. `samples` is None where the clip has no sound, `frames` where no face was found.
+
+    Raises:
+        MediaError: a file cannot be read, or the clip holds nothing of what `spec` asks for.
+    """
+    return _signal(clip, spec, _sound(clip.audio, spec), _picture(clip.video, spec))
+
+
+def load(clip, spec, folder=None):
+    """Does what `decode` does, from disk where it was done before.
+
+    Args:
+        clip: Clip.
+        spec: Spec.
+        folder: Path of the cache; None for `default_folder()`.
+
+    Returns:
+        Signal.
+
+    Raises:
+        MediaError: as `decode`.
+    """
+    folder = Path(folder or default_folder())
+    sound = _kept(folder, _sound, clip.audio, spec, (spec.sample_rate,))
+    picture = _kept(
+        folder, _picture, clip.video, spec, (spec.frames, spec.size, spec.margin, spec.detector)
+    )
+    return _signal(clip, spec, sound, picture)
+
+
+def prepare(clips, spec, folder=None, workers=None, progress=True):
+    """Fills the cache in parallel.
+
+    Args:
+        clips: list of Clip.
+        spec: Spec.
+        folder: Path of the cache; None for `default_folder()`.
+        workers: int, processes; None for one a core.
+        progress: bool, whether to show a bar with the time left on stderr.
+
+    Returns:
+        List of (Clip, str): the clips that could not be used, each with the reason.
+    """
+    run = joblib.Parallel(n_jobs=workers or -1, return_as="generator")
+    reasons = run(
+        joblib.delayed(partial(_reason, spec=spec, folder=folder))(clip) for clip in clips
+    )
+    shown = tqdm(reasons, total=len(clips), desc="prepare", unit="clip", disable=not progress)
+    return [(clip, reason) for clip, reason in zip(clips, shown) if reason]
+
+
+def _reason(clip, spec, folder):
+    try:
+        load(clip, spec, folder)
+    except (MediaError, FileNotFoundError) as error:
+        return str(error)
+    return None
+
+
+def _sound(path, spec):
+    if path is None or spec.sample_rate is None or not media.probe(path).audio:
+        return {}
+    return {"samples": media.read_samples(path, spec.sample_rate)}
+
+
+def _picture(path, spec):
+    if path is None or spec.frames is None or not media.probe(path).video:
+        return {}
+    duration = media.probe(path).duration
+    if duration is None:
+        duration = max(time for time, _ in media.read_frames(path))
+    times = spread(duration, spec.frames)
+    frames = [frame for _, frame in media.read_frames(path, times)]
+    detect = _detector(spec.detector)
+    track = faces.main_face(faces.link([detect(frame) for frame in frames]))
+    if track is None:
+        return {"duration": np.float64(duration)}
+    crops = [
+        faces.crop(frames[index], box, spec.size, spec.margin)
+        for index, box in zip(track.indices, track.boxes)
+    ]
+    return {
+        "duration": np.float64(duration),
+        "frames": np.stack(crops),
+        "times": times[track.indices],
+    }
+
+
+def _signal(clip, spec, sound, picture):
+    samples, frames = sound.get("samples"), picture.get("frames")
+    if samples is None and frames is None:
+        missing = [
+            name for name, asked in (("sound", spec.sample_rate), ("face", spec.frames)) if asked
+        ]
+        raise MediaError(
+            f"{clip.video or clip.audio}: no {' and no '.join(missing)} in it; leave the clip out."
+        )
+    duration = float(picture["duration"]) if picture else len(samples) / spec.sample_rate
+    return Signal(samples, spec.sample_rate or 0, frames, picture.get("times"), duration)
+
+
+@lru_cache(maxsize=4)
+def _detector(name):
+    return faces.Detector(name)
+
+
+def _kept(folder, compute, path, spec, settings):
+    """The dict of arrays that `compute(path, spec)` returns, kept in `folder`."""
+    if path is None or settings[0] is None:
+        return {}
+    key = hashlib.blake2b(digest_size=16)
+    key.update(repr((_VERSION, compute.__name__, settings)).encode())
+    key.update(_content(path))
+    entry = folder / f"{key.hexdigest()}.npz"
+    try:
+        with np.load(entry) as arrays:
+            return dict(arrays)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, zipfile.BadZipFile):
+        entry.unlink(missing_ok=True)  # damaged: made anew
+    arrays = compute(path, spec)
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=folder, suffix=".part")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            np.savez(file, **arrays)
+        os.replace(name, entry)  # two processes may both get here: the same bytes win
+    except BaseException:
+        os.unlink(name)
+        raise
+    return arrays
+
+
+def _content(path):
+    """Digest of a file's size and of its first, middle and last 64 KiB: media never agree there."""
+    digest = hashlib.blake2b()
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        digest.update(str(size).encode())
+        for start in (0, size // 2, max(0, size - _BLOCK)):
+            file.seek(start)
+            digest.update(file.read(_BLOCK))
+    return digest.digest()

@@ -1,0 +1,100 @@
+"""The plain values everything else passes around: a clip on disk, its signal, a prediction."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+
+def spread(duration, count):
+    """Spreads `count` times over a duration: the middles of as many equal parts.
+
+    Args:
+        duration: float, seconds.
+        count: int.
+
+    Returns:
+        float64 array (count,), seconds.
+
+    >>> spread(2.0, 4).tolist()
+    [0.25, 0.75, 1.25, 1.75]
+    """
+    return (np.arange(count) + 0.5) * (duration / count)
+
+
+class MediaError(Exception):
+    """A media file cannot be used; the message names the file, the reason and what to do."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A labelled stretch of media on disk.
+
+    Attributes:
+        id: str, unique in the corpus; one recording event (take) is one clip.
+        label: str, the class name.
+        speaker: str, the unit that splits never divide.
+        audio: Path of the file the sound is read from, or None. It may be the video file itself.
+        video: Path of the file the picture is read from, or None.
+        info: dict of str to str, what the corpus says besides: channel, intensity, statement,
+            repetition, sex.
+        split: "train", "validation" or "test" where the corpus fixes it, else None.
+    """
+
+    id: str
+    label: str
+    speaker: str
+    audio: Path | None = None
+    video: Path | None = None
+    info: dict = field(default_factory=dict, hash=False)
+    split: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Signal:
+    """A decoded clip or window.
+
+    Attributes:
+        samples: float32 array (n,), mono, in [-1, 1]; None where nothing is heard.
+        sample_rate: int, Hz.
+        frames: uint8 array (t, h, w, 3), RGB face crops; None where no face is seen.
+        times: float64 array (t,), seconds of each frame from the start of the signal.
+        duration: float, seconds.
+    """
+
+    samples: np.ndarray | None
+    sample_rate: int
+    frames: np.ndarray | None
+    times: np.ndarray | None
+    duration: float
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model says of one window.
+
+    Attributes:
+        start, end: float, seconds from the start of the recording.
+        labels: tuple of str, the class names in the run's order.
+        probabilities: float32 array (len(labels),), sums to 1.
+        heard, seen: bool, whether sound and a face entered the model.
+        track: int id of the face the window belongs to, or None where no face was followed.
+    """
+
+    start: float
+    end: float
+    labels: tuple
+    probabilities: np.ndarray
+    heard: bool
+    seen: bool
+    track: int | None = None
+
+    @property
+    def label(self):
+        """str, the most probable class."""
+        return self.labels[int(np.argmax(self.probabilities))]
+
+    @property
+    def confidence(self):
+        """Float in [0, 1], the probability of `label`."""
+        return float(np.max(self.probabilities))

@@ -1,0 +1,49 @@
+"""Face frames: 20 crops of 112 x 112 that span the whole utterance."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from emotion.clip import spread
+
+
+@dataclass(frozen=True)
+class FaceFrames:
+    """A fixed number of face crops, evenly spread over the signal.
+
+    Attributes:
+        count: int, frames.
+        size: int, side of the square crop in pixels.
+        margin: float, what is added around the detected face, as a fraction of its side.
+    """
+
+    count: int = 20
+    size: int = 112
+    margin: float = 0.2
+
+    @property
+    def shape(self):
+        """(count, size, size, 3)."""
+        return (self.count, self.size, self.size, 3)
+
+    def __call__(self, signal):
+        """Picks, for each wanted time, the crop nearest to it.
+
+        Args:
+            signal: Signal whose frames are crops of side `size`.
+
+        Returns:
+            uint8 array (count, size, size, 3), RGB; black where the signal has no face.
+
+        Raises:
+            ValueError: the crops have another size.
+        """
+        if signal.frames is None or len(signal.frames) == 0:
+            return np.zeros(self.shape, np.uint8)
+        if signal.frames.shape[1:] != self.shape[1:]:
+            raise ValueError(
+                f"FaceFrames needs crops of shape {self.shape[1:]}; crop them at size={self.size}. "
+                f"Received: {signal.frames.shape[1:]}."
+            )
+        distance = np.abs(spread(signal.duration, self.count)[:, None] - signal.times[None, :])
+        return signal.frames[np.argmin(distance, axis=1)]

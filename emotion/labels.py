@@ -1,0 +1,24 @@
+"""Label sets: the class names of a corpus, in the one order its runs use."""
+
+RAVDESS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+CREMA_D = ("neutral", "happy", "sad", "angry", "fearful", "disgust")
+
+
+def label_set(present):
+    """Returns the label order for the labels that occur in a corpus.
+
+    RAVDESS order for the names RAVDESS has (so a partial download keeps every class of a known
+    set in its place), then any other name alphabetically.
+
+    Args:
+        present: iterable of str, labels with or without repeats.
+
+    Returns:
+        Tuple of str without repeats.
+
+    >>> label_set(["sad", "neutral", "sad", "bored"])
+    ('neutral', 'sad', 'bored')
+    """
+    names = set(present)
+    known = [name for name in RAVDESS if name in names]
+    return (*known, *sorted(names.difference(RAVDESS)))

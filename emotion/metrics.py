@@ -1,0 +1,149 @@
+"""Metrics from a confusion matrix: the labels come from the run, never from the batch.
+
+Where a class has no clip, its recall is undefined: it is nan by class and left out of means.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def confusion(targets, predicted, classes):
+    """Counts.
+
+    Args:
+        targets: int array (n,), true classes.
+        predicted: int array (n,).
+        classes: int.
+
+    Returns:
+        int64 array (classes, classes): rows are true, columns predicted.
+
+    >>> confusion([0, 1, 1], [0, 1, 0], 2).tolist()
+    [[1, 0], [1, 1]]
+    """
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (np.asarray(targets, int), np.asarray(predicted, int)), 1)
+    return counts
+
+
+def recalls(counts):
+    """Recall of each class.
+
+    Args:
+        counts: array (c, c) of `confusion`.
+
+    Returns:
+        float64 array (c,) in [0, 1]; nan for a class without clips.
+
+    >>> recalls([[3, 1], [0, 0]]).tolist()
+    [0.75, nan]
+    """
+    counts = np.asarray(counts, np.float64)
+    totals = counts.sum(axis=1)
+    return np.divide(np.diag(counts), totals, out=np.full(len(counts), np.nan), where=totals > 0)
+
+
+def uar(counts):
+    """Unweighted average recall: the mean of the recalls of the classes present.
+
+    >>> uar([[3, 1], [1, 1]])
+    0.625
+    """
+    return float(np.nanmean(recalls(counts)))
+
+
+def war(counts):
+    """Weighted average recall: the share of clips that are right, that is accuracy.
+
+    >>> war([[3, 1], [1, 1]])
+    0.6666666666666666
+    """
+    return float(np.trace(counts) / np.sum(counts))
+
+
+def macro_f1(counts):
+    """Mean F1 over the classes that occur as truth or as prediction.
+
+    F1 = 2 tp / (2 tp + fp + fn), 0 where nothing is right.
+
+    >>> round(macro_f1([[3, 1], [1, 1]]), 3)
+    0.625
+    """
+    counts = np.asarray(counts, np.float64)
+    denominator = counts.sum(axis=0) + counts.sum(axis=1)
+    return float(np.mean(2 * np.diag(counts)[denominator > 0] / denominator[denominator > 0]))
+
+
+def top_k(targets, scores, k):
+    """Share of clips whose true class is among the k highest scores.
+
+    Args:
+        targets: int array (n,).
+        scores: float array (n, c), probabilities or logits.
+        k: int, 1 to c.
+
+    >>> top_k([0, 1], [[0.2, 0.8, 0.0], [0.2, 0.8, 0.0]], 2)
+    1.0
+    """
+    best = np.argsort(-np.asarray(scores), axis=1, kind="stable")[:, :k]
+    return float(np.mean(np.any(best == np.asarray(targets)[:, None], axis=1)))
+
+
+def summary(targets, probabilities, labels):
+    """All of the above for one set of predictions.
+
+    Args:
+        targets: int array (n,).
+        probabilities: float array (n, c).
+        labels: tuple of str, c names.
+
+    Returns:
+        dict: uar, war, macro_f1, top_2, top_3, recall (by class, None where undefined), confusion.
+    """
+    counts = confusion(targets, np.argmax(probabilities, axis=1), len(labels))
+    by_class = recalls(counts)
+    return {
+        "uar": uar(counts),
+        "war": war(counts),
+        "macro_f1": macro_f1(counts),
+        **{f"top_{k}": top_k(targets, probabilities, k) for k in (2, 3) if k < len(labels)},
+        "recall": {n: None if np.isnan(r) else float(r) for n, r in zip(labels, by_class)},
+        "confusion": counts.tolist(),
+    }
+
+
+@keras.saving.register_keras_serializable("emotion")
+class UnweightedAverageRecall(keras.metrics.Metric):
+    """`uar` over an epoch, for `compile`; sample weights do not enter.
+
+    Args:
+        classes: int.
+        name: str.
+    """
+
+    def __init__(self, classes, name="uar"):
+        super().__init__(name=name)
+        self.classes = classes
+        self.counts = self.add_weight(name="counts", shape=(classes, classes), initializer="zeros")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Adds a batch: y_true (b,) or (b, 1) int, y_pred (b, classes) scores."""
+        true = ops.one_hot(ops.reshape(y_true, (-1,)), self.classes)
+        predicted = ops.one_hot(ops.argmax(y_pred, axis=-1), self.classes)
+        self.counts.assign_add(ops.matmul(ops.transpose(true), predicted))
+
+    def result(self):
+        """Scalar float32."""
+        totals = ops.sum(self.counts, axis=1)
+        by_class = ops.diagonal(self.counts) / ops.maximum(totals, 1.0)
+        present = ops.cast(totals > 0, "float32")
+        return ops.sum(by_class) / ops.maximum(ops.sum(present), 1.0)
+
+    def reset_state(self):
+        """Forgets all batches."""
+        self.counts.assign(ops.zeros_like(self.counts))
+
+    def get_config(self):
+        """The arguments."""
+        return {"classes": self.classes, "name": self.name}

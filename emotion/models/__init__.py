@@ -1,0 +1,35 @@
+"""Models: one design a file, each with `build(preset, classes)` and its PRESETS."""
+
+from emotion.models import cnn3d_mfcc
+
+MODELS = {"cnn3d_mfcc": cnn3d_mfcc}
+PRESETS = {preset.name: preset for model in MODELS.values() for preset in model.PRESETS}
+
+
+def preset(name):
+    """Returns the preset of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"`preset` must be one of {', '.join(PRESETS)}. Received: {name}.")
+    return PRESETS[name]
+
+
+def describe(preset):
+    """Returns the first line of the docstring of a preset's model."""
+    return MODELS[preset.model].__doc__.partition("\n")[0]
+
+
+def build_model(preset, classes):
+    """Builds a preset's model.
+
+    Args:
+        preset: Preset.
+        classes: int.
+
+    Returns:
+        keras.Model from the named inputs of `preset.extract` (batched) to logits (b, classes).
+    """
+    return MODELS[preset.model].build(preset, classes)

@@ -1,0 +1,158 @@
+"""Preset: what enters the model and what the model is, with its recipe's training numbers."""
+
+from dataclasses import asdict, dataclass, field, fields, replace
+
+from emotion.augment import Augmentation
+from emotion.cache import Spec
+from emotion.features import FEATURES
+
+MODALITIES = ("audio", "video", "both")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The training numbers that a preset recommends.
+
+    Attributes:
+        epochs: int, at most.
+        batch_size: int, clips.
+        learning_rate: float, reached after the warm-up.
+        warmup_epochs: int, epochs over which the learning rate rises from zero.
+        clipnorm: float, largest norm of the gradient of a weight.
+        weight_decay: float, of AdamW; 0 is Adam.
+        patience: int, epochs without a better validation UAR before training stops.
+        plateau_patience: int, epochs without one before the learning rate falls.
+        plateau_factor: float, what it is then multiplied with.
+        min_learning_rate: float.
+    """
+
+    epochs: int = 50
+    batch_size: int = 16
+    learning_rate: float = 5e-4
+    warmup_epochs: int = 2
+    clipnorm: float = 1.0
+    weight_decay: float = 0.0
+    patience: int = 15
+    plateau_patience: int = 5
+    plateau_factor: float = 0.5
+    min_learning_rate: float = 1e-6
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named design.
+
+    Attributes:
+        name: str.
+        model: str, the file in emotion/models/ that builds it.
+        audio: feature that makes the model's "audio" input, or None where it hears nothing.
+        video: feature that makes the model's "video" input, or None where it sees nothing.
+        augmentation: Augmentation of the training signals.
+        recipe: Recipe.
+    """
+
+    name: str
+    model: str
+    audio: object | None
+    video: object | None
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    recipe: Recipe = field(default_factory=Recipe)
+
+    @property
+    def features(self):
+        """Dict of input name to feature, for the modalities the preset has."""
+        pairs = {"audio": self.audio, "video": self.video}
+        return {name: feature for name, feature in pairs.items() if feature is not None}
+
+    @property
+    def modality(self):
+        """str, one of MODALITIES."""
+        return "both" if len(self.features) == 2 else next(iter(self.features))
+
+    def only(self, modality):
+        """Returns the preset with one modality of the two, or as it is for "both".
+
+        Raises:
+            ValueError: the preset does not have that modality.
+        """
+        if modality not in MODALITIES:
+            raise ValueError(
+                f"`modality` must be one of {', '.join(MODALITIES)}. Received: {modality}."
+            )
+        missing = {"audio": ("audio",), "video": ("video",), "both": ("audio", "video")}[modality]
+        if any(name not in self.features for name in missing):
+            raise ValueError(
+                f"`modality` must be one that {self.name} has: {self.modality}. "
+                f"Received: {modality}."
+            )
+        return (
+            self
+            if modality == "both"
+            else replace(self, **{name: None for name in self.features if name != modality})
+        )
+
+    def spec(self, detector):
+        """Returns the cache.Spec that decodes a signal for this preset.
+
+        Args:
+            detector: str, "yunet" or "haar".
+        """
+        return Spec(
+            sample_rate=self.audio.sample_rate if self.audio else None,
+            frames=self.video.count if self.video else None,
+            size=self.video.size if self.video else 0,
+            margin=self.video.margin if self.video else 0.0,
+            detector=detector,
+        )
+
+    def extract(self, signal):
+        """Computes the model's inputs: the one place features are computed.
+
+        Args:
+            signal: Signal.
+
+        Returns:
+            dict of input name to array, as the features give them; no batch axis.
+        """
+        return {name: feature(signal) for name, feature in self.features.items()}
+
+    def to_json(self):
+        """Returns plain values that `from_json` turns back into an equal preset."""
+        record = asdict(self)
+        for name, feature in self.features.items():
+            record[name]["feature"] = next(k for k, v in FEATURES.items() if v is type(feature))
+        return record
+
+
+def from_json(record):
+    """Returns the Preset that `to_json` recorded.
+
+    Raises:
+        ValueError: a feature or a setting is one that this version does not have.
+    """
+    record = dict(record)
+    for name in ("audio", "video"):
+        if record.get(name) is not None:
+            settings = dict(record[name])
+            kind = settings.pop("feature")
+            if kind not in FEATURES:
+                raise ValueError(
+                    f"the run's feature must be one of {', '.join(FEATURES)}; "
+                    f"it was made by another version. Received: {kind}."
+                )
+            record[name] = _rebuild(FEATURES[kind], settings)
+    record["augmentation"] = _rebuild(Augmentation, record["augmentation"])
+    record["recipe"] = _rebuild(Recipe, record["recipe"])
+    return _rebuild(Preset, record)
+
+
+def _rebuild(kind, settings):
+    known = {item.name for item in fields(kind)}
+    unknown = sorted(set(settings).difference(known))
+    if unknown:
+        raise ValueError(
+            f"{kind.__name__} has no setting {', '.join(unknown)}; "
+            "the run was made by another version."
+        )
+    listed = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+    return kind(**listed)

@@ -1,0 +1,88 @@
+"""Recognizer: a saved run, ready to predict a file or a signal."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from emotion import cache, media
+from emotion.clip import Clip, Prediction
+from emotion.faces import Detector
+from emotion.training import load_run
+
+
+class Recognizer:
+    """Everything prediction needs, rebuilt from a run folder alone.
+
+    Args:
+        folder: str or Path of a run.
+        detector_weights: Path of YuNet's weights, for a run trained on its crops, where they are
+            not in their usual place.
+
+    Attributes:
+        run: training.Run.
+        preset: Preset.
+        labels: tuple of str.
+        detector: faces.Detector, the one the run was trained with; None where it sees nothing.
+        window: float, seconds, the median duration of the clips it was trained on.
+        sample_rate: int, Hz; crop_size: int, pixels; crop_margin: float: what a signal must have.
+
+    Raises:
+        FileNotFoundError: the folder is no trained run, or the run's face detector is not at hand.
+    """
+
+    def __init__(self, folder, detector_weights=None):
+        self.run = load_run(folder)
+        self.preset, self.labels = self.run.preset, self.run.labels
+        self.spec = self.preset.spec(self.run.record["detector"])
+        self.window = self.run.record["window"]
+        self.sample_rate = self.spec.sample_rate or 22050
+        self.crop_size, self.crop_margin = self.spec.size, self.spec.margin
+        name = self.run.record["detector"]
+        self.detector = Detector(name, detector_weights) if name else None
+        self._model = self.run.model()
+
+    def inputs(self, signals):
+        """Returns the model's inputs for a list of Signal: a dict of arrays with a batch axis."""
+        rows = [self.preset.extract(signal) for signal in signals]
+        return {name: np.stack([row[name] for row in rows]) for name in self.preset.features}
+
+    def predict(self, signals):
+        """Predicts.
+
+        Args:
+            signals: list of Signal; where `samples` is None nothing is heard, where `frames` is
+                None no face is seen.
+
+        Returns:
+            float32 array (len(signals), len(labels)), probabilities.
+        """
+        if not signals:
+            return np.zeros((0, len(self.labels)), np.float32)
+        logits = self._model.predict_on_batch(self.inputs(signals))
+        return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+
+    def predict_file(self, path):
+        """Predicts a whole recording as one window, decoded as training decodes a clip.
+
+        Args:
+            path: str or Path of a video or a sound file.
+
+        Returns:
+            Prediction.
+
+        Raises:
+            FileNotFoundError, MediaError: it cannot be read, or nothing is heard or seen in it.
+        """
+        path = Path(path)
+        info = media.probe(path)
+        clip = Clip(path.stem, "", "", path if info.audio else None, path if info.video else None)
+        signal = cache.decode(clip, self.spec)
+        return Prediction(
+            start=0.0,
+            end=signal.duration,
+            labels=self.labels,
+            probabilities=self.predict([signal])[0],
+            heard=signal.samples is not None,
+            seen=signal.frames is not None,
+        )

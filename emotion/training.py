@@ -1,0 +1,285 @@
+"""Training: a preset and a split in, a run folder out; resumable to the bit."""
+
+import hashlib
+import json
+import os
+import platform
+import warnings
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from callbacks import ProgressLine, RunState, WarmUp
+from emotion import cache
+from emotion.batches import Batches, balanced_weights
+from emotion.metrics import UnweightedAverageRecall
+from emotion.models import build_model
+from emotion.preset import from_json
+
+_PACKAGES = ("keras", "tensorflow", "numpy", "librosa", "audiomentations", "opencv-python", "av")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a preset.
+
+    Attributes:
+        folder: Path with run.json, history.csv, model.keras and state/.
+        record: dict, what run.json holds.
+    """
+
+    folder: Path
+    record: dict
+
+    @property
+    def preset(self):
+        """Preset, with the recipe the run was trained by."""
+        return from_json(self.record["preset"])
+
+    @property
+    def labels(self):
+        """Tuple of str, the order of the model's outputs."""
+        return tuple(self.record["labels"])
+
+    def model(self):
+        """Loads the best model, a keras.Model to logits.
+
+        Raises:
+            FileNotFoundError: the run was not trained to its end.
+        """
+        path = self.folder / "model.keras"
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{self.folder} holds no model.keras: its training has not ended; "
+                f"continue it with `python train_model.py --run {self.folder} --resume`."
+            )
+        return keras.saving.load_model(path, compile=False)
+
+
+def load_run(folder):
+    """Returns the Run in a folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    path = Path(folder) / "run.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} is not a run: it holds no run.json; train one first.")
+    return Run(Path(folder), json.loads(path.read_text()))
+
+
+def make_deterministic(seed):
+    """Seeds Python, NumPy and the backend, and forbids operations that differ between two runs.
+
+    On TensorFlow's CPU, op determinism alone leaves 3D convolutions that differ when the machine
+    is loaded; a single inter-op thread mends it.
+    """
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if tf.config.threading.get_inter_op_parallelism_threads() != 1:
+            tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.experimental.enable_op_determinism()
+
+
+def train(
+    preset,
+    split,
+    labels,
+    folder,
+    spec,
+    *,
+    seed=0,
+    cache_folder=None,
+    workers=2,
+    tensorboard=False,
+    resume=False,
+    extra=None,
+):
+    """Trains a preset on a split.
+
+    Args:
+        preset: Preset.
+        split: folds.Split.
+        labels: tuple of str, the label order.
+        folder: str or Path of the run.
+        spec: cache.Spec of the signals, names the face detector.
+        seed: int, decides the initial weights, dropout, order and augmentation.
+        cache_folder: Path of the signal cache, or None for the default one.
+        workers: int, threads that make batches.
+        tensorboard: bool, whether to log to `folder`/tensorboard.
+        resume: bool, whether to continue the run that `folder` holds.
+        extra: dict, further entries for run.json (data path, clips left out).
+
+    Returns:
+        Run whose model.keras has the weights of the epoch with the best validation UAR.
+
+    Raises:
+        FileExistsError: `folder` holds a run and `resume` is False.
+        ValueError: the run to resume has other settings; the message names them.
+        OSError: the state could not be written; what was saved before is whole.
+    """
+    folder = Path(folder)
+    record = _record(preset, split, labels, spec, seed)
+    if (folder / "run.json").exists():
+        if not resume:
+            raise FileExistsError(
+                f"{folder} holds a run already; continue it with --resume or choose another --run."
+            )
+        _refuse_other(load_run(folder).record, record, folder)
+    elif resume:
+        raise FileNotFoundError(
+            f"{folder} holds no run to resume; start one without --resume."
+        )
+    load = partial(cache.load, spec=spec, folder=cache_folder)
+    window = float(np.median([load(clip).duration for clip in split.train]))
+    run = Run(folder, {**record, "window": window, **(extra or {})})
+    write_text(folder / "run.json", json.dumps(run.record, indent=1))
+
+    make_deterministic(seed)
+    recipe = preset.recipe
+    model = build_model(preset, len(labels))
+    model.compile(
+        optimizer=keras.optimizers.Adam(
+            recipe.learning_rate,
+            weight_decay=recipe.weight_decay or None,
+            clipnorm=recipe.clipnorm,
+        ),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[UnweightedAverageRecall(len(labels))],
+        jit_compile=False,
+    )
+    model.optimizer.build(model.trainable_variables)
+    early_stopping = keras.callbacks.EarlyStopping(
+        "val_uar", mode="max", patience=recipe.patience, restore_best_weights=True
+    )
+    plateau = keras.callbacks.ReduceLROnPlateau(
+        "val_uar",
+        mode="max",
+        factor=recipe.plateau_factor,
+        patience=recipe.plateau_patience,
+        min_lr=recipe.min_learning_rate,
+    )
+    state = RunState(folder / "state", early_stopping, plateau)
+    common = dict(
+        preset=preset, labels=labels, batch_size=recipe.batch_size, load=load, workers=workers
+    )
+    batches = Batches(
+        split.train,
+        augmentation=preset.augmentation,
+        seed=seed,
+        epoch=state.epoch,
+        class_weights=balanced_weights(split.train, labels),
+        **common,
+    )
+    callbacks = [
+        WarmUp(recipe.learning_rate, recipe.warmup_epochs * len(batches)),
+        plateau,
+        early_stopping,
+        state,
+        keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: _write_history(folder, state)),
+        ProgressLine(recipe.epochs, state.history),
+    ]
+    if tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard"))
+    if state.stopped or state.epoch >= recipe.epochs:
+        state.set_model(model)
+        state.restore()
+        model.set_weights(early_stopping.best_weights)
+    else:
+        model.fit(
+            batches,
+            validation_data=Batches(split.validation, **common),
+            epochs=recipe.epochs,
+            steps_per_epoch=len(batches),
+            initial_epoch=state.epoch,
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=0,
+        )
+    _write_history(folder, state)
+    part = folder / "model.part.keras"
+    model.save(part)
+    os.replace(part, folder / "model.keras")
+    return run
+
+
+def write_text(path, text):
+    """Writes a file that appears under its name only when it is whole."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    os.replace(part, path)
+
+
+def _write_history(folder, state):
+    write_text(folder / "history.csv", pd.DataFrame(state.history).to_csv(index=False))
+
+
+def _record(preset, split, labels, spec, seed):
+    record = {
+        "preset": preset.to_json(),
+        "labels": labels,
+        "seed": seed,
+        "protocol": split.protocol,
+        "fold": split.fold,
+        "speakers": split.speakers,
+        "absent": split.absent,
+        "warning": split.warning,
+        "clips": {role: len(getattr(split, role)) for role in ("train", "validation", "test")},
+        "detector": spec.detector if spec.frames else None,
+        "data": _identity(split),
+        "versions": {"python": platform.python_version(), **{n: version(n) for n in _PACKAGES}},
+    }
+    return json.loads(json.dumps(record))  # as it will be read: tuples are lists
+
+
+def _identity(split):
+    """Digest of what the clips of a split are called and how large their files are."""
+    digest = hashlib.blake2b(digest_size=16)
+    for role in ("train", "validation", "test"):
+        for clip in getattr(split, role):
+            files = [p and (p.name, p.stat().st_size) for p in (clip.audio, clip.video)]
+            digest.update(repr((role, clip.id, clip.label, clip.speaker, files)).encode())
+    return digest.hexdigest()
+
+
+def _refuse_other(before, now, folder):
+    """Raises ValueError where a run would be resumed as another training than it was."""
+    different = [
+        f"{name}: {old} then, {new} now"
+        for name, old, new in _differences(
+            {n: before.get(n) for n in now if n != "versions"},
+            {n: now[n] for n in now if n != "versions"},
+        )
+        if name != "preset.recipe.epochs"  # more epochs of the same training are the same training
+    ]
+    if different:
+        raise ValueError(
+            f"{folder} cannot be resumed as another training ({'; '.join(different)}); "
+            "give it what it had, or start a new --run."
+        )
+    if before["versions"] != now["versions"]:
+        names = [n for n, v in now["versions"].items() if before["versions"].get(n) != v]
+        warnings.warn(
+            f"{folder} was begun with other versions of {', '.join(names)}: "
+            "it goes on, but not to the same bits.",
+            stacklevel=3,
+        )
+
+
+def _differences(before, now, prefix=""):
+    for name in sorted({*before, *now}):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _differences(old, new, f"{prefix}{name}.")
+        elif old != new:
+            yield f"{prefix}{name}", old, new

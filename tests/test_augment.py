@@ -1,0 +1,77 @@
+"""Augmentation: chance from one generator, in any thread, and nothing else touched."""
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from emotion.augment import Augmentation
+from emotion.clip import Signal, spread
+
+
+@pytest.fixture
+def signal():
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    samples = rng.normal(0, 0.1, 22050).astype(np.float32)
+    return Signal(samples, 22050, frames, spread(1.0, 4), 1.0)
+
+
+def vary(signal, seed):
+    varied = Augmentation(probability=0.9)(signal, np.random.default_rng(seed))
+    return varied.samples, varied.frames
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one, other))
+
+
+def test_chance_is_the_seed_alone_in_any_thread(signal):
+    alone = [vary(signal, seed) for seed in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda seed: vary(signal, seed), range(24)))
+    assert all(same(one, other) for one, other in zip(alone, together))
+    assert not same(alone[0], alone[1])
+
+
+def test_global_generators_and_input_are_left_alone(signal):
+    random.seed(5)
+    np.random.seed(5)
+    before = random.getstate()[1], np.random.get_state()[1].tolist()
+    samples, frames = signal.samples.copy(), signal.frames.copy()
+    noise = Augmentation(probability=1.0, missing=0.0)
+    noise(signal, np.random.default_rng(0))
+    assert np.array_equal(samples, signal.samples) and np.array_equal(frames, signal.frames)
+    assert np.random.get_state()[1].tolist() == before[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "measure", "low", "high"),
+    [
+        ("rate", (0.7, 0.7), lambda a, b: len(b) / len(a), 1.40, 1.46),
+        ("rate", (1.3, 1.3), lambda a, b: len(b) / len(a), 0.75, 0.79),
+        ("snr_db", (0.0, 0.0), lambda a, b: np.mean(b**2) / np.mean(a**2), 1.9, 2.1),
+    ],
+)
+def test_waveform_is_varied_as_asked(signal, name, value, measure, low, high):
+    plain = {"semitones": 0.0, "rate": (1.0, 1.0), "snr_db": (90.0, 90.0), "missing": 0.0}
+    only = Augmentation(probability=1.0, **{**plain, name: value})
+    varied = only(signal, np.random.default_rng(1))
+    assert low < measure(signal.samples, varied.samples) < high
+
+
+def test_frames_are_mirrored_together_and_stay_uint8(signal):
+    mirror = Augmentation(probability=0, flip=1, shift=0, light=0, missing=0)
+    frames = mirror(signal, np.random.default_rng(0)).frames
+    assert frames.dtype == np.uint8
+    assert np.array_equal(frames, signal.frames[:, :, ::-1])
+
+
+def test_a_missing_modality_is_either_and_never_both(signal):
+    one = Augmentation(missing=1.0)
+    kinds = set()
+    for seed in range(20):
+        varied = one(signal, np.random.default_rng(seed))
+        kinds.add((varied.samples is None, varied.frames is None))
+    assert kinds == {(True, False), (False, True)}

@@ -1,0 +1,93 @@
+"""Features: fixed shapes that span the whole signal."""
+
+from dataclasses import replace
+
+import librosa
+import numpy as np
+import pytest
+
+from emotion.clip import Signal, spread
+from emotion.features import FaceFrames, Mfcc
+
+
+def sound(seconds, rate=22050, seed=0):
+    samples = np.random.default_rng(seed).normal(0, 0.1, int(seconds * rate)).astype(np.float32)
+    return Signal(samples, rate, None, None, seconds)
+
+
+def picture(count, seconds=2.0, size=112):
+    frames = np.zeros((count, size, size, 3), np.uint8)
+    frames += np.arange(count, dtype=np.uint8)[:, None, None, None]
+    return Signal(None, 0, frames, spread(seconds, count), seconds)
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.3, 1.0, 3.7, 20.0])
+def test_mfcc_map_has_one_shape_for_any_length(seconds):
+    values = Mfcc()(sound(seconds))
+    assert values.shape == (40, 44, 1)
+    assert values.dtype == np.float32
+    assert np.isfinite(values).all()
+
+
+def test_mfcc_steps_are_means_of_librosa_frames():
+    signal = sound(44 * 4 * 256 / 22050)
+    values = Mfcc(trim_db=None)(signal)[..., 0]
+    frames = librosa.feature.mfcc(y=signal.samples, sr=22050, n_mfcc=40, hop_length=256)
+    edges = np.linspace(0, frames.shape[1], 45)
+    wanted = frames[:, int(edges[10]) : int(np.ceil(edges[11]))].mean(axis=1)
+    np.testing.assert_allclose(values[:, 10], wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_mfcc_steps_span_the_whole_utterance():
+    quiet = sound(4.0)
+    loud = replace(quiet, samples=quiet.samples.copy())
+    loud.samples[-8000:] *= 8
+    changed = np.abs(Mfcc(trim_db=None)(quiet) - Mfcc(trim_db=None)(loud)).max(axis=(0, 2))
+    assert changed[-1] > 1
+    assert changed[5] < changed[-1] / 5
+
+
+def test_mfcc_leaves_out_silence_around_speech():
+    speech = sound(1.0)
+    silence = np.zeros(22050, np.float32)
+    padded = replace(speech, samples=np.concatenate([silence, speech.samples, silence]))
+    difference = np.abs(Mfcc()(speech) - Mfcc()(padded))[0, 3:-3]
+    assert difference.max() < 40  # c0 of silence is about 1000 lower
+
+
+def test_mfcc_of_nothing_is_zeros():
+    assert not Mfcc()(picture(3)).any()
+    assert not Mfcc()(replace(sound(1), samples=np.zeros(0, np.float32))).any()
+
+
+def test_mfcc_refuses_another_rate():
+    with pytest.raises(ValueError, match="22050 Hz.*sample_rate=16000"):
+        Mfcc()(sound(1, rate=16000))
+
+
+@pytest.mark.parametrize(
+    ("count", "wanted"),
+    [(20, list(range(20))), (1, [0] * 20), (40, list(range(0, 40, 2))), (10, None)],
+)
+def test_face_frames_are_spread_over_the_signal(count, wanted):
+    values = FaceFrames()(picture(count))[:, 0, 0, 0].tolist()
+    assert len(values) == 20
+    assert values == sorted(values)
+    if wanted is not None:
+        assert np.abs(np.subtract(values, wanted)).max() <= 1
+    assert values[0] == 0
+    assert values[-1] >= count - 2
+
+
+def test_face_frames_keep_their_bytes():
+    signal = picture(20)
+    assert np.array_equal(FaceFrames()(signal), signal.frames)
+
+
+def test_face_frames_of_nothing_are_black():
+    assert not FaceFrames()(sound(1)).any()
+
+
+def test_face_frames_refuse_another_size():
+    with pytest.raises(ValueError, match="size=112"):
+        FaceFrames()(picture(3, size=64))

@@ -1,0 +1,41 @@
+"""Presets: plain values that a run can record and rebuild."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from emotion import models
+from emotion.preset import from_json
+
+
+@pytest.mark.parametrize("name", models.PRESETS)
+@pytest.mark.parametrize("modality", ["audio", "video", "both"])
+def test_json_gives_the_preset_back(name, modality):
+    preset = models.preset(name).only(modality)
+    preset = replace(preset, recipe=replace(preset.recipe, learning_rate=1e-3))
+    assert from_json(json.loads(json.dumps(preset.to_json()))) == preset
+    assert preset.modality == modality
+
+
+def test_what_another_version_recorded_is_refused_by_name():
+    record = models.preset("cnn3d_mfcc").to_json()
+    with pytest.raises(ValueError, match="no setting zap"):
+        from_json({**record, "recipe": {**record["recipe"], "zap": 1}})
+    with pytest.raises(ValueError, match="Received: chroma"):
+        from_json({**record, "audio": {**record["audio"], "feature": "chroma"}})
+
+
+def test_unknown_names_are_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="cnn3d_mfcc.*Received: resnet"):
+        models.preset("resnet")
+    with pytest.raises(ValueError, match="audio, video, both.*Received: smell"):
+        models.preset("cnn3d_mfcc").only("smell")
+    with pytest.raises(ValueError, match="Received: video"):
+        models.preset("cnn3d_mfcc").only("audio").only("video")
+
+
+def test_spec_asks_for_what_the_features_need():
+    both, audio = models.preset("cnn3d_mfcc"), models.preset("cnn3d_mfcc").only("audio")
+    assert (both.spec("haar").sample_rate, both.spec("haar").frames) == (22050, 20)
+    assert (audio.spec("none").sample_rate, audio.spec("none").frames) == (22050, None)

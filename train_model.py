@@ -1,0 +1,174 @@
+"""Trains a preset on a folder of clips: `python train_model.py --data dataset`."""
+
+import argparse
+import os
+import signal
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+NO_DATA = """\
+{data} holds no clips yet. Do one of these:
+  python -m emotion download ravdess --audio-only     sound of RAVDESS, 0.2 GB
+  python -m emotion download ravdess                  sound and pictures, 25 GB
+  put your own in place as dataset/README.md says, or name a folder or manifest with --data
+  make demo                                           try it all on an artificial corpus
+"""
+
+
+def parse(arguments=None):
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description="Trains an emotion recogniser.",
+        epilog="A run that was stopped, even by a kill, goes on with --resume as if it had not.",
+    )
+    add = parser.add_argument
+    add("--preset", default="cnn3d_mfcc", help="the design to train (default: %(default)s)")
+    add("--data", type=Path, default=Path("dataset"), help="folder or manifest CSV (dataset/)")
+    add("--corpus", help="how to read --data; guessed where left out")
+    add("--modality", choices=("audio", "video", "both"), default="both")
+    add("--protocol", help="how speakers are split; default: the corpus's own (docs/protocols.md)")
+    add("--fold", default="0", help="number of the fold, or all (default: 0)")
+    add("--epochs", type=int, help="at most; default: the preset's")
+    add("--batch-size", type=int, help="clips; default: the preset's")
+    add("--learning-rate", type=float, help="default: the preset's")
+    add("--seed", type=int, default=0)
+    add("--run", type=Path, help="folder of the run; default: saved_models/PRESET-MODALITY-...")
+    add("--resume", action="store_true", help="continue the run in --run")
+    add("--workers", type=int, default=2, help="threads that make batches (default: 2)")
+    add("--face-detector", choices=("auto", "yunet", "haar"), default="auto")
+    add("--cache", type=Path, help="folder of decoded clips; default: the user's cache folder")
+    add("--tensorboard", action="store_true", help="also log to RUN/tensorboard")
+    add("--list-presets", action="store_true", help="name the presets and end")
+    add("--summary", action="store_true", help="print the model's layers and end")
+    return parser.parse_args(arguments)
+
+
+def main(arguments=None):
+    """Runs the command; returns its exit code."""
+    options = parse(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from emotion.clip import MediaError
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _run(options)
+    except (ValueError, OSError, MediaError) as error:
+        print(f"train_model.py: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "\nStopped. Every epoch that was finished is saved; "
+            "the same command with --resume goes on from there.",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def _run(options):
+    from emotion import cache, corpora, evaluation, folds, labels, models, report, training
+    from emotion.faces import Detector
+
+    if options.list_presets:
+        for name, preset in models.PRESETS.items():
+            print(f"{name:24s} {models.describe(preset)}")
+        return 0
+    preset = _preset(options, models)
+    if options.summary:
+        models.build_model(preset, len(labels.RAVDESS)).summary()
+        return 0
+    try:
+        clips = corpora.clips(options.data, options.corpus)
+    except (FileNotFoundError, ValueError):
+        if any(path.suffix for path in options.data.rglob("*") if path.name != "README.md"):
+            raise
+        print(NO_DATA.format(data=options.data), file=sys.stderr, end="")
+        return 2
+    detector = Detector(options.face_detector).name if preset.video else "none"
+    spec = preset.spec(detector)
+    unusable = cache.prepare(clips, spec, options.cache, options.workers)
+    for clip, reason in unusable:
+        print(f"left out {clip.id}: {reason}", file=sys.stderr)
+    left_out = {clip.id: reason for clip, reason in unusable}
+    clips = [clip for clip in clips if clip.id not in left_out]
+    protocol = options.protocol or folds.default_protocol(clips)
+    names = labels.label_set(clip.label for clip in clips)
+    load = partial(cache.load, spec=spec, folder=options.cache)
+    folder = options.run or Path("saved_models") / (
+        f"{preset.name}-{preset.modality}-{protocol}-fold{options.fold}-seed{options.seed}"
+    )
+    numbers = folds.fold_count(clips, protocol, options.seed)
+    several = options.fold == "all"
+    reports = []
+    for fold in numbers if several else [_fold(options.fold)]:
+        split = folds.split(clips, protocol, fold, options.seed)
+        place = folder / f"fold-{fold}" if several else folder
+        print(f"{place}: {_told(split)}", file=sys.stderr)
+        run = training.train(
+            preset,
+            split,
+            names,
+            place,
+            spec,
+            seed=options.seed,
+            cache_folder=options.cache,
+            workers=options.workers,
+            tensorboard=options.tensorboard,
+            resume=options.resume and (not several or (place / "run.json").exists()),
+            extra={"data_path": str(options.data.resolve()), "left_out": left_out},
+        )
+        reports.append(evaluation.evaluate(run, split.test, load, options.workers))
+        report.curves(place)
+        report.confusion(reports[-1].metrics, place)
+        evaluation.save(reports[-1], place)
+        print(f"{place}: {_score(reports[-1].metrics)}")
+    if several:
+        joined = evaluation.aggregate(reports)
+        report.confusion(joined.metrics, folder)
+        evaluation.save(joined, folder)
+        print(f"{folder}: {_score(joined.metrics)}, mean of {len(reports)} folds")
+    return 0
+
+
+def _preset(options, models):
+    preset = models.preset(options.preset).only(options.modality)
+    given = {
+        "epochs": options.epochs,
+        "batch_size": options.batch_size,
+        "learning_rate": options.learning_rate,
+    }
+    for name, value in given.items():
+        if value is not None and value <= 0:
+            flag = "--" + name.replace("_", "-")
+            raise ValueError(f"{flag} must be positive. Received: {value}.")
+    numbers = {name: value for name, value in given.items() if value is not None}
+    return replace(preset, recipe=replace(preset.recipe, **numbers))
+
+
+def _fold(text):
+    if not text.isdecimal():
+        raise ValueError(f"--fold must be a number or all. Received: {text}.")
+    return int(text)
+
+
+def _told(split):
+    counts = ", ".join(
+        f"{role} {len(getattr(split, role))} clips of {len(speakers)} speakers"
+        for role, speakers in split.speakers.items()
+    )
+    absent = f"; absent: {', '.join(split.absent)}" if split.absent else ""
+    warning = f"; WARNING: {split.warning}" if split.warning else ""
+    return f"{split.protocol}, fold {split.fold}: {counts}{absent}{warning}"
+
+
+def _score(measured):
+    spread = f" ± {measured['uar_std']:.3f}" if "uar_std" in measured else ""
+    return (
+        f"UAR {measured['uar']:.3f}{spread}, WAR {measured['war']:.3f} on "
+        f"{measured['clips']} clips of {len(measured['speakers'])} speakers never trained on"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
