@@ -1,0 +1,136 @@
+"""The command line: `python -m emotion COMMAND`. Each command imports what it needs itself."""
+
+import argparse
+import sys
+
+
+def main(arguments=None):
+    """Runs a command.
+
+    Args:
+        arguments: list of str, or None for the process's own.
+
+    Returns:
+        int, the exit code: 0 done; 1 `check` found problems; 2 a mistake in the input, told in one
+        line on stderr; 130 interrupted.
+    """
+    options = _parser().parse_args(arguments)
+    from emotion.clip import MediaError
+
+    try:
+        return options.run(options) or 0
+    except (ValueError, OSError, MediaError) as error:
+        print(f"emotion {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"emotion {options.command}: interrupted.", file=sys.stderr)
+        return 130
+
+
+def _check(options):
+    from emotion.check import check
+
+    text, problems = check(options.data, options.corpus)
+    print(text)
+    return 1 if problems else 0
+
+
+def _download(options):
+    if options.what == "yunet":
+        from emotion.faces import fetch_yunet
+
+        print(f"YuNet's weights are at {fetch_yunet()}.")
+        return
+    from emotion import download
+
+    actors = _actors(options.actors)
+    added = download.ravdess(actors, options.audio_only, options.output, options.channel)
+    print(f"{len(added)} actor folders added to {options.output}. See dataset/README.md, licence.")
+
+
+def _synthetic(options):
+    from emotion.corpora import synthetic
+
+    given = {"speakers": options.speakers, "takes": options.takes, "seed": options.seed}
+    synthetic.write(options.folder, **{k: v for k, v in given.items() if v is not None})
+    print(f"The synthetic corpus is in {options.folder}. It says nothing about people.")
+
+
+def _prepare(options):
+    from emotion import cache, corpora, preset
+
+    clips = corpora.clips(options.data, options.corpus)
+    spec = preset.get(options.preset).spec(options.detector)
+    folder = options.cache or cache.default_folder()
+    unusable = cache.prepare(clips, spec, folder, options.workers, progress=True)
+    for clip, reason in unusable:
+        print(f"{clip.id}: {reason}")
+    print(f"{len(clips) - len(unusable)} of {len(clips)} clips are in {folder}.")
+
+
+def _evaluate(options):
+    from emotion import evaluation
+
+    print(evaluation.evaluate(options.run_folder))
+
+
+def _actors(text):
+    """Reads "1-4,7" as ("01", "02", "03", "04", "07").
+
+    >>> _actors("1-3,24")
+    ('01', '02', '03', '24')
+    """
+    numbers = set()
+    for part in text.split(","):
+        ends = part.strip().split("-")
+        if len(ends) > 2 or not all(end.isdecimal() for end in ends):
+            raise ValueError(f"--actors must be like 1-24 or 1,5,7-9. Received: {text!r}.")
+        numbers |= set(range(int(ends[0]), int(ends[-1]) + 1))
+    if not numbers or not numbers <= set(range(1, 25)):
+        raise ValueError(f"--actors must lie in 1 to 24. Received: {text!r}.")
+    return tuple(f"{number:02d}" for number in sorted(numbers))
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="python -m emotion", description="Emotion recognition.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    command = commands.add_parser("check", help="what a data folder holds, lacks, or has broken")
+    command.set_defaults(run=_check)
+    _add_data(command)
+
+    command = commands.add_parser("download", help="fetch RAVDESS, or the YuNet face detector")
+    command.set_defaults(run=_download)
+    command.add_argument("what", choices=("ravdess", "yunet"))
+    command.add_argument("--actors", default="1-24", help="such as 1-24 (default) or 1,5,7-9")
+    command.add_argument("--audio-only", action="store_true", help="leave out the videos")
+    command.add_argument("--channel", choices=("speech", "song", "all"), default="speech")
+    command.add_argument("--output", default="dataset", help="folder (default: dataset)")
+
+    command = commands.add_parser("synthetic", help="draw and speak a small artificial corpus")
+    command.set_defaults(run=_synthetic)
+    command.add_argument("folder")
+    for name in ("speakers", "takes", "seed"):
+        command.add_argument(f"--{name}", type=int)
+
+    command = commands.add_parser("prepare", help="decode and crop every clip into the cache")
+    command.set_defaults(run=_prepare)
+    _add_data(command)
+    command.add_argument("--preset", default="cnn3d_mfcc")
+    command.add_argument("--detector", choices=("auto", "yunet", "haar"), default="auto")
+    command.add_argument("--cache", help="folder of decoded clips (default: the user's cache)")
+    command.add_argument("--workers", type=int, help="processes (default: one a core)")
+
+    command = commands.add_parser("evaluate", help="what a trained run is worth")
+    command.set_defaults(run=_evaluate)
+    command.add_argument("run_folder")
+    return parser
+
+
+def _add_data(command):
+    command.add_argument("data", nargs="?", default="dataset", help="data folder or manifest CSV")
+    command.add_argument("--corpus", help="ravdess, ravdess-song, ravdess-all or manifest")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""Listing the clips of RAVDESS, in every arrangement its users have, and of a manifest."""
+
+import csv
+import random
+
+import pytest
+
+from emotion import corpora
+from emotion.corpora import manifest, ravdess
+
+SPEECH = "01-05-02-01-02-12"  # angry, strong, kids, second time, actor 12
+SONG = "02-03-01-02-01-07"
+
+
+def touch(root, *names, content=b"x"):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return root
+
+
+@pytest.mark.parametrize(
+    "names, audio, video",
+    [
+        (
+            [f"audios/Actor_12/03-{SPEECH}.wav", f"videos/Actor_12/01-{SPEECH}.mp4"],
+            f"audios/Actor_12/03-{SPEECH}.wav",
+            f"videos/Actor_12/01-{SPEECH}.mp4",
+        ),
+        (
+            [
+                f"Audio_Speech_Actors_01-24/Actor_12/03-{SPEECH}.wav",
+                f"Video_Speech_Actor_12/Actor_12/01-{SPEECH}.mp4",
+                f"Video_Speech_Actor_12/Actor_12/02-{SPEECH}.mp4",
+            ],
+            f"Audio_Speech_Actors_01-24/Actor_12/03-{SPEECH}.wav",
+            f"Video_Speech_Actor_12/Actor_12/01-{SPEECH}.mp4",
+        ),
+        ([f"01-{SPEECH}.mkv", f"02-{SPEECH}.mp4"], f"01-{SPEECH}.mkv", f"01-{SPEECH}.mkv"),
+        ([f"02-{SPEECH}.mp4", f"03-{SPEECH}.flac"], f"03-{SPEECH}.flac", f"02-{SPEECH}.mp4"),
+        ([f"02-{SPEECH}.FLV"], None, f"02-{SPEECH}.FLV"),
+        ([f"03-{SPEECH}.ogg"], f"03-{SPEECH}.ogg", None),
+        ([f"03-{SPEECH}.mp4"], f"03-{SPEECH}.mp4", None),  # sound in a video container
+        ([f"01-{SPEECH}.wav", f"01-{SPEECH}.avi"], f"01-{SPEECH}.wav", f"01-{SPEECH}.avi"),
+        ([f"a/03-{SPEECH}.wav", f"b/03-{SPEECH}.wav"], f"a/03-{SPEECH}.wav", None),
+    ],
+)
+def test_ravdess_arrangements(tmp_path, names, audio, video):
+    for order in (names, names[::-1]):
+        folder = tmp_path / str(order is names)
+        (clip,) = ravdess.clips(touch(folder, *order))
+        assert clip.id == SPEECH and clip.speaker == "12" and clip.label == "angry"
+        assert clip.audio == (audio and folder / audio)
+        assert clip.video == (video and folder / video)
+        assert clip.info == {
+            "channel": "speech",
+            "intensity": "strong",
+            "statement": "kids",
+            "repetition": "2",
+            "sex": "female",
+        }
+
+
+def test_channels(tmp_path):
+    touch(tmp_path, f"03-{SPEECH}.wav", f"03-{SONG}.wav")
+    assert [clip.id for clip in ravdess.clips(tmp_path)] == [SPEECH]
+    assert [clip.id for clip in ravdess.clips(tmp_path, "song")] == [SONG]
+    assert [clip.id for clip in corpora.clips(tmp_path, "ravdess-all")] == [SPEECH, SONG]
+    with pytest.raises(ValueError, match="speech, song or all. Received: 'sung'"):
+        ravdess.clips(tmp_path, "sung")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "03-01-09-01-01-01-01.wav",
+        "03-01-01-01-01-01-25.wav",
+        "04-01-01-01-01-01-01.wav",
+        "03-02-07-01-01-01-01.wav",  # disgust was not sung
+        "02-01-01-01-01-01-01.wav",  # the picture alone is no sound
+        f"03-{SPEECH} (1).wav",
+        f"03-{SPEECH}.txt",
+        f"03-{SPEECH}",
+        "angry.mp4",
+        "",
+    ],
+)
+def test_parse_refuses(name):
+    assert ravdess.parse(name) is None
+
+
+def test_what_is_passed_over(tmp_path):
+    touch(tmp_path, f"__MACOSX/03-{SPEECH}.wav", f"._03-{SPEECH}.wav", f".old/03-{SPEECH}.wav")
+    touch(tmp_path, "notes.txt", f"03-{SPEECH}.csv", "angry.wav")
+    touch(tmp_path, f"a/03-{SPEECH}.wav", f"01-{SONG}.mp4", content=b"")
+    with pytest.raises(ValueError, match="No RAVDESS recording .* download ravdess"):
+        ravdess.clips(tmp_path, "all")
+    touch(tmp_path, f"b/03-{SPEECH}.wav")
+    (clip,) = ravdess.clips(tmp_path)
+    assert clip.audio == tmp_path / "b" / f"03-{SPEECH}.wav"
+    assert tmp_path / "angry.wav" in ravdess.files(tmp_path)
+
+
+def test_links_are_followed_and_loops_end(tmp_path):
+    touch(tmp_path / "elsewhere", f"03-{SPEECH}.wav")
+    (tmp_path / ".data").mkdir()  # only what is below the root may not be hidden
+    (tmp_path / ".data" / "audios").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "up").symlink_to(tmp_path / ".data")
+    assert len(ravdess.files(tmp_path / ".data")) == 1
+
+
+def test_no_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match="not a folder.*download ravdess"):
+        corpora.clips(tmp_path / "none")
+    with pytest.raises(ValueError, match="must be one of ravdess,"):
+        corpora.clips(tmp_path, "emodb")
+
+
+def test_expected_counts():
+    assert sum(len(ravdess.expected("speech", actor)) for actor in ravdess.ACTORS) == 1440
+    assert sum(len(ravdess.expected("song", actor)) for actor in ravdess.ACTORS) == 1012
+
+
+def test_real_corpus(data):
+    clips = corpora.clips(data / "ravdess")
+    assert len(clips) == 1200 and len({clip.speaker for clip in clips}) == 20
+    assert {clip.id for clip in clips if clip.speaker == "05"} == ravdess.expected("speech", "05")
+    (clip,) = [clip for clip in clips if clip.id == "01-08-02-01-01-19"]
+    assert clip.audio.suffix == ".flac" and clip.video.suffix == ".mp4"
+    assert clip.label == "surprised" and clip.info["sex"] == "male"
+
+
+def write(folder, text, files=("a.wav", "b.wav", "c.mp4")):
+    touch(folder, *files)
+    path = folder / "my.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_manifest(tmp_path):
+    path = write(
+        tmp_path,
+        "\ufefflabel,speaker,audio,video,id,split,age\n"
+        "sad, anna ,a.wav,c.mp4,,train,31\n"
+        'happy,"Ö, Bo",,c.mp4,two,test,\n',
+    )
+    first, second = corpora.clips(path)
+    assert (first.id, first.label, first.speaker, first.split) == ("c", "sad", "anna", "train")
+    assert (first.audio, first.video) == (tmp_path / "a.wav", tmp_path / "c.mp4")
+    assert first.info == {"age": "31"}
+    assert (second.id, second.speaker) == ("two", "Ö, Bo")
+    assert second.audio == second.video == tmp_path / "c.mp4"
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("label,audio\nsad,a.wav\n", "column `speaker`. Received: label, audio"),
+        ("label;speaker;audio\n", "column `label`"),
+        ("", "column `label`. Received: none"),
+        ("label,speaker,file\nsad,x,a.wav\n", "`audio`, `video` or both. Received"),
+        ("label,speaker,audio\n", "has no rows"),
+        ("label,speaker,audio\nsad,x,a.wav\n\n,x,b.wav\n", "row 4: `label` must not be empty"),
+        ("label,speaker,audio\nsad,,a.wav\n", "row 2: `speaker` must not be empty"),
+        ("label,speaker,audio,video\nsad,x,,\n", "row 2: `audio`, `video` or both must"),
+        ("label,speaker,audio\nsad,x,z.wav\n", "row 2: .*z.wav does not exist"),
+        ("label,speaker,audio\nsad,x,a.wav\nsad,y,a.wav\n", "row 3: the id 'a' is that of row 2"),
+        ("label,speaker,audio,split\nsad,x,a.wav,dev\n", "row 2: `split` must.*Received: 'dev'"),
+        (
+            "label,speaker,audio,split\nsad,x,a.wav,train\nsad,x,b.wav,test\n",
+            "row 3: speaker 'x' is in split 'test' here and in 'train'",
+        ),
+        (
+            "label,speaker,audio,split\nsad,x,a.wav,train\nsad,y,b.wav,\n",
+            "row 3: `split` is empty but",
+        ),
+        ("label,speaker,audio\nsad,x,a.wav,more\n", "row 2: every cell needs a named column"),
+    ],
+)
+def test_manifest_errors(tmp_path, text, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message) as error:
+        manifest.clips(write(tmp_path, text))
+    assert "\n" not in str(error.value)
+
+
+def test_manifest_order_does_not_matter(tmp_path):
+    rows = [{"label": "sad", "speaker": "x", "audio": f"{i}.wav"} for i in range(9)]
+    touch(tmp_path, *(row["audio"] for row in rows))
+    random.Random(0).shuffle(rows)
+    with open(tmp_path / "m.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    assert [clip.id for clip in corpora.clips(tmp_path / "m.csv")] == list("012345678")
+
+
+def test_no_manifest(tmp_path):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        corpora.clips(tmp_path / "none.csv")
