@@ -10,8 +10,8 @@ from pathlib import Path
 
 NO_DATA = """\
 {data} holds no clips yet. Do one of these:
-  python -m emotion download ravdess --audio-only     sound of RAVDESS, 0.2 GB
-  python -m emotion download ravdess                  sound and pictures, 25 GB
+  python -m emotion download ravdess --audio-only     the sound of RAVDESS, 0.2 GB
+  python -m emotion download ravdess                  sound and pictures, 13 GB
   put your own in place as dataset/README.md says, or name a folder or manifest with --data
   make demo                                           try it all on an artificial corpus
 """
@@ -67,7 +67,18 @@ def main(arguments=None):
 
 
 def _run(options):
-    from emotion import cache, corpora, evaluation, folds, labels, models, report, training
+    from emotion import corpora, folds, labels
+
+    if not (options.list_presets or options.summary):
+        try:
+            clips = corpora.clips(options.data, options.corpus)
+        except (FileNotFoundError, ValueError):
+            if options.data.is_file() or any(_media(options.data)):
+                raise
+            print(NO_DATA.format(data=options.data), file=sys.stderr, end="")
+            return 2
+
+    from emotion import cache, evaluation, models, report, training
     from emotion.faces import Detector
 
     if options.list_presets:
@@ -78,13 +89,6 @@ def _run(options):
     if options.summary:
         models.build_model(preset, len(labels.RAVDESS)).summary()
         return 0
-    try:
-        clips = corpora.clips(options.data, options.corpus)
-    except (FileNotFoundError, ValueError):
-        if any(path.suffix for path in options.data.rglob("*") if path.name != "README.md"):
-            raise
-        print(NO_DATA.format(data=options.data), file=sys.stderr, end="")
-        return 2
     detector = Detector(options.face_detector).name if preset.video else "none"
     spec = preset.spec(detector)
     unusable = cache.prepare(clips, spec, options.cache, options.workers)
@@ -116,7 +120,11 @@ def _run(options):
             workers=options.workers,
             tensorboard=options.tensorboard,
             resume=options.resume and (not several or (place / "run.json").exists()),
-            extra={"data_path": str(options.data.resolve()), "left_out": left_out},
+            extra={
+                "data_path": str(options.data.resolve()),
+                "corpus": options.corpus,
+                "left_out": left_out,
+            },
         )
         reports.append(evaluation.evaluate(run, split.test, load, options.workers))
         report.curves(place)
@@ -129,6 +137,10 @@ def _run(options):
         evaluation.save(joined, folder)
         print(f"{folder}: {_score(joined.metrics)}, mean of {len(reports)} folds")
     return 0
+
+
+def _media(folder):
+    return (p for p in folder.rglob("*") if p.suffix not in ("", ".md") and p.name[0] != ".")
 
 
 def _preset(options, models):

@@ -53,25 +53,44 @@ def _synthetic(options):
 
     given = {"speakers": options.speakers, "takes": options.takes, "seed": options.seed}
     synthetic.write(options.folder, **{k: v for k, v in given.items() if v is not None})
+    if options.clip:
+        synthetic.write_demo_clip(options.clip)
     print(f"The synthetic corpus is in {options.folder}. It says nothing about people.")
 
 
 def _prepare(options):
-    from emotion import cache, corpora, preset
+    from emotion import cache, corpora, models
+    from emotion.faces import Detector
 
     clips = corpora.clips(options.data, options.corpus)
-    spec = preset.get(options.preset).spec(options.detector)
+    preset = models.preset(options.preset).only(options.modality)
+    spec = preset.spec(Detector(options.face_detector).name if preset.video else "none")
     folder = options.cache or cache.default_folder()
-    unusable = cache.prepare(clips, spec, folder, options.workers, progress=True)
+    unusable = cache.prepare(clips, spec, folder, options.workers)
     for clip, reason in unusable:
         print(f"{clip.id}: {reason}")
     print(f"{len(clips) - len(unusable)} of {len(clips)} clips are in {folder}.")
 
 
 def _evaluate(options):
-    from emotion import evaluation
+    from functools import partial
 
-    print(evaluation.evaluate(options.run_folder))
+    from emotion import cache, corpora, evaluation, folds, training
+
+    print(f"{'run':24s} {'modality':8s} {'UAR':>6s} {'WAR':>6s} {'F1':>6s}  on")
+    for folder in options.runs:
+        run = training.load_run(folder)
+        spec = run.preset.spec(run.record["detector"])
+        load = partial(cache.load, spec=spec, folder=options.cache)
+        record = run.record
+        clips = corpora.clips(options.data or record["data_path"], record["corpus"])
+        clips = [clip for clip in clips if clip.id not in record["left_out"]]
+        split = folds.split(clips, record["protocol"], record["fold"], record["seed"])
+        m = evaluation.evaluate(run, split.test, load).metrics
+        print(
+            f"{folder:24s} {m['modality']:8s} {m['uar']:6.3f} {m['war']:6.3f} {m['macro_f1']:6.3f}"
+            f"  {m['clips']} clips of {len(m['speakers'])} speakers, {m['protocol']} {m['fold']}"
+        )
 
 
 def _actors(text):
@@ -110,6 +129,7 @@ def _parser():
     command = commands.add_parser("synthetic", help="draw and speak a small artificial corpus")
     command.set_defaults(run=_synthetic)
     command.add_argument("folder")
+    command.add_argument("--clip", help="also write a longer video of a speaker of its own")
     for name in ("speakers", "takes", "seed"):
         command.add_argument(f"--{name}", type=int)
 
@@ -117,13 +137,16 @@ def _parser():
     command.set_defaults(run=_prepare)
     _add_data(command)
     command.add_argument("--preset", default="cnn3d_mfcc")
-    command.add_argument("--detector", choices=("auto", "yunet", "haar"), default="auto")
-    command.add_argument("--cache", help="folder of decoded clips (default: the user's cache)")
+    command.add_argument("--modality", choices=("audio", "video", "both"), default="both")
+    command.add_argument("--face-detector", choices=("auto", "yunet", "haar"), default="auto")
+    command.add_argument("--cache", help="folder (default: EMOTION_CACHE, else the user cache)")
     command.add_argument("--workers", type=int, help="processes (default: one a core)")
 
-    command = commands.add_parser("evaluate", help="what a trained run is worth")
+    command = commands.add_parser("evaluate", help="score runs on their test speakers")
     command.set_defaults(run=_evaluate)
-    command.add_argument("run_folder")
+    command.add_argument("runs", nargs="+", metavar="RUN")
+    command.add_argument("--data", help="data folder or manifest (default: the one trained on)")
+    command.add_argument("--cache", help="folder of decoded clips")
     return parser
 
 

@@ -16,7 +16,7 @@ _ARCHIVES = ".archives"  # hidden, so that corpora/ravdess.py passes over what i
 
 
 def ravdess(actors=names.ACTORS, audio_only=False, output="dataset", channel="speech", record=None):
-    """Fetches and unpacks the archives of RAVDESS (CC BY-NC-SA 4.0; about 13 GB of speech with video).
+    """Fetches and unpacks the archives of RAVDESS (CC BY-NC-SA 4.0; speech with video: 13 GB).
 
     A stopped download is continued by running it again: an actor's folder appears only when it is
     whole, what is there is not fetched again, and an archive is deleted once it is unpacked.

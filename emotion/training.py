@@ -135,9 +135,7 @@ def train(
             )
         _refuse_other(load_run(folder).record, record, folder)
     elif resume:
-        raise FileNotFoundError(
-            f"{folder} holds no run to resume; start one without --resume."
-        )
+        raise FileNotFoundError(f"{folder} holds no run to resume; start one without --resume.")
     load = partial(cache.load, spec=spec, folder=cache_folder)
     window = float(np.median([load(clip).duration for clip in split.train]))
     run = Run(folder, {**record, "window": window, **(extra or {})})

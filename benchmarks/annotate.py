@@ -1,0 +1,146 @@
+"""Annotation: speed against a plain decode-and-encode, memory by length, duration and sound kept.
+
+    python benchmarks/annotate.py --model saved_models/RUN [--data ../shared/data] [--minutes 30]
+
+Speed is the least of alternating repeats in this process, with the model loaded and warm. Memory is
+the peak of a process of its own for a recording of one minute and for one of `--minutes`.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+CLIP = "ravdess/videos/Actor_01/01-01-01-01-01-01-01.mp4"
+
+
+def loop(source, target, seconds):
+    """Repeats a recording by copying its packets, until `seconds` are full."""
+    with av.open(str(target), "w") as output:
+        streams, ends = {}, {}
+        while not ends or min(ends.values()) < seconds:
+            starts = dict(ends)
+            with av.open(str(source)) as container:
+                for stream in container.streams:
+                    if stream.index not in streams:
+                        streams[stream.index] = output.add_stream_from_template(stream)
+                for packet in container.demux():
+                    if not packet.size:
+                        continue
+                    index, base = packet.stream.index, packet.time_base
+                    shift = round(starts.get(index, 0) / base)
+                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                    end = (packet.pts + packet.duration) * base
+                    ends[index] = max(ends.get(index, 0), end)
+                    packet.stream = streams[index]
+                    output.mux(packet)
+    return target
+
+
+def plain(source, target):
+    """Decodes and encodes with the settings of annotation, doing nothing between."""
+    from emotion import media, streams
+
+    with media.VideoWriter(target, like=media.probe(source)) as writer:
+        for _, frame in streams.frames(source):
+            writer.write(frame)
+
+
+def annotate(source, target, recognizer):
+    """Annotates as the command does."""
+    from emotion.annotate import annotate_video
+
+    annotate_video(source, target, recognizer)
+
+
+def seconds(function, *arguments):
+    """float, how long a call takes."""
+    start = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - start
+
+
+def sound_offset(one, two, rate=48000):
+    """float, seconds by which the sound of `two` comes later, by cross-correlation of 30 s."""
+    from scipy.signal import correlate
+
+    from emotion import media
+
+    a, b = (media.read_samples(path, rate)[: 30 * rate] for path in (one, two))
+    lags = correlate(b, a[: len(b)], method="fft")
+    near = slice(len(a) - 1 - rate // 2, len(a) + rate // 2)  # half a second: the clip is a loop
+    return (int(np.argmax(lags[near])) - rate // 2) / rate
+
+
+def peak(source, target, model, weights):
+    """float, MiB: peak memory of a process that annotates."""
+    command = [sys.executable, __file__, "--model", model, "--one", source, target]
+    command += ["--yunet", weights] if weights else []
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def main():
+    """Prints a line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--model", required=True, help="run folder")
+    add("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
+    add("--yunet", help="YuNet's weights")
+    add("--repeats", type=int, default=3)
+    add("--minutes", type=float, default=30, help="length of the long recording; 0 leaves it out")
+    add("--one", nargs=2, metavar=("IN", "OUT"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+
+    from emotion import media
+    from emotion.recognizer import Recognizer
+
+    recognizer = Recognizer(args.model, args.yunet)
+    if args.one:
+        annotate(*args.one, recognizer)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        minute, copy, output = (folder / name for name in ("minute.mp4", "plain.mp4", "out.mp4"))
+        loop(args.data / CLIP, minute, 60)
+        annotate(args.data / CLIP, output, recognizer)  # compiles the model
+        took = [
+            (seconds(plain, minute, copy), seconds(annotate, minute, output, recognizer))
+            for _ in range(args.repeats)
+        ]
+        frames = sum(1 for _ in media.read_pictures(minute))
+        least = np.min(took, axis=0)
+        before, after = media.probe(minute), media.probe(output)
+        result = {
+            "frames": frames,
+            "plain_fps": round(frames / least[0], 1),
+            "annotate_fps": round(frames / least[1], 1),
+            "ratio": round(least[0] / least[1], 3),
+            "detector": recognizer.detector and recognizer.detector.name,
+            "duration_difference_frames": round(
+                float((after.duration - before.duration) * before.rate), 3
+            ),
+            "sound_offset_ms": round(1000 * sound_offset(minute, output), 3),
+            "start_s": [before.start, after.start],
+            "peak_mib_1_minute": round(peak(minute, output, args.model, args.yunet), 1),
+        }
+        if args.minutes:
+            long = loop(args.data / CLIP, folder / "long.mp4", 60 * args.minutes)
+            longest = peak(long, output, args.model, args.yunet)
+            result[f"peak_mib_{args.minutes:g}_minutes"] = round(longest, 1)
+            result["peak_ratio"] = round(longest / result["peak_mib_1_minute"], 3)
+        print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

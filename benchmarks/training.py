@@ -1,0 +1,156 @@
+"""How fast the default preset trains, as ratios measured in one run; and what memory it takes.
+
+    python benchmarks/training.py
+
+1. The video branch against plain Conv3D blocks of 16, 32, 64 filters on the same clips.
+2. `fit` from the generator, cache warm and all augmentation on, against `fit` from arrays.
+3. Peak resident memory of `fit` from the generator with 1 200 clips against 300.
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+from keras import layers  # noqa: E402
+
+from emotion import cache, corpora, models, training  # noqa: E402
+from emotion.batches import Batches  # noqa: E402
+from emotion.labels import RAVDESS  # noqa: E402
+
+BATCH = 16
+
+
+def plain(classes):
+    """Conv3D 3x3x3 of 16, 32, 64 filters, each with BN, ReLU and max pooling: the source's."""
+    inputs = keras.Input((20, 112, 112, 3), dtype="uint8", name="video")
+    x = layers.Rescaling(1 / 255)(inputs)
+    for filters in (16, 32, 64):
+        x = layers.Conv3D(filters, 3, padding="same")(x)
+        x = layers.BatchNormalization()(x)
+        x = layers.ReLU()(x)
+        x = layers.MaxPooling3D(2)(x)
+    x = layers.Dense(128, activation="relu")(layers.GlobalAveragePooling3D()(x))
+    return keras.Model({"video": inputs}, layers.Dense(classes)(x))
+
+
+def compiled(model):
+    model.compile(
+        keras.optimizers.Adam(5e-4, clipnorm=1.0),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=False,
+    )
+    return model
+
+
+def speed(fit, clips, repeats):
+    """Clips per second, the best of `repeats` after one to warm up."""
+    fit()
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        fit()
+        times.append(time.perf_counter() - begin)
+    return clips / min(times)
+
+
+def branches(repeats):
+    rng = np.random.default_rng(0)
+    clips = 4 * BATCH
+    x = {"video": rng.integers(0, 256, (clips, 20, 112, 112, 3), dtype=np.uint8)}
+    y = rng.integers(0, 8, clips)
+    preset = models.preset("cnn3d_mfcc").only("video")
+    rates = {}
+    for name, model in (("default", models.build_model(preset, 8)), ("plain", plain(8))):
+        fit = partial(compiled(model).fit, x, y, batch_size=BATCH, verbose=0, shuffle=False)
+        rates[name] = speed(fit, clips, repeats)
+    print(
+        f"video branch: default {rates['default']:.1f} clips/s, plain Conv3D "
+        f"{rates['plain']:.1f} clips/s, ratio {rates['default'] / rates['plain']:.2f}",
+        flush=True,
+    )
+
+
+def generator(folder, repeats):
+    preset = models.preset("cnn3d_mfcc")
+    clips = corpora.clips(folder / "data")
+    load = partial(cache.load, spec=preset.spec("haar"), folder=folder / "signals")
+    make = partial(Batches, clips, preset, RAVDESS, BATCH, load, workers=2)
+    still = make()
+    arrays = [still[index] for index in range(len(still))]
+    x = {name: np.concatenate([batch[0][name] for batch in arrays]) for name in preset.features}
+    y = np.concatenate([batch[1] for batch in arrays])
+    model = compiled(models.build_model(preset, 8))
+    batches = make(augmentation=preset.augmentation)
+    epochs = 4
+
+    def from_arrays():
+        model.fit(x, y, batch_size=BATCH, epochs=epochs, verbose=0)
+
+    def from_generator():
+        model.fit(batches, steps_per_epoch=len(batches), epochs=epochs, shuffle=False, verbose=0)
+
+    rates = [speed(fit, epochs * len(clips), repeats) for fit in (from_arrays, from_generator)]
+    print(
+        f"fit: arrays {rates[0]:.1f} clips/s, generator with augmentation {rates[1]:.1f} clips/s, "
+        f"ratio {rates[1] / rates[0]:.2f}",
+        flush=True,
+    )
+
+
+def memory(folder, count):
+    """Prints the peak resident memory, MiB, of one epoch over `count` clips."""
+    preset = models.preset("cnn3d_mfcc")
+    clips = corpora.clips(folder / "data")
+    clips = [clips[index % len(clips)] for index in range(count)]
+    load = partial(cache.load, spec=preset.spec("haar"), folder=folder / "signals")
+    batches = Batches(clips, preset, RAVDESS, BATCH, load, preset.augmentation, workers=2)
+    model = compiled(models.build_model(preset, 8))
+    model.fit(batches, steps_per_epoch=len(batches), shuffle=False, verbose=0)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--memory", nargs=2, metavar=("FOLDER", "CLIPS"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    training.make_deterministic(0)
+    if options.memory:
+        memory(Path(options.memory[0]), int(options.memory[1]))
+        return
+    branches(options.repeats)
+    from emotion.corpora import synthetic
+
+    folder = Path(tempfile.mkdtemp())
+    synthetic.write(folder / "data", speakers=16, takes=1, progress=False)
+    spec = models.preset("cnn3d_mfcc").spec("haar")
+    cache.prepare(corpora.clips(folder / "data"), spec, folder / "signals", progress=False)
+    generator(folder, options.repeats)
+    peaks = [
+        float(
+            subprocess.run(
+                [sys.executable, __file__, "--memory", folder, str(count)],
+                check=True, capture_output=True, text=True,
+            ).stdout
+        )
+        for count in (300, 1200)
+    ]  # fmt: skip
+    print(
+        f"peak memory: {peaks[0]:.0f} MiB with 300 clips, {peaks[1]:.0f} MiB with 1200, "
+        f"ratio {peaks[1] / peaks[0]:.3f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Writes a video back with what is predicted of its faces, its sound and its timing kept.
+
+Two streaming passes: `analyse` gathers boxes and predictions, then the frames are decoded again and
+drawn on as they pass, so a box knows where its face goes next and memory does not grow.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from emotion import media
+from emotion.clip import MediaError
+from emotion.overlay import Face, draw_frame, paint
+from emotion.timeline import (
+    STEP,
+    Timeline,
+    analyse,
+    box_at,
+    check_predictions,
+    write_predictions,
+)
+
+__all__ = ["Face", "Timeline", "analyse", "annotate_video", "check_output", "check_predictions"]
+__all__ += ["draw_frame", "summary", "write_annotated", "write_predictions"]
+
+
+def annotate_video(path, output, recognizer, window=None, hop=None, progress=None):
+    """Annotates a video.
+
+    Args:
+        path: str or Path.
+        output: str or Path of the mp4; it appears only when complete.
+        recognizer: Recognizer.
+        window, hop, progress: as in `analyse`.
+
+    Returns:
+        Timeline.
+
+    Raises:
+        FileNotFoundError, MediaError: no such file, no picture in it, or `output` is not writable.
+        ValueError: `window` or `hop` out of range, or `output` is `path`.
+    """
+    check_output(path, output)
+    if not media.probe(path).video:
+        raise MediaError(f"{path} has sound only, so there is no video to annotate; use `analyse`.")
+    timeline = analyse(path, recognizer, window, hop, progress)
+    write_annotated(timeline, output, progress)
+    return timeline
+
+
+def check_output(path, output):
+    """Raises ValueError unless `output` is an .mp4 other than `path`."""
+    if Path(output).suffix.lower() != ".mp4":
+        raise ValueError(f"`output` must end in .mp4. Received: {output}.")
+    if Path(output).resolve() == Path(path).resolve() or (
+        Path(output).exists() and Path(path).exists() and Path(output).samefile(path)
+    ):
+        raise ValueError(f"`output` must be another file than the input. Received: {output}.")
+
+
+def summary(timeline):
+    """Returns a str that says in a sentence what the predictions of a timeline rest on."""
+    count, found = len(timeline.tracks), timeline.predictions
+    faces = f"{count} face{'' if count == 1 else 's'}" if count else "no face"
+    kinds = (
+        ("from sound and face", sum(p.heard and p.seen for p in found)),
+        ("from sound alone", sum(p.heard and not p.seen for p in found)),
+        ("from the picture alone", sum(p.seen and not p.heard for p in found)),
+    )
+    parts = [f"{number} {name}" for name, number in kinds if number]
+    return f"{faces}; predictions: {', '.join(parts) or 'none (neither sound nor face)'}"
+
+
+def write_annotated(timeline, output, progress=None):
+    """Writes the recording of a timeline with its faces and predictions drawn.
+
+    Args:
+        timeline: Timeline of a recording with video.
+        output: str or Path of the mp4.
+        progress: as in `analyse`.
+
+    Raises:
+        FileNotFoundError, MediaError: the recording is gone, or `output` is not writable.
+    """
+    describe = scenes(timeline)
+    cards, places = {}, {}
+    with media.VideoWriter(output, like=timeline.info) as writer:
+        for time, picture in media.read_pictures(timeline.info.path):
+            paint(media.planes(picture), *describe(time), cards, places)
+            writer.write(picture)
+            if progress:
+                progress("writing", time, timeline.duration)
+
+
+def scenes(timeline):
+    """Prepares what is to be drawn, so that a frame costs the same in a long recording.
+
+    Returns:
+        Function of a time (s), giving (list of Face, note str or None): each face that is there,
+        with the prediction whose window's centre is nearest; without any, that of sound alone.
+    """
+    centres, found = {}, {}
+    for prediction in timeline.predictions:
+        centres.setdefault(prediction.track, []).append((prediction.start + prediction.end) / 2)
+        found.setdefault(prediction.track, []).append(prediction)
+    centres = {id: np.array(values) for id, values in centres.items()}
+    seen = [timeline.times[track.indices] for track in timeline.tracks]
+    spans = np.array([(times[0], times[-1]) for times in seen]).reshape(-1, 2)
+    missing = "no face: " if len(timeline.times) else ""  # a run without pictures looks for none
+    slack = 2 * np.diff(timeline.times).max(initial=STEP)
+
+    def nearest(id, time):
+        if id not in centres:
+            return None
+        return found[id][int(np.argmin(np.abs(centres[id] - time)))]
+
+    def describe(time):
+        shown, heard = [], True
+        there = (spans[:, 0] - slack <= time) & (time <= spans[:, 1] + slack)
+        for index in np.flatnonzero(there):
+            track = timeline.tracks[index]
+            box = box_at(track, timeline.times, seen[index], time)
+            if box is not None:
+                prediction = nearest(track.id, time)
+                shown.append(_face(box, str(track.id), prediction))
+                heard = heard and (prediction is None or prediction.heard)
+        if shown:
+            return shown, None if heard else "no sound: from the picture alone"
+        alone = nearest(None, time)
+        if alone is not None and alone.start <= time <= alone.end:
+            return [_face(None, f"{missing}from sound alone", alone)], None
+        return [], "no face" if missing else None
+
+    return describe
+
+
+def _face(box, name, prediction):
+    if prediction is None:
+        return Face(box, name)
+    return Face(box, name, prediction.labels, prediction.probabilities)

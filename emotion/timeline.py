@@ -1,0 +1,298 @@
+"""What is seen, heard and predicted along a recording, gathered in one streaming pass."""
+
+import csv
+import heapq
+import io
+import json
+import os
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+
+import numpy as np
+
+from emotion import faces, media
+from emotion.clip import MediaError, Prediction, Signal
+
+STEP = 1 / 6  # seconds between detections: a head moves less than its width in that time
+BATCH = 16  # windows predicted at once
+SOUND_BLOCK = 0.25  # seconds
+CORNERS = ("x1", "y1", "x2", "y2")
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """A recording as the recogniser sees it; its size grows with its faces, not with its pixels.
+
+    Attributes:
+        info: media.Info of the recording.
+        labels: tuple of str, class names.
+        duration: float, seconds.
+        times: float array (n,), when faces were looked for.
+        tracks: list of faces.Track with ids from 1; their `indices` count in `times`.
+        predictions: list of Prediction, by start and then by track.
+    """
+
+    info: media.Info
+    labels: tuple
+    duration: float
+    times: np.ndarray
+    tracks: list
+    predictions: list
+
+
+def analyse(path, recognizer, window=None, hop=None, progress=None):
+    """Follows the faces of a recording and predicts each in every window.
+
+    A window with sound and faces gives a prediction a face, from both; without a face one from
+    sound alone; without sound one a face, from the picture alone; without either none. A recording
+    shorter than the window is one window, and the last window ends with the recording.
+
+    Args:
+        path: str or Path.
+        recognizer: Recognizer.
+        window: float, seconds; None takes the recogniser's.
+        hop: float, seconds from one window to the next; None is a third of the window.
+        progress: function(stage str, seconds done, seconds in all or None), or None.
+
+    Returns:
+        Timeline.
+
+    Raises:
+        FileNotFoundError, MediaError: no such file, or nothing in it that can be decoded.
+        ValueError: `window` or `hop` out of range.
+    """
+    window = recognizer.window if window is None else window
+    hop = window / 3 if hop is None else hop
+    if not 0.2 <= window <= 60:
+        raise ValueError(f"`window` must be between 0.2 and 60 seconds. Received: window={window}.")
+    if not 0 < hop <= window:
+        raise ValueError(
+            f"`hop` must be positive and at most `window` ({window} s). Received: hop={hop}."
+        )
+    info = media.probe(path)
+    events = list(_events(info, recognizer))
+    if not events:
+        missing = "sound" if recognizer.detector is None else "picture"
+        raise MediaError(f"{path} has no {missing}, all that this run was trained on; use another.")
+    recent = _Recent(recognizer)
+    predictions, waiting = [], []
+    start = closed = now = 0.0
+    count = 0
+
+    def close(start, end):
+        waiting.extend((start, end, *found) for found in recent.signals(start, end))
+        if len(waiting) >= BATCH:
+            predictions.extend(_predict(recognizer, waiting))
+            waiting.clear()
+
+    for time, kind, value in heapq.merge(*events, key=itemgetter(0)):
+        while time >= start + window:
+            close(start, start + window)
+            recent.forget(start)
+            closed, count = start + window, count + 1
+            start = count * hop
+        if kind == "sound":
+            recent.hear(value)
+            now = max(now, time + len(value) / recognizer.sample_rate)
+        else:
+            recent.see(time, value)
+            now = max(now, time + float(1 / info.rate))
+        if progress:
+            progress("analysing", time, info.duration)
+    # Frames after the last that was looked at are not counted in `now`; what the file says is.
+    duration = info.duration if info.duration and abs(info.duration - now) < 2 * STEP else now
+    if duration - closed > 0.1 * hop:
+        close(max(0.0, duration - window), duration)
+    predictions.extend(_predict(recognizer, waiting))
+    return _timeline(info, recognizer.labels, duration, recent, predictions)
+
+
+def _events(info, recognizer):
+    """Streams of (seconds, kind, value), each in order of time, of what the run hears and sees."""
+    if info.audio and recognizer.preset.modality != "video":
+        blocks = media.read_blocks(info.path, recognizer.sample_rate, SOUND_BLOCK)
+        size = round(SOUND_BLOCK * recognizer.sample_rate) / recognizer.sample_rate
+        yield ((i * size, "sound", block) for i, block in enumerate(blocks))
+    if info.video and recognizer.detector is not None:
+        pictures = media.read_frames(info.path, step=STEP)
+        yield ((time, "frame", frame) for time, frame in pictures)
+
+
+class _Recent:
+    """The sound and the face crops of the last window, and the boxes of the whole recording."""
+
+    def __init__(self, recognizer):
+        self.recognizer = recognizer
+        self.tracker = faces.Tracker(confirm=1)
+        self.samples, self.first = np.zeros(0, np.float32), 0
+        self.crops = []  # (time, id, crop)
+        self.times, self.boxes = [], {}
+
+    def hear(self, block):
+        self.samples = np.concatenate([self.samples, block])
+
+    def see(self, time, frame):
+        boxes = self.recognizer.detector(frame)
+        for id, box in zip(self.tracker.update(boxes), boxes, strict=True):
+            self.boxes.setdefault(id, []).append((len(self.times), *box[:4]))
+            size, margin = self.recognizer.crop_size, self.recognizer.crop_margin
+            self.crops.append((time, id, faces.crop(frame, box, size, margin)))
+        self.times.append(time)
+
+    def forget(self, before):
+        drop = max(0, round(before * self.recognizer.sample_rate) - self.first)
+        self.samples, self.first = self.samples[drop:], self.first + drop
+        self.crops = [item for item in self.crops if item[0] >= before]
+
+    def signals(self, start, end):
+        """List of (track id or None, Signal) for the window."""
+        rate = self.recognizer.sample_rate
+        begin, length = max(0, round(start * rate) - self.first), round((end - start) * rate)
+        samples = self.samples[begin : begin + length]
+        # A sound may end within the window; a quarter of a second of it tells nothing.
+        if len(samples) < max(1, round(min(0.25, end - start) * rate)):
+            samples = None
+        else:
+            samples = np.pad(samples, (0, length - len(samples)))
+        inside = [item for item in self.crops if start <= item[0] < end]
+        looks = sum(start <= time < end for time in self.times[-1000:])
+        found = []
+        for id in sorted({item[1] for item in inside}):
+            times = [time - start for time, other, _ in inside if other == id]
+            if len(times) >= min(2, looks):  # a face found once among many looks is spurious
+                frames = np.stack([crop for _, other, crop in inside if other == id])
+                found.append((id, Signal(samples, rate, frames, np.array(times), end - start)))
+        if not found and samples is not None:
+            found.append((None, Signal(samples, rate, None, None, end - start)))
+        return found
+
+
+def _predict(recognizer, waiting):
+    if not waiting:
+        return []
+    rows = recognizer.predict([signal for *_, signal in waiting])
+    return [
+        Prediction(
+            start,
+            end,
+            tuple(recognizer.labels),
+            row,
+            heard=signal.samples is not None,
+            seen=signal.frames is not None,
+            track=id,
+        )
+        for (start, end, id, signal), row in zip(waiting, rows, strict=True)
+    ]
+
+
+def _timeline(info, labels, duration, recent, predictions):
+    tracks, renamed = [], {None: None}
+    for id, found in sorted(recent.boxes.items()):
+        if len(found) >= min(2, len(recent.times)):
+            found = np.array(found, float)
+            renamed[id] = len(tracks) + 1
+            tracks.append(faces.Track(renamed[id], found[:, 0].astype(int), found[:, 1:]))
+    kept = [
+        Prediction(p.start, p.end, p.labels, p.probabilities, p.heard, p.seen, renamed[p.track])
+        for p in predictions
+        if p.track in renamed
+    ]
+    return Timeline(info, tuple(labels), duration, np.array(recent.times), tracks, kept)
+
+
+def box_at(track, times, seen, time):
+    """Says where a face is, between its detections.
+
+    A face missed at one or two looks in a row is taken to have stayed; otherwise its box ends half
+    way to the look that did not find it.
+
+    Args:
+        track: faces.Track.
+        times: float array (n,), when faces were looked for.
+        seen: float array (k,), `times[track.indices]`.
+        time: float, seconds.
+
+    Returns:
+        float array (4,), xyxy, or None where the face is not there.
+    """
+    after = int(np.searchsorted(seen, time, side="right"))
+    last = track.indices[after - 1] if after > 0 else None
+    following = track.indices[after] if after < len(track.indices) else None
+    if last is not None and following is not None and following - last <= 3:
+        share = (time - times[last]) / (times[following] - times[last])
+        return (1 - share) * track.boxes[after - 1] + share * track.boxes[after]
+    if last is not None:
+        until = times[last + 1] if last + 1 < len(times) else times[last] + 2 * STEP
+        if time <= (times[last] + until) / 2:
+            return track.boxes[after - 1]
+    if (
+        following is not None
+        and following > 0
+        and time >= times[following - 1 : following + 1].mean()
+    ):
+        return track.boxes[after]
+    return None
+
+
+def check_predictions(path, output):
+    """Raises ValueError unless `output` ends in .csv or .json and is another file than `path`."""
+    if Path(output).suffix.lower() not in (".csv", ".json"):
+        raise ValueError(f"Predictions must end in .csv or .json. Received: {output}.")
+    if Path(output).resolve() == Path(path).resolve():
+        raise ValueError(f"Predictions must not replace the input. Received: {output}.")
+
+
+def write_predictions(timeline, path):
+    """Writes one row a window and face; the file has its name only once it is whole.
+
+    Columns: start, end (s), track (empty without a face), x1, y1, x2, y2 (the box in pixels at the
+    detection nearest to the middle of the window), heard, seen, label, confidence, and each class.
+
+    Args:
+        timeline: Timeline.
+        path: str or Path ending in .csv or .json.
+
+    Raises:
+        ValueError: another suffix.
+        MediaError: the file cannot be written.
+    """
+    path = Path(path)
+    check_predictions(timeline.info.path, path)
+    rows = [_row(timeline, prediction) for prediction in timeline.predictions]
+    text = json.dumps({"duration": timeline.duration, "windows": rows}, indent=1) + "\n"
+    if path.suffix.lower() == ".csv":
+        table = io.StringIO(newline="")
+        names = ("start", "end", "track", *CORNERS, "heard", "seen", "label", "confidence")
+        writer = csv.DictWriter(table, (*names, *timeline.labels))
+        writer.writeheader()
+        writer.writerows(rows)
+        text = table.getvalue()
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8", newline="")
+        os.replace(part, path)
+    except OSError as error:
+        raise MediaError(
+            f"{path} cannot be written ({error.strerror}); choose another place."
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _row(timeline, prediction):
+    row = {"start": round(prediction.start, 3), "end": round(prediction.end, 3)}
+    row |= {"track": prediction.track, **dict.fromkeys(CORNERS)}
+    for track in timeline.tracks:
+        if track.id == prediction.track:
+            middle = (prediction.start + prediction.end) / 2
+            nearest = np.argmin(np.abs(timeline.times[track.indices] - middle))
+            row |= zip(
+                ("x1", "y1", "x2", "y2"), track.boxes[nearest].round(1).tolist(), strict=True
+            )
+    row |= {"heard": prediction.heard, "seen": prediction.seen, "label": prediction.label}
+    row |= {"confidence": round(prediction.confidence, 4)}
+    return row | {
+        name: round(float(value), 4)
+        for name, value in zip(prediction.labels, prediction.probabilities, strict=True)
+    }

@@ -1,0 +1,43 @@
+"""Callbacks: what they do to a real fit."""
+
+import io
+
+import keras
+import numpy as np
+import pytest
+
+from callbacks import ProgressLine, WarmUp
+
+
+def fit(callback, epochs=2, learning_rate=0.1):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(learning_rate), "mse")
+    rates = []
+    read = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: rates.append(float(model.optimizer.learning_rate))
+    )
+    x, y = np.ones((8, 2), "float32"), np.ones((8, 1), "float32")
+    model.fit(x, y, batch_size=2, epochs=epochs, verbose=0, callbacks=[callback, read])
+    return rates
+
+
+def test_warm_up_rises_and_then_leaves_the_rate_alone():
+    rates = fit(WarmUp(0.1, steps=5))
+    assert rates == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1, 0.1, 0.1, 0.1])
+    assert fit(WarmUp(0.1, steps=0), epochs=1) == pytest.approx([0.1] * 4)
+    with pytest.raises(ValueError, match="Received: steps=-1"):
+        WarmUp(0.1, -1)
+
+
+def test_progress_line_tells_uar_best_and_time_left():
+    stream = io.StringIO()
+    before = [{"val_uar": 0.5}, {"val_uar": 0.3}]
+    line = ProgressLine(4, before, stream)
+    line.on_train_begin()
+    for epoch, val_uar in ((2, 0.4), (3, 0.6)):
+        line.on_epoch_begin(epoch)
+        logs = {"loss": 1.0, "uar": 0.2, "val_loss": 1.1, "val_uar": val_uar}
+        line.on_epoch_end(epoch, {**logs, "learning_rate": 1e-3})
+    third, fourth = stream.getvalue().splitlines()
+    assert third.startswith("epoch   3/4") and "best 0.500 @ 1" in third
+    assert "best 0.600 @ 4" in fourth and "0:00 left" in fourth

@@ -1,0 +1,63 @@
+"""Evaluation: the numbers of a run, on speakers it has never met, and their mean over folds."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emotion import cache, evaluation, report
+
+
+@pytest.fixture(scope="module")
+def load(trained, signals):
+    return partial(cache.load, spec=trained.preset.spec("haar"), folder=signals)
+
+
+@pytest.fixture(scope="module")
+def tested(trained, clips, load):
+    speakers = trained.record["speakers"]["test"]
+    return evaluation.evaluate(trained, [c for c in clips if c.speaker in speakers], load)
+
+
+def test_metrics_are_those_of_the_predictions(tested):
+    table, measured = tested.predictions, tested.metrics
+    assert measured["war"] == pytest.approx((table["label"] == table["predicted"]).mean())
+    by_class = (table["label"] == table["predicted"]).groupby(table["label"]).mean()
+    assert measured["uar"] == pytest.approx(by_class.mean())
+    assert np.sum(measured["confusion"]) == measured["clips"] == len(table)
+    assert np.allclose(table[measured["labels"]].sum(axis=1), 1, atol=1e-5)
+    assert measured["speakers"] == sorted(set(table["speaker"]))
+    assert measured["modality"] == "both" and measured["adapted_to_test_speaker"] is False
+
+
+def test_speakers_that_were_trained_on_are_refused(trained, clips, load):
+    with pytest.raises(ValueError, match="must not have been trained on"):
+        evaluation.evaluate(trained, clips, load)
+
+
+def test_labels_the_run_does_not_know_are_refused(trained, clips, load):
+    strange = replace(clips[0], label="bored", speaker="99")
+    with pytest.raises(ValueError, match="Received: bored"):
+        evaluation.evaluate(trained, [strange], load)
+
+
+def test_folds_are_averaged_and_pooled(tested):
+    half = len(tested.predictions) // 2
+    worse = evaluation.Report({**tested.metrics, "uar": 0.0, "fold": 1}, tested.predictions[:half])
+    joined = evaluation.aggregate([tested, worse]).metrics
+    assert joined["uar"] == pytest.approx(tested.metrics["uar"] / 2)
+    assert joined["uar_std"] == pytest.approx(tested.metrics["uar"] / 2)
+    assert joined["clips"] == len(tested.predictions) + half
+    assert joined["folds"] == {"0": tested.metrics["uar"], "1": 0.0}
+
+
+def test_files_are_written_whole(tested, tmp_path):
+    evaluation.save(tested, tmp_path)
+    table = pd.read_csv(tmp_path / "predictions.csv", dtype={"speaker": str})
+    assert list(table.columns)[:4] == ["id", "speaker", "label", "predicted"]
+    report.confusion(tested.metrics, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "predictions.csv", "metrics.json", "confusion.png"
+    }  # fmt: skip

@@ -1,0 +1,186 @@
+"""Training: a resumed run equals one never stopped, to the bit; another one is refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from callbacks import RunState
+from emotion import folds, labels, models, training
+
+ROOT = Path(__file__).parents[1]
+RECIPE = {"epochs": 5, "batch_size": 8, "patience": 2, "plateau_patience": 1, "warmup_epochs": 1}
+
+
+@pytest.fixture
+def start(clips, signals):
+    """Trains a small run with sound alone; keyword arguments change it."""
+
+    def start(folder, seed=0, resume=False, workers=2, protocol="speaker-kfold", **recipe):
+        preset = models.preset("cnn3d_mfcc").only("audio")
+        preset = replace(preset, recipe=replace(preset.recipe, **{**RECIPE, **recipe}))
+        return training.train(
+            preset,
+            folds.split(clips, protocol, 0),
+            labels.RAVDESS,
+            folder,
+            preset.spec("none"),
+            seed=seed,
+            cache_folder=signals,
+            workers=workers,
+            resume=resume,
+        )
+
+    return start
+
+
+def contents(run):
+    """Everything that must be equal: last state, best weights, history."""
+    (state,) = (run.folder / "state").glob("epoch-*.npz")
+    with np.load(state) as arrays:
+        last = {name: arrays[name].tobytes() for name in arrays}
+    best = [weight.tobytes() for weight in run.model().get_weights()]
+    return last, best, (run.folder / "history.csv").read_text()
+
+
+@pytest.mark.slow
+def test_a_run_broken_off_again_and_again_ends_as_one_never_stopped(start, tmp_path, monkeypatch):
+    whole = start(tmp_path / "whole")
+    save, saved = RunState._save, []
+
+    def full_disk(self):
+        if len(saved) % 2 == 0:  # every epoch fails once, is resumed, and then succeeds
+            saved.append("failed")
+            raise OSError(28, "No space left on device")
+        saved.append(self.epoch)
+        save(self)
+
+    monkeypatch.setattr(RunState, "_save", full_disk)
+    run = None
+    for attempt in range(20):
+        try:
+            run = start(tmp_path / "broken", resume=attempt > 0, workers=1 + attempt % 3)
+            break
+        except OSError:
+            continue
+    assert saved.count("failed") >= 3
+    assert contents(run) == contents(whole)
+
+
+@pytest.mark.slow
+def test_sigkill_then_resume_through_the_command(corpus, tmp_path):
+    def command(run, *more):
+        return subprocess.Popen(
+            [sys.executable, "train_model.py", "--data", corpus, "--modality", "audio", "--epochs",
+             "4", "--batch-size", "8", "--protocol", "speaker-kfold", "--run", run,
+             "--cache", tmp_path / "cache", *more],
+            cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    whole = command(tmp_path / "whole")
+    assert whole.wait() == 0, whole.stderr.read()
+    for stop in (signal.SIGKILL, signal.SIGTERM):
+        process = command(tmp_path / "cut", *(["--resume"] if stop == signal.SIGTERM else []))
+        for line in process.stderr:
+            if line.startswith("epoch"):
+                process.send_signal(stop)
+                break
+        rest = process.stderr.read()
+        assert process.wait() == (-9 if stop == signal.SIGKILL else 130)
+    assert "--resume" in rest and "Traceback" not in rest
+    last = command(tmp_path / "cut", "--resume")
+    assert last.wait() == 0, last.stderr.read()
+    one, other = (training.load_run(tmp_path / name) for name in ("whole", "cut"))
+    assert contents(one) == contents(other)
+    for name in ("metrics.json", "predictions.csv"):
+        assert (one.folder / name).read_bytes() == (other.folder / name).read_bytes()
+    present = {path.name for path in one.folder.iterdir()}
+    assert present == {"run.json", "state", "history.csv", "model.keras", "metrics.json",
+                       "predictions.csv", "curves.png", "confusion.png"}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:.*speakers:UserWarning")
+def test_another_training_is_not_resumed(start, tmp_path):
+    start(tmp_path / "run", epochs=1)
+    with pytest.raises(FileExistsError, match="--resume"):
+        start(tmp_path / "run", epochs=1)
+    with pytest.raises(FileNotFoundError, match="no run to resume"):
+        start(tmp_path / "none", resume=True)
+    for change, named in (
+        ({"seed": 1}, "seed: 0 then, 1 now"),
+        ({"learning_rate": 1.0}, "preset.recipe.learning_rate: 0.0005 then, 1.0 now"),
+        ({"protocol": "random"}, "protocol: speaker-kfold then, random now"),
+    ):
+        with pytest.raises(ValueError, match=named):
+            start(tmp_path / "run", epochs=1, resume=True, **change)
+
+
+def test_a_finished_run_goes_on_with_more_epochs(start, tmp_path):
+    whole = start(tmp_path / "whole", epochs=3)
+    start(tmp_path / "longer", epochs=1)
+    again = start(tmp_path / "longer", epochs=1, resume=True)  # nothing left to do
+    assert len(pd.read_csv(again.folder / "history.csv")) == 1
+    assert contents(start(tmp_path / "longer", epochs=3, resume=True)) == contents(whole)
+
+
+def test_best_epoch_is_the_one_that_is_kept(trained):
+    history = pd.read_csv(trained.folder / "history.csv")
+    assert history["epoch"].tolist() == [1, 2]
+    (state,) = (trained.folder / "state").glob("epoch-*.npz")
+    with np.load(state) as arrays:
+        best = [arrays[name] for name in sorted(arrays) if name.startswith("best")]
+        record = json.loads(arrays["record"].tobytes())
+    assert record["counters"]["EarlyStopping"]["best"] == history["val_uar"].max()
+    for saved, weight in zip(best, trained.model().get_weights(), strict=True):
+        assert np.array_equal(saved, weight)
+
+
+def test_record_says_what_was_trained_on_what(trained):
+    record = json.loads((trained.folder / "run.json").read_text())
+    speakers = record["speakers"]
+    assert not set(speakers["train"]) & set(speakers["test"])
+    assert record["detector"] == "haar" and record["protocol"] == "speaker-kfold"
+    assert record["labels"] == list(labels.RAVDESS)
+    assert record["preset"]["audio"]["n_mfcc"] == 40
+    assert 1.5 < record["window"] < 3
+    assert "keras" in record["versions"]
+
+
+def test_a_state_that_cannot_be_written_keeps_the_one_before(start, tmp_path, monkeypatch):
+    savez = np.savez
+
+    def full(file, **arrays):
+        if b'"epoch": 2, "stopped"' in arrays["record"].tobytes():
+            file.write(b"half a state")
+            raise OSError(28, "No space left on device")
+        savez(file, **arrays)
+
+    monkeypatch.setattr("callbacks.run_state.np.savez", full)
+    with pytest.raises(OSError, match="No space"):
+        start(tmp_path / "run", epochs=2)
+    assert [path.name for path in (tmp_path / "run" / "state").iterdir()] == ["epoch-00001.npz"]
+
+
+def test_an_unfinished_run_says_how_to_finish_it(tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match=r"--resume"):
+        training.load_run(tmp_path).model()
+    with pytest.raises(FileNotFoundError, match="not a run"):
+        training.load_run(tmp_path / "nothing")
+
+
+def test_nothing_to_train_on_says_what_to_do(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "train_model.py", "--data", tmp_path],
+        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "make demo" in done.stderr and "download ravdess" in done.stderr
+    assert "Traceback" not in done.stderr
