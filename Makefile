@@ -1,6 +1,5 @@
 PYTHON ?= python3
 BIN := .venv/bin
-export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo test requirements clean
 

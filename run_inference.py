@@ -5,7 +5,6 @@ python run_inference.py --video_path talk.mp3 --predictions talk.csv
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -51,7 +50,6 @@ def main(argv=None):
         int, the exit code: 0, or 2 after one line on stderr.
     """
     args = parser().parse_args(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from emotion.clip import MediaError  # imports come after --help, which is to answer at once
 
     try:
@@ -110,6 +108,9 @@ def newest():
 
 def load(folder, weights):
     """Returns the Recognizer of a run folder."""
+    from emotion import backend
+
+    backend.start()
     from emotion.recognizer import Recognizer
 
     return Recognizer(folder, detector_weights=weights)

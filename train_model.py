@@ -1,7 +1,6 @@
 """Trains a preset on a folder of clips: `python train_model.py --data dataset`."""
 
 import argparse
-import os
 import signal
 import sys
 from dataclasses import replace
@@ -48,7 +47,6 @@ def parse(arguments=None):
 def main(arguments=None):
     """Runs the command; returns its exit code."""
     options = parse(arguments)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from emotion.clip import MediaError
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -78,6 +76,9 @@ def _run(options):
             print(NO_DATA.format(data=options.data), file=sys.stderr, end="")
             return 2
 
+    from emotion import backend
+
+    backend.start()
     from emotion import cache, evaluation, models, report, training
     from emotion.faces import Detector
 

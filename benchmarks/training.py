@@ -8,7 +8,6 @@
 """
 
 import argparse
-import os
 import resource
 import subprocess
 import sys
@@ -18,13 +17,15 @@ from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from emotion import backend  # noqa: E402
+
+backend.make_deterministic(0)
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from keras import layers  # noqa: E402
 
-from emotion import cache, corpora, models, training  # noqa: E402
+from emotion import cache, corpora, models  # noqa: E402
 from emotion.batches import Batches  # noqa: E402
 from emotion.labels import RAVDESS  # noqa: E402
 
@@ -125,7 +126,6 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--memory", nargs=2, metavar=("FOLDER", "CLIPS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    training.make_deterministic(0)
     if options.memory:
         memory(Path(options.memory[0]), int(options.memory[1]))
         return

@@ -59,6 +59,9 @@ def _synthetic(options):
 
 
 def _prepare(options):
+    from emotion import backend
+
+    backend.start()
     from emotion import cache, corpora, models
     from emotion.faces import Detector
 
@@ -75,6 +78,9 @@ def _prepare(options):
 def _evaluate(options):
     from functools import partial
 
+    from emotion import backend
+
+    backend.start()
     from emotion import cache, corpora, evaluation, folds, training
 
     print(f"{'run':24s} {'modality':8s} {'UAR':>6s} {'WAR':>6s} {'F1':>6s}  on")

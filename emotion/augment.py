@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import audiomentations
 import cv2
+import librosa
 import numpy as np
 
 _GLOBAL_GENERATORS = threading.Lock()
@@ -20,6 +21,8 @@ class Augmentation:
     """How a signal is varied.
 
     Attributes:
+        trim_db: float, silence that is this many dB below the loudest frame is left out before and
+            after the speech, first of all: noise would hide it from the feature that trims.
         probability: float in [0, 1], of each of pitch shift, time stretch and noise.
         semitones: float, pitch shifts are drawn from plus or minus this many.
         rate: (low, high), time-stretch rates; above 1 is faster.
@@ -31,6 +34,7 @@ class Augmentation:
             so that the model has seen what it meets in a recording without sound or face.
     """
 
+    trim_db: float = 30.0
     probability: float = 0.4
     semitones: float = 2.0
     rate: tuple = (0.7, 1.3)
@@ -67,6 +71,7 @@ class Augmentation:
         rate = generator.uniform(*self.rate)
         snr = generator.uniform(*self.snr_db)
         noise_seed = int(generator.integers(2**32))
+        samples, _ = librosa.effects.trim(samples, top_db=self.trim_db)
         if apply[0]:
             shift = audiomentations.PitchShift(semitones, semitones, p=1.0)
             samples = shift(samples, sample_rate)

@@ -123,11 +123,14 @@ def _sound(path, spec):
 
 
 def _picture(path, spec):
-    if path is None or spec.frames is None or not media.probe(path).video:
+    if path is None or spec.frames is None:
         return {}
-    duration = media.probe(path).duration
+    info = media.probe(path)
+    if not info.video:
+        return {}
+    duration = info.duration
     if duration is None:
-        duration = max(time for time, _ in media.read_frames(path))
+        duration = max(time for time, _ in media.read_frames(path)) + float(1 / info.rate)
     times = spread(duration, spec.frames)
     frames = [frame for _, frame in media.read_frames(path, times)]
     detect = _detector(spec.detector)

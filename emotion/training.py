@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from callbacks import ProgressLine, RunState, WarmUp
-from emotion import cache
+from emotion import backend, cache
 from emotion.batches import Batches, balanced_weights
 from emotion.metrics import UnweightedAverageRecall
 from emotion.models import build_model
@@ -73,22 +73,6 @@ def load_run(folder):
     return Run(Path(folder), json.loads(path.read_text()))
 
 
-def make_deterministic(seed):
-    """Seeds Python, NumPy and the backend, and forbids operations that differ between two runs.
-
-    On TensorFlow's CPU, op determinism alone leaves 3D convolutions that differ when the machine
-    is loaded; a single inter-op thread mends it.
-    """
-    keras.utils.clear_session()
-    keras.utils.set_random_seed(seed)
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        if tf.config.threading.get_inter_op_parallelism_threads() != 1:
-            tf.config.threading.set_inter_op_parallelism_threads(1)
-        tf.config.experimental.enable_op_determinism()
-
-
 def train(
     preset,
     split,
@@ -141,7 +125,7 @@ def train(
     run = Run(folder, {**record, "window": window, **(extra or {})})
     write_text(folder / "run.json", json.dumps(run.record, indent=1))
 
-    make_deterministic(seed)
+    backend.make_deterministic(seed)
     recipe = preset.recipe
     model = build_model(preset, len(labels))
     model.compile(

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = (
     "labels",
     "clip",
+    "streams",
     "media",
     "faces",
     "corpora",
@@ -23,6 +24,7 @@ ORDER = (
     "cache",
     "augment",
     "features",
+    "backend",
     "encoders",
     "layers",
     "preset",
@@ -34,6 +36,8 @@ ORDER = (
     "explain",
     "report",
     "recognizer",
+    "timeline",
+    "overlay",
     "annotate",
     "live",
     "web",
@@ -102,10 +106,10 @@ def test_no_backend_where_no_network_is_needed(path):
     assert not BACKENDS & {name.split(".")[0] for name in imports(path)}
 
 
-def test_only_media_opens_media():
+def test_only_streams_and_media_open_media():
     users = {stage(path) for path in modules() if "av" in
              {name.split(".")[0] for name in imports(path)}}  # fmt: skip
-    assert users <= {"media"}
+    assert users <= {"streams", "media"}
 
 
 def test_files_are_short():

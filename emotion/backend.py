@@ -1,0 +1,55 @@
+"""Backend: starts Keras and what computes for it, quietly and repeatably."""
+
+import os
+from contextlib import contextmanager
+
+
+def start():
+    """Imports Keras and its backend; what their C++ parts say as they load is left out.
+
+    TensorFlow prints notes on CUDA and oneDNN before any setting of its own can stop them. Errors
+    are raised as ever.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _quiet():
+        import keras
+
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            if tf.config.threading.get_inter_op_parallelism_threads() != 1:
+                tf.config.threading.set_inter_op_parallelism_threads(1)
+        keras.ops.convert_to_numpy(keras.ops.zeros(1))
+
+
+def make_deterministic(seed):
+    """Seeds Python, NumPy and the backend, and forbids operations that differ between two runs.
+
+    On TensorFlow's CPU, op determinism alone leaves 3D convolutions that differ when the machine
+    is loaded; the single inter-op thread of `start` mends it.
+
+    Args:
+        seed: int.
+    """
+    start()
+    import keras
+
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+
+
+@contextmanager
+def _quiet():
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
