@@ -35,7 +35,7 @@ def parse(arguments=None):
     add("--seed", type=int, default=0)
     add("--run", type=Path, help="folder of the run; default: saved_models/PRESET-MODALITY-...")
     add("--resume", action="store_true", help="continue the run in --run")
-    add("--workers", type=int, default=2, help="threads that make batches (default: 2)")
+    add("--workers", type=int, default=2, help="processes that make batches (default: 2)")
     add("--face-detector", choices=("auto", "yunet", "haar"), default="auto")
     add("--cache", type=Path, help="folder of decoded clips; default: the user's cache folder")
     add("--tensorboard", action="store_true", help="also log to RUN/tensorboard")
@@ -79,7 +79,7 @@ def _run(options):
     from emotion import backend
 
     backend.start()
-    from emotion import cache, evaluation, models, report, training
+    from emotion import cache, models, workers
     from emotion.faces import Detector
 
     if options.list_presets:
@@ -92,12 +92,23 @@ def _run(options):
         return 0
     detector = Detector(options.face_detector).name if preset.video else "none"
     spec = preset.spec(detector)
-    unusable = cache.prepare(clips, spec, options.cache, options.workers)
+    unusable = cache.prepare(clips, spec, options.cache, max(1, options.workers))
     for clip, reason in unusable:
         print(f"left out {clip.id}: {reason}", file=sys.stderr)
     left_out = {clip.id: reason for clip, reason in unusable}
     clips = [clip for clip in clips if clip.id not in left_out]
     protocol = options.protocol or folds.default_protocol(clips)
+    pool = workers.pool(options.workers)
+    try:
+        return _train(options, preset, clips, protocol, spec, left_out, pool)
+    finally:
+        if pool:
+            pool.shutdown(cancel_futures=True)
+
+
+def _train(options, preset, clips, protocol, spec, left_out, pool):
+    from emotion import cache, evaluation, folds, labels, report, training
+
     names = labels.label_set(clip.label for clip in clips)
     load = partial(cache.load, spec=spec, folder=options.cache)
     folder = options.run or Path("saved_models") / (
@@ -118,7 +129,7 @@ def _run(options):
             spec,
             seed=options.seed,
             cache_folder=options.cache,
-            workers=options.workers,
+            pool=pool,
             tensorboard=options.tensorboard,
             resume=options.resume and (not several or (place / "run.json").exists()),
             extra={
@@ -127,7 +138,7 @@ def _run(options):
                 "left_out": left_out,
             },
         )
-        reports.append(evaluation.evaluate(run, split.test, load, options.workers))
+        reports.append(evaluation.evaluate(run, split.test, load, pool))
         report.curves(place)
         report.confusion(reports[-1].metrics, place)
         evaluation.save(reports[-1], place)

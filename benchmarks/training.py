@@ -25,7 +25,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from keras import layers  # noqa: E402
 
-from emotion import cache, corpora, models  # noqa: E402
+from emotion import cache, corpora, models, workers  # noqa: E402
 from emotion.batches import Batches  # noqa: E402
 from emotion.labels import RAVDESS  # noqa: E402
 
@@ -48,7 +48,7 @@ def plain(classes):
 def compiled(model):
     model.compile(
         keras.optimizers.Adam(5e-4, clipnorm=1.0),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        keras.losses.CategoricalCrossentropy(from_logits=True),
         jit_compile=False,
     )
     return model
@@ -69,7 +69,7 @@ def branches(repeats):
     rng = np.random.default_rng(0)
     clips = 4 * BATCH
     x = {"video": rng.integers(0, 256, (clips, 20, 112, 112, 3), dtype=np.uint8)}
-    y = rng.integers(0, 8, clips)
+    y = np.eye(8, dtype=np.float32)[rng.integers(0, 8, clips)]
     preset = models.preset("cnn3d_mfcc").only("video")
     rates = {}
     for name, model in (("default", models.build_model(preset, 8)), ("plain", plain(8))):
@@ -86,7 +86,7 @@ def generator(folder, repeats):
     preset = models.preset("cnn3d_mfcc")
     clips = corpora.clips(folder / "data")
     load = partial(cache.load, spec=preset.spec("haar"), folder=folder / "signals")
-    make = partial(Batches, clips, preset, RAVDESS, BATCH, load, workers=2)
+    make = partial(Batches, clips, preset, RAVDESS, BATCH, load, pool=workers.pool(2))
     still = make()
     arrays = [still[index] for index in range(len(still))]
     x = {name: np.concatenate([batch[0][name] for batch in arrays]) for name in preset.features}
@@ -115,7 +115,8 @@ def memory(folder, count):
     clips = corpora.clips(folder / "data")
     clips = [clips[index % len(clips)] for index in range(count)]
     load = partial(cache.load, spec=preset.spec("haar"), folder=folder / "signals")
-    batches = Batches(clips, preset, RAVDESS, BATCH, load, preset.augmentation, workers=2)
+    pool = workers.pool(2)
+    batches = Batches(clips, preset, RAVDESS, BATCH, load, preset.augmentation, pool=pool)
     model = compiled(models.build_model(preset, 8))
     model.fit(batches, steps_per_epoch=len(batches), shuffle=False, verbose=0)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -32,9 +32,11 @@ class Augmentation:
         light: float, largest relative change of contrast, and of brightness in parts of 255.
         missing: float in [0, 1], probability that one modality is left out (each half as often),
             so that the model has seen what it meets in a recording without sound or face.
+        mixup: float, both parameters of the Beta distribution that weights are drawn from when
+            clips of a batch are mixed in pairs (`mix`); 0 mixes none.
     """
 
-    trim_db: float = 30.0
+    trim_db: float = 25.0
     probability: float = 0.4
     semitones: float = 2.0
     rate: tuple = (0.7, 1.3)
@@ -43,6 +45,7 @@ class Augmentation:
     shift: float = 0.06
     light: float = 0.2
     missing: float = 0.1
+    mixup: float = 0.3
 
     def __call__(self, signal, generator):
         """Varies a signal.
@@ -104,3 +107,34 @@ class Augmentation:
             for frame in frames
         ]
         return cv2.LUT(np.stack(varied), table)
+
+
+def mix(inputs, targets, weights, alpha, generator):
+    """Mixes the clips of a batch in pairs: mixup (Zhang et al. 2018, arXiv:1710.09412).
+
+    A weight is at least a half, so that each clip remains the greater part of its own mixture.
+
+    Args:
+        inputs: dict of name to array (b, ...), uint8 or float32.
+        targets: float32 array (b, classes), one-hot.
+        weights: float32 array (b,), loss weights.
+        alpha: float above 0, both parameters of the Beta distribution.
+        generator: numpy.random.Generator.
+
+    Returns:
+        (inputs, targets, weights), of the same shapes and dtypes.
+    """
+    share = generator.beta(alpha, alpha, len(targets))
+    share = np.maximum(share, 1 - share).astype(np.float32)
+    other = generator.permutation(len(targets))
+
+    def blend(array):
+        rows = [
+            cv2.addWeighted(one.reshape(1, -1), part, two.reshape(1, -1), 1 - part, 0)
+            for one, two, part in zip(array, array[other], share.tolist())
+        ]
+        return np.stack(rows).reshape(array.shape)
+
+    inputs = {name: blend(array) for name, array in inputs.items()}
+    mixed = share[:, None] * targets + (1 - share)[:, None] * targets[other]
+    return inputs, mixed, share * weights + (1 - share) * weights[other]

@@ -1,10 +1,12 @@
 """Batches: the data generator. It holds the list of clips and one batch, never the corpus."""
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import keras
 import numpy as np
+
+from emotion import workers
+from emotion.augment import mix
 
 
 class Batches(keras.utils.PyDataset):
@@ -27,7 +29,7 @@ class Batches(keras.utils.PyDataset):
         class_weights: dict of label to float, the loss weight of its clips, or None for 1.
         seed: int.
         epoch: int, the epoch that the first pass is.
-        workers: int, threads.
+        pool: executor of `workers.pool`, or None to make batches in this process.
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class Batches(keras.utils.PyDataset):
         class_weights=None,
         seed=0,
         epoch=0,
-        workers=1,
+        pool=None,
     ):
         super().__init__()
         self.clips = clips
@@ -53,7 +55,7 @@ class Batches(keras.utils.PyDataset):
         self.class_weights = class_weights
         self.seed = seed
         self.epoch = epoch
-        self._pool = ThreadPoolExecutor(workers)
+        self._map = pool.map if pool else map
 
     @property
     def num_batches(self):
@@ -65,24 +67,34 @@ class Batches(keras.utils.PyDataset):
         return -(-len(self.clips) // self.batch_size)
 
     def __getitem__(self, index):
-        """Returns (inputs, labels (b,) int32, sample weights (b,) float32) of one batch."""
+        """Returns a batch.
+
+        Returns:
+            (inputs, targets, weights): dict of name to array (b, ...), one-hot labels
+            (b, classes) float32, loss weights (b,) float32.
+        """
         passed, step = divmod(index, len(self))
         epoch = self.epoch + passed
         order = self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
-        rows = list(self._pool.map(partial(self.inputs, epoch=epoch), order))
+        make = partial(
+            workers.inputs,
+            preset=self.preset,
+            load=self.load,
+            augmentation=self.augmentation,
+            seed=self.seed,
+        )
+        clips = [self.clips[position] for position in order]
+        rows = list(self._map(make, clips, order.tolist(), [epoch] * len(order)))
         inputs = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-        labels = [self.clips[position].label for position in order]
-        targets = np.array([self.labels.index(label) for label in labels], np.int32)
+        labels = [clip.label for clip in clips]
+        classes = [self.labels.index(label) for label in labels]
+        targets = np.eye(len(self.labels), dtype=np.float32)[classes]
         weights = self.class_weights or {}
-        return inputs, targets, np.array([weights.get(n, 1.0) for n in labels], np.float32)
-
-    def inputs(self, position, epoch=0):
-        """Returns the preset's inputs for the clip at a position of `clips`, no batch axis."""
-        signal = self.load(self.clips[position])
-        if self.augmentation is not None:
-            chance = np.random.default_rng((self.seed, epoch, position))
-            signal = self.augmentation(signal, chance)
-        return self.preset.extract(signal)
+        weights = np.array([weights.get(label, 1.0) for label in labels], np.float32)
+        if self.augmentation is None or not self.augmentation.mixup:
+            return inputs, targets, weights
+        chance = np.random.default_rng((self.seed, epoch, len(self.clips) + step))
+        return mix(inputs, targets, weights, self.augmentation.mixup, chance)
 
     def _order(self, epoch):
         if self.augmentation is None:

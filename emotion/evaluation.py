@@ -27,14 +27,14 @@ class Report:
     predictions: pd.DataFrame
 
 
-def evaluate(run, clips, load, workers=2):
+def evaluate(run, clips, load, pool=None):
     """Scores a run's best model on clips.
 
     Args:
         run: training.Run.
         clips: list of Clip, of speakers that took no part in training or in choosing the model.
         load: function of a Clip that returns its Signal.
-        workers: int, threads that make batches.
+        pool: executor of `workers.pool`, or None to make batches in this process.
 
     Returns:
         Report.
@@ -54,7 +54,7 @@ def evaluate(run, clips, load, workers=2):
         raise ValueError(
             f"labels must be among {', '.join(labels)}. Received: {', '.join(unknown)}."
         )
-    batches = Batches(clips, preset, labels, preset.recipe.batch_size, load, workers=workers)
+    batches = Batches(clips, preset, labels, preset.recipe.batch_size, load, pool=pool)
     logits = run.model().predict(batches, verbose=0)
     probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
     targets = np.array([labels.index(clip.label) for clip in clips])

@@ -128,8 +128,8 @@ class UnweightedAverageRecall(keras.metrics.Metric):
         self.counts = self.add_weight(name="counts", shape=(classes, classes), initializer="zeros")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        """Adds a batch: y_true (b,) or (b, 1) int, y_pred (b, classes) scores."""
-        true = ops.one_hot(ops.reshape(y_true, (-1,)), self.classes)
+        """Adds a batch: y_true (b, classes) one-hot or mixed, y_pred (b, classes) scores."""
+        true = ops.one_hot(ops.argmax(y_true, axis=-1), self.classes)
         predicted = ops.one_hot(ops.argmax(y_pred, axis=-1), self.classes)
         self.counts.assign_add(ops.matmul(ops.transpose(true), predicted))
 

@@ -82,7 +82,7 @@ def train(
     *,
     seed=0,
     cache_folder=None,
-    workers=2,
+    pool=None,
     tensorboard=False,
     resume=False,
     extra=None,
@@ -97,7 +97,7 @@ def train(
         spec: cache.Spec of the signals, names the face detector.
         seed: int, decides the initial weights, dropout, order and augmentation.
         cache_folder: Path of the signal cache, or None for the default one.
-        workers: int, threads that make batches.
+        pool: executor of `workers.pool`, or None to make batches in this process.
         tensorboard: bool, whether to log to `folder`/tensorboard.
         resume: bool, whether to continue the run that `folder` holds.
         extra: dict, further entries for run.json (data path, clips left out).
@@ -134,7 +134,7 @@ def train(
             weight_decay=recipe.weight_decay or None,
             clipnorm=recipe.clipnorm,
         ),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True),
         metrics=[UnweightedAverageRecall(len(labels))],
         jit_compile=False,
     )
@@ -150,9 +150,7 @@ def train(
         min_lr=recipe.min_learning_rate,
     )
     state = RunState(folder / "state", early_stopping, plateau)
-    common = dict(
-        preset=preset, labels=labels, batch_size=recipe.batch_size, load=load, workers=workers
-    )
+    common = dict(preset=preset, labels=labels, batch_size=recipe.batch_size, load=load, pool=pool)
     batches = Batches(
         split.train,
         augmentation=preset.augmentation,

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from emotion.augment import Augmentation
+from emotion.augment import Augmentation, mix
 from emotion.clip import Signal, spread
 
 
@@ -75,3 +75,17 @@ def test_a_missing_modality_is_either_and_never_both(signal):
         varied = one(signal, np.random.default_rng(seed))
         kinds.add((varied.samples is None, varied.frames is None))
     assert kinds == {(True, False), (False, True)}
+
+
+def test_mixup_blends_inputs_and_labels_in_the_same_shares():
+    frames = np.array([[[0, 200]], [[100, 100]], [[50, 0]]], np.uint8)
+    maps = frames.astype(np.float32)
+    targets, weights = np.eye(3, dtype=np.float32), np.array([1.0, 2.0, 3.0], np.float32)
+    chance = np.random.default_rng(3)
+    inputs, mixed, weighed = mix({"a": maps, "v": frames}, targets, weights, 0.3, chance)
+    assert inputs["v"].dtype == np.uint8 and mixed.dtype == weighed.dtype == np.float32
+    assert (mixed.max(axis=1) >= 0.5).all() and (mixed.argmax(axis=1) == [0, 1, 2]).all()
+    assert 0.5 < mixed.max(axis=1).min() < 1
+    np.testing.assert_allclose(inputs["a"][:, 0], mixed @ maps[:, 0], rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(inputs["v"][:, 0], mixed @ maps[:, 0], atol=0.51)
+    np.testing.assert_allclose(weighed, mixed @ weights, rtol=1e-5)

@@ -1,13 +1,16 @@
 """Batches: every choice a function of (seed, epoch, clip), and what inference feeds."""
 
+import os
+import subprocess
+import sys
+from dataclasses import replace
 from functools import partial
-from itertools import product
 
 import keras
 import numpy as np
 import pytest
 
-from emotion import cache, models
+from emotion import cache, models, workers
 from emotion.batches import Batches, balanced_weights
 from emotion.clip import Clip
 from emotion.labels import RAVDESS
@@ -20,10 +23,8 @@ def load(signals):
     return partial(cache.load, spec=PRESET.spec("haar"), folder=signals)
 
 
-def make(clips, load, epoch=0, workers=1, augmentation=PRESET.augmentation, seed=3):
-    return Batches(
-        clips, PRESET, RAVDESS, 4, load, augmentation, seed=seed, epoch=epoch, workers=workers
-    )
+def make(clips, load, epoch=0, pool=None, augmentation=PRESET.augmentation, seed=3):
+    return Batches(clips, PRESET, RAVDESS, 4, load, augmentation, seed=seed, epoch=epoch, pool=pool)
 
 
 def equal(one, other):
@@ -38,7 +39,8 @@ def test_shapes_and_types(clips, load):
         "audio": ((2, 40, 44, 1), "float32"),
         "video": ((2, 20, 112, 112, 3), "uint8"),
     }
-    assert targets.dtype == np.int32 and weights.tolist() == [1.0, 1.0]
+    assert targets.shape == (2, 8) and np.allclose(targets.sum(axis=1), 1)
+    assert weights.tolist() == [1.0, 1.0]
     assert len(make(clips[:10], load)) == 3
 
 
@@ -51,38 +53,63 @@ def test_an_epoch_can_be_repeated_and_differs_from_the_next(clips, load):
     assert not equal(make(clips[:8], load, seed=4)[0], first[0])
 
 
-def test_augmentation_belongs_to_the_clip_not_to_its_place(clips, load):
-    batches = make(clips[:8], load)
-    in_order = {position: batches.inputs(position) for position in range(8)}
-    backwards = {position: batches.inputs(position) for position in reversed(range(8))}
-    for position, inputs in in_order.items():
-        assert all(np.array_equal(inputs[n], backwards[position][n]) for n in inputs)
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-def test_fit_sees_each_clip_once_an_epoch(clips, load, workers):
-    batches, seen = make(clips[:8], load, workers=workers), []
-    original = batches.inputs
-    batches.inputs = lambda position, epoch: (
-        seen.append((epoch, position)) or original(position, epoch)
+def test_augmentation_belongs_to_the_clip_not_to_its_batch(clips, load):
+    plain = replace(PRESET.augmentation, mixup=0)
+    small, large = (
+        make(clips[:8], load, augmentation=plain),
+        make(clips[:8], load, augmentation=plain),
     )
+    large.batch_size = 8
+    together = large[0][0]
+    apart = [small[index][0] for index in range(2)]
+    for name, array in together.items():
+        assert np.array_equal(array, np.concatenate([inputs[name] for inputs in apart]))
+
+
+def test_fit_sees_each_clip_once_an_epoch(clips, load):
+    seen = []
+    batches = make(clips[:8], lambda clip: seen.append(clip.id) or load(clip))
     inputs = {name: keras.Input(f.shape, name=name) for name, f in PRESET.features.items()}
     outputs = keras.layers.Dense(8)(keras.layers.Flatten()(inputs["audio"]))
     model = keras.Model(inputs, outputs)
-    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.fit(batches, epochs=2, steps_per_epoch=len(batches), shuffle=False, verbose=0)
-    assert {pair for pair in seen if pair[0] < 2} == set(product(range(2), range(8)))
+    model.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
+    model.fit(batches, epochs=3, steps_per_epoch=len(batches), shuffle=False, verbose=0)
+    first = seen[8:] if seen[:8] == seen[8:16] else seen  # Keras looks at two batches beforehand
+    for epoch in range(3):
+        assert len(set(first[8 * epoch : 8 * epoch + 8])) == 8
 
 
-def test_any_number_of_workers_makes_the_same_batches(clips, load):
-    one, three = make(clips[:8], load), make(clips[:8], load, workers=3)
-    assert all(equal(one[index], three[index]) for index in range(4))
+@pytest.mark.slow
+def test_worker_processes_make_the_same_batches(clips, load):
+    alone = make(clips[:8], load)
+    with workers.pool(1) as one, workers.pool(3) as three:
+        pooled = [make(clips[:8], load, pool=pool) for pool in (one, three)]
+        for index in range(4):
+            assert all(equal(alone[index], batches[index]) for batches in pooled)
+
+
+@pytest.mark.slow
+def test_workers_end_with_the_process_that_began_them():
+    script = (
+        "import os\n"
+        "from emotion import workers\n"
+        "if __name__ == '__main__':\n"
+        "    pool = workers.pool(1)\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    worker = int(parent.stdout.readline())
+    # The worker holds the other end of stdout: the read ends when the last of them is gone.
+    assert parent.stdout.read() == "" and parent.wait() == -9
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
 
 
 def test_without_augmentation_clips_come_in_order_and_unchanged(clips, load):
     batches = make(clips[:6], load, augmentation=None)
     inputs, targets, _ = batches[1]
-    assert targets.tolist() == [RAVDESS.index(clip.label) for clip in clips[4:6]]
+    assert targets.argmax(axis=1).tolist() == [RAVDESS.index(clip.label) for clip in clips[4:6]]
     wanted = PRESET.extract(load(clips[5]))
     assert all(np.array_equal(inputs[name][1], wanted[name]) for name in wanted)
 

@@ -28,6 +28,7 @@ ORDER = (
     "encoders",
     "layers",
     "preset",
+    "workers",
     "models",
     "batches",
     "metrics",
@@ -43,7 +44,7 @@ ORDER = (
     "web",
     "__main__",
 )
-WITHOUT_NETWORK = (*ORDER[: ORDER.index("augment") + 1], "features")
+WITHOUT_NETWORK = (*ORDER[: ORDER.index("features") + 1], "preset", "workers")
 BACKENDS = {"keras", "keras_hub", "tensorflow", "jax", "torch"}
 SLOW = BACKENDS | {"av", "cv2", "librosa", "matplotlib", "pandas", "sklearn", "scipy", "pooch"}
 

@@ -50,7 +50,7 @@ def test_keras_metric_equals_uar_over_batches():
     true, logits = rng.integers(0, 3, 50), rng.normal(size=(50, 4)).astype(np.float32)
     metric = metrics.UnweightedAverageRecall(4)
     for part in np.array_split(np.arange(50), 7):
-        metric.update_state(true[part], logits[part], sample_weight=np.ones(len(part)))
+        metric.update_state(np.eye(4)[true[part]], logits[part], sample_weight=np.ones(len(part)))
     counts = metrics.confusion(true, logits.argmax(axis=1), 4)
     assert float(metric.result()) == pytest.approx(metrics.uar(counts), abs=1e-6)
     metric.reset_state()

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from callbacks import RunState
-from emotion import folds, labels, models, training
+from emotion import folds, labels, models, training, workers
 
 ROOT = Path(__file__).parents[1]
 RECIPE = {"epochs": 5, "batch_size": 8, "patience": 2, "plateau_patience": 1, "warmup_epochs": 1}
@@ -23,7 +23,7 @@ RECIPE = {"epochs": 5, "batch_size": 8, "patience": 2, "plateau_patience": 1, "w
 def start(clips, signals):
     """Trains a small run with sound alone; keyword arguments change it."""
 
-    def start(folder, seed=0, resume=False, workers=2, protocol="speaker-kfold", **recipe):
+    def start(folder, seed=0, resume=False, pool=None, protocol="speaker-kfold", **recipe):
         preset = models.preset("cnn3d_mfcc").only("audio")
         preset = replace(preset, recipe=replace(preset.recipe, **{**RECIPE, **recipe}))
         return training.train(
@@ -34,7 +34,7 @@ def start(clips, signals):
             preset.spec("none"),
             seed=seed,
             cache_folder=signals,
-            workers=workers,
+            pool=pool,
             resume=resume,
         )
 
@@ -53,6 +53,7 @@ def contents(run):
 @pytest.mark.slow
 def test_a_run_broken_off_again_and_again_ends_as_one_never_stopped(start, tmp_path, monkeypatch):
     whole = start(tmp_path / "whole")
+    pools = [None, workers.pool(1), workers.pool(3)]
     save, saved = RunState._save, []
 
     def full_disk(self):
@@ -66,7 +67,7 @@ def test_a_run_broken_off_again_and_again_ends_as_one_never_stopped(start, tmp_p
     run = None
     for attempt in range(20):
         try:
-            run = start(tmp_path / "broken", resume=attempt > 0, workers=1 + attempt % 3)
+            run = start(tmp_path / "broken", resume=attempt > 0, pool=pools[attempt % 3])
             break
         except OSError:
             continue

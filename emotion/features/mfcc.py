@@ -29,7 +29,7 @@ class Mfcc:
     frame_length: int = 2048
     hop_length: int = 256
     n_mels: int = 128
-    trim_db: float | None = 30.0
+    trim_db: float | None = 25.0
 
     @property
     def shape(self):

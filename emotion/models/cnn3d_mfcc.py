@@ -2,7 +2,7 @@
 
     python train_model.py --preset cnn3d_mfcc
 
-    audio (40, 44, 1) -> 2 x [Conv2D 3x3, BN, ReLU, pool] -> Conv2D -> mean over time -> Dense 128
+    audio (40, 44, 1) -> 2 x [Conv2D 3x3, BN, ReLU, pool] -> mean and peak over time -> Dense 128
     video (20, 112, 112, 3) -> strided stem -> 3 x [(1,3,3) then (3,1,1), BN, ReLU] -> mean -> 128
     concatenate -> Dense 128, BN, ReLU, dropout -> Dense classes (logits)
 
@@ -58,11 +58,12 @@ def _hear(x):
         x = layers.ReLU(name=f"audio_relu{index}")(x)
         x = layers.MaxPooling2D(2, name=f"audio_pool{index}")(x)
         x = layers.Dropout(0.2, name=f"audio_dropout{index}")(x)
-    # (b, 10, 11, 64): mean over time alone, since a coefficient means what its index says.
-    x = layers.AveragePooling2D((1, x.shape[2]), name="audio_mean")(x)
-    x = layers.Flatten(name="audio_flat")(x)
-    x = layers.Dense(128, activation="relu", name="audio_dense")(x)
-    return layers.Dropout(0.4, name="audio_dropout")(x)
+    # (b, 10, 11, 64): pooled over time alone, since a coefficient means what its index says.
+    mean = layers.AveragePooling2D((1, x.shape[2]), name="audio_mean")(x)
+    peak = layers.MaxPooling2D((1, x.shape[2]), name="audio_peak")(x)
+    x = layers.Flatten(name="audio_flat")(layers.Concatenate(name="audio_pooled")([mean, peak]))
+    x = layers.Dropout(0.4, name="audio_dropout_in")(x)
+    return layers.Dense(128, activation="relu", name="audio_dense")(x)
 
 
 def _see(x):
@@ -75,9 +76,8 @@ def _see(x):
     # (b, 5, 4, 4, 96)
     x = layers.AveragePooling3D((5, 1, 1), name="video_mean_time")(x)
     x = layers.Flatten(name="video_flat")(x)
-    x = layers.Dropout(0.3, name="video_dropout0")(x)
-    x = layers.Dense(128, activation="relu", name="video_dense")(x)
-    return layers.Dropout(0.4, name="video_dropout")(x)
+    x = layers.Dropout(0.4, name="video_dropout")(x)
+    return layers.Dense(128, activation="relu", name="video_dense")(x)
 
 
 def _conv3d(x, filters, kernel, strides, name):
