@@ -4,7 +4,7 @@ BIN := .venv/bin
 .PHONY: demo test requirements clean
 
 # A training that was broken off goes on where it was.
-TRAIN = $(BIN)/python train_model.py --data demo/dataset --protocol speaker-kfold --epochs 25 \
+TRAIN = $(BIN)/python train_model.py --data demo/dataset --protocol speaker-kfold --epochs 40 \
 	--cache demo/cache --run $(@D) $(if $(wildcard $(@D)/run.json),--resume)
 
 demo: demo/annotated.mp4 demo/run-audio/metrics.json demo/run-video/metrics.json

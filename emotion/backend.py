@@ -1,6 +1,7 @@
 """Backend: starts Keras and what computes for it, quietly and repeatably."""
 
 import os
+import warnings
 from contextlib import contextmanager
 
 
@@ -17,8 +18,14 @@ def start():
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
-            if tf.config.threading.get_inter_op_parallelism_threads() != 1:
+            try:
                 tf.config.threading.set_inter_op_parallelism_threads(1)
+            except RuntimeError:
+                warnings.warn(
+                    "TensorFlow was in use before emotion.backend.start(): two trainings may "
+                    "differ in the last bits.",
+                    stacklevel=2,
+                )
         keras.ops.convert_to_numpy(keras.ops.zeros(1))
 
 

@@ -21,14 +21,15 @@ class Recipe:
         clipnorm: float, largest norm of the gradient of a weight.
         weight_decay: float, of AdamW; 0 is Adam.
         patience: int, epochs without a better validation UAR before training stops.
-        plateau_patience: int, epochs without one before the learning rate falls.
+        plateau_patience: int, epochs without a lower validation loss before the learning rate
+            falls; the loss is steadier than the UAR.
         plateau_factor: float, what it is then multiplied with.
         min_learning_rate: float.
     """
 
     epochs: int = 50
     batch_size: int = 16
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     warmup_epochs: int = 2
     clipnorm: float = 1.0
     weight_decay: float = 0.0

@@ -143,8 +143,7 @@ def train(
         "val_uar", mode="max", patience=recipe.patience, restore_best_weights=True
     )
     plateau = keras.callbacks.ReduceLROnPlateau(
-        "val_uar",
-        mode="max",
+        "val_loss",
         factor=recipe.plateau_factor,
         patience=recipe.plateau_patience,
         min_lr=recipe.min_learning_rate,

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from emotion import backend
+
+backend.start()
+
 
 @pytest.fixture(scope="session")
 def data():

@@ -1,11 +1,16 @@
 """Recognizer: what it feeds the model is what training fed it."""
 
+import json
+import shutil
 from functools import partial
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from emotion import cache
+import run_inference
+from emotion import cache, media
 from emotion.batches import Batches
 from emotion.clip import Clip, MediaError
 from emotion.recognizer import Recognizer
@@ -63,9 +68,6 @@ def test_nothing_heard_or_seen_is_one_line(data, recognizer):
 
 
 def test_the_runs_detector_is_required_again(trained, tmp_path, monkeypatch):
-    import json
-    import shutil
-
     shutil.copytree(trained.folder, tmp_path / "run")
     record = json.loads((tmp_path / "run/run.json").read_text())
     (tmp_path / "run/run.json").write_text(json.dumps({**record, "detector": "yunet"}))
@@ -73,3 +75,19 @@ def test_the_runs_detector_is_required_again(trained, tmp_path, monkeypatch):
     monkeypatch.setattr("emotion.faces.pooch.os_cache", lambda _: tmp_path / "nothing")
     with pytest.raises(FileNotFoundError, match="yunet"):
         Recognizer(tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_the_command_annotates_with_a_trained_run(data, trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = tmp_path / "out.csv"
+    arguments = ["--video_path", data / TAKE, "--model", trained.folder, "--predictions", table]
+    assert run_inference.main([str(argument) for argument in arguments]) == 0
+    assert "1 face; predictions:" in capsys.readouterr().out
+    before, after = media.probe(data / TAKE), media.probe(f"{Path(TAKE).stem}_annotated.mp4")
+    assert after.video and after.audio
+    assert after.duration == pytest.approx(before.duration, abs=float(1 / before.rate))
+    rows = pd.read_csv(table)
+    assert list(rows.columns[-8:]) == list(trained.labels)
+    assert np.allclose(rows[list(trained.labels)].sum(axis=1), 1, atol=1e-3)
+    assert (rows["track"] == 1).all() and rows["heard"].all() and rows["seen"].all()

@@ -116,7 +116,7 @@ def test_another_training_is_not_resumed(start, tmp_path):
         start(tmp_path / "none", resume=True)
     for change, named in (
         ({"seed": 1}, "seed: 0 then, 1 now"),
-        ({"learning_rate": 1.0}, "preset.recipe.learning_rate: 0.0005 then, 1.0 now"),
+        ({"learning_rate": 1.0}, "preset.recipe.learning_rate: 0.001 then, 1.0 now"),
         ({"protocol": "random"}, "protocol: speaker-kfold then, random now"),
     ):
         with pytest.raises(ValueError, match=named):

@@ -20,6 +20,8 @@ from keras import layers
 from emotion.features import FaceFrames, Mfcc
 from emotion.preset import Preset
 
+# Of batch statistics. Keras's default, 0.99, lags five epochs behind on corpora of this size.
+MOMENTUM = 0.9
 PRESETS = (Preset("cnn3d_mfcc", "cnn3d_mfcc", audio=Mfcc(), video=FaceFrames()),)
 
 
@@ -42,7 +44,7 @@ def build(preset, classes):
         embeddings.append(branches[name](inputs[name]))
     x = layers.Concatenate(name="fusion")(embeddings) if len(embeddings) > 1 else embeddings[0]
     x = layers.Dense(128, use_bias=False, name="fusion_dense")(x)
-    x = layers.BatchNormalization(name="fusion_bn")(x)
+    x = layers.BatchNormalization(momentum=MOMENTUM, name="fusion_bn")(x)
     x = layers.ReLU(name="fusion_relu")(x)
     x = layers.Dropout(0.4, name="fusion_dropout")(x)
     logits = layers.Dense(classes, name="logits")(x)
@@ -51,10 +53,10 @@ def build(preset, classes):
 
 def _hear(x):
     # Each coefficient has a scale of its own: the first is hundreds, the last is ones.
-    x = layers.BatchNormalization(axis=1, name="audio_scale")(x)
+    x = layers.BatchNormalization(axis=1, momentum=MOMENTUM, name="audio_scale")(x)
     for index, filters in enumerate((32, 64)):
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"audio_conv{index}")(x)
-        x = layers.BatchNormalization(name=f"audio_bn{index}")(x)
+        x = layers.BatchNormalization(momentum=MOMENTUM, name=f"audio_bn{index}")(x)
         x = layers.ReLU(name=f"audio_relu{index}")(x)
         x = layers.MaxPooling2D(2, name=f"audio_pool{index}")(x)
         x = layers.Dropout(0.2, name=f"audio_dropout{index}")(x)
@@ -82,5 +84,5 @@ def _see(x):
 
 def _conv3d(x, filters, kernel, strides, name):
     x = layers.Conv3D(filters, kernel, strides, "same", use_bias=False, name=name)(x)
-    x = layers.BatchNormalization(name=f"{name}_bn")(x)
+    x = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_bn")(x)
     return layers.ReLU(name=f"{name}_relu")(x)
