@@ -8,6 +8,7 @@ can be stale in no way but by being deleted.
 import hashlib
 import os
 import tempfile
+import threading
 import zipfile
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -161,8 +162,13 @@ def _signal(clip, spec, sound, picture):
     return Signal(samples, spec.sample_rate or 0, frames, picture.get("times"), duration)
 
 
-@lru_cache(maxsize=4)
 def _detector(name):
+    """A Detector of this thread's own: OpenCV's keep what they work on within themselves."""
+    return _detector_of_thread(name, threading.get_ident())
+
+
+@lru_cache(maxsize=16)
+def _detector_of_thread(name, thread):
     return faces.Detector(name)
 
 
