@@ -65,7 +65,7 @@ def main(arguments=None):
 
 
 def _run(options):
-    from emotion import corpora, folds, labels
+    from emotion import corpora, labels
 
     if not (options.list_presets or options.summary):
         try:
@@ -79,7 +79,7 @@ def _run(options):
     from emotion import backend
 
     backend.start()
-    from emotion import cache, models, workers
+    from emotion import models, workers
     from emotion.faces import Detector
 
     if options.list_presets:
@@ -92,23 +92,23 @@ def _run(options):
         return 0
     detector = Detector(options.face_detector).name if preset.video else "none"
     spec = preset.spec(detector)
-    unusable = cache.prepare(clips, spec, options.cache, max(1, options.workers))
-    for clip, reason in unusable:
-        print(f"left out {clip.id}: {reason}", file=sys.stderr)
-    left_out = {clip.id: reason for clip, reason in unusable}
-    clips = [clip for clip in clips if clip.id not in left_out]
-    protocol = options.protocol or folds.default_protocol(clips)
     pool = workers.pool(options.workers)
     try:
-        return _train(options, preset, clips, protocol, spec, left_out, pool)
+        return _train(options, preset, clips, spec, pool)
     finally:
         if pool:
             pool.shutdown(cancel_futures=True)
 
 
-def _train(options, preset, clips, protocol, spec, left_out, pool):
+def _train(options, preset, clips, spec, pool):
     from emotion import cache, evaluation, folds, labels, report, training
 
+    unusable = cache.prepare(clips, spec, options.cache, pool)
+    for clip, reason in unusable:
+        print(f"left out {clip.id}: {reason}", file=sys.stderr)
+    left_out = {clip.id: reason for clip, reason in unusable}
+    clips = [clip for clip in clips if clip.id not in left_out]
+    protocol = options.protocol or folds.default_protocol(clips)
     names = labels.label_set(clip.label for clip in clips)
     load = partial(cache.load, spec=spec, folder=options.cache)
     folder = options.run or Path("saved_models") / (

@@ -136,7 +136,7 @@ def main():
     folder = Path(tempfile.mkdtemp())
     synthetic.write(folder / "data", speakers=16, takes=1, progress=False)
     spec = models.preset("cnn3d_mfcc").spec("haar")
-    cache.prepare(corpora.clips(folder / "data"), spec, folder / "signals", progress=False)
+    cache.prepare(corpora.clips(folder / "data"), spec, folder / "signals")
     generator(folder, options.repeats)
     peaks = [
         float(

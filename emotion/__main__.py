@@ -62,14 +62,15 @@ def _prepare(options):
     from emotion import backend
 
     backend.start()
-    from emotion import cache, corpora, models
+    from emotion import cache, corpora, models, workers
     from emotion.faces import Detector
 
     clips = corpora.clips(options.data, options.corpus)
     preset = models.preset(options.preset).only(options.modality)
     spec = preset.spec(Detector(options.face_detector).name if preset.video else "none")
     folder = options.cache or cache.default_folder()
-    unusable = cache.prepare(clips, spec, folder, options.workers)
+    with workers.pool(max(1, options.workers)) as pool:
+        unusable = cache.prepare(clips, spec, folder, pool)
     for clip, reason in unusable:
         print(f"{clip.id}: {reason}")
     print(f"{len(clips) - len(unusable)} of {len(clips)} clips are in {folder}.")
@@ -146,7 +147,7 @@ def _parser():
     command.add_argument("--modality", choices=("audio", "video", "both"), default="both")
     command.add_argument("--face-detector", choices=("auto", "yunet", "haar"), default="auto")
     command.add_argument("--cache", help="folder (default: EMOTION_CACHE, else the user cache)")
-    command.add_argument("--workers", type=int, help="processes (default: one a core)")
+    command.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
 
     command = commands.add_parser("evaluate", help="score runs on their test speakers")
     command.set_defaults(run=_evaluate)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pooch
 from tqdm import tqdm
@@ -88,23 +87,20 @@ def load(clip, spec, folder=None):
     return _signal(clip, spec, sound, picture)
 
 
-def prepare(clips, spec, folder=None, workers=None, progress=True):
-    """Fills the cache in parallel.
+def prepare(clips, spec, folder=None, pool=None, progress=True):
+    """Fills the cache, in parallel where there is a pool.
 
     Args:
         clips: list of Clip.
         spec: Spec.
         folder: Path of the cache; None for `default_folder()`.
-        workers: int, processes; None for one a core.
+        pool: executor of `workers.pool`, or None to decode in this process.
         progress: bool, whether to show a bar with the time left on stderr.
 
     Returns:
         List of (Clip, str): the clips that could not be used, each with the reason.
     """
-    run = joblib.Parallel(n_jobs=workers or -1, return_as="generator")
-    reasons = run(
-        joblib.delayed(partial(_reason, spec=spec, folder=folder))(clip) for clip in clips
-    )
+    reasons = (pool.map if pool else map)(partial(_reason, spec=spec, folder=folder), clips)
     shown = tqdm(reasons, total=len(clips), desc="prepare", unit="clip", disable=not progress)
     return [(clip, reason) for clip, reason in zip(clips, shown) if reason]
 

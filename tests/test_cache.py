@@ -99,7 +99,7 @@ def test_what_cannot_be_used_is_named(tmp_path, clips):
     broken.write_bytes(b"not a video")
     bad = Clip("bad", "sad", "1", audio=broken, video=broken)
     faceless = replace(clips[1], id="faceless", audio=None, video=_grey(tmp_path / "grey.mp4"))
-    reasons = cache.prepare([clips[0], bad, faceless], SPEC, tmp_path / "c", 1, progress=False)
+    reasons = cache.prepare([clips[0], bad, faceless], SPEC, tmp_path / "c", progress=False)
     assert [clip.id for clip, _ in reasons] == ["bad", "faceless"]
     assert "broken.mp4" in reasons[0][1]
     assert "no face" in reasons[1][1]

@@ -21,6 +21,7 @@ ORDER = (
     "check",
     "download",
     "folds",
+    "workers",
     "cache",
     "augment",
     "features",
@@ -28,7 +29,6 @@ ORDER = (
     "encoders",
     "layers",
     "preset",
-    "workers",
     "models",
     "batches",
     "metrics",
@@ -44,7 +44,7 @@ ORDER = (
     "web",
     "__main__",
 )
-WITHOUT_NETWORK = (*ORDER[: ORDER.index("features") + 1], "preset", "workers")
+WITHOUT_NETWORK = (*ORDER[: ORDER.index("features") + 1], "preset")
 BACKENDS = {"keras", "keras_hub", "tensorflow", "jax", "torch"}
 SLOW = BACKENDS | {"av", "cv2", "librosa", "matplotlib", "pandas", "sklearn", "scipy", "pooch"}
 
