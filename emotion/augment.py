@@ -4,7 +4,6 @@ audiomentations and the frame transforms take every value from the generator the
 the same (seed, epoch, clip) gives the same signal in any thread of any process.
 """
 
-import random
 import threading
 from dataclasses import dataclass, replace
 
@@ -85,11 +84,10 @@ class Augmentation:
             noise = audiomentations.AddGaussianSNR(snr, snr, p=1.0)
             # The one transform that draws its samples, and it does so from NumPy's global state.
             with _GLOBAL_GENERATORS:
-                states = random.getstate(), np.random.get_state()
+                state = np.random.get_state()
                 np.random.seed(noise_seed)
                 samples = noise(samples, sample_rate)
-                random.setstate(states[0])
-                np.random.set_state(states[1])
+                np.random.set_state(state)
         return samples
 
     def _vary_frames(self, frames, generator):

@@ -12,7 +12,7 @@ from emotion.corpora import ravdess
 from emotion.labels import label_set
 
 _NAMED = 8  # a list in the report names this many, then counts
-_FEW_SPEAKERS = 12
+_FEW_SPEAKERS = 5
 
 
 def check(root, corpus=None, workers=8):
