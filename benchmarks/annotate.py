@@ -9,7 +9,6 @@ the peak of a process of its own for a recording of one minute and for one of `-
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ import time
 from pathlib import Path
 
 import av
+import memory
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -82,7 +82,7 @@ def sound_offset(one, two, rate=48000):
     return (int(np.argmax(lags[near])) - rate // 2) / rate
 
 
-def peak(source, target, model, weights):
+def peak_of_process(source, target, model, weights):
     """float, MiB: peak memory of a process that annotates."""
     command = [sys.executable, __file__, "--model", model, "--one", source, target]
     command += ["--yunet", weights] if weights else []
@@ -106,8 +106,9 @@ def main():
 
     recognizer = Recognizer(args.model, args.yunet)
     if args.one:
+        memory.begin()
         annotate(*args.one, recognizer)
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(memory.peak())
         return
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -132,11 +133,11 @@ def main():
             ),
             "sound_offset_ms": round(1000 * sound_offset(minute, output), 3),
             "start_s": [before.start, after.start],
-            "peak_mib_1_minute": round(peak(minute, output, args.model, args.yunet), 1),
+            "peak_mib_1_minute": round(peak_of_process(minute, output, args.model, args.yunet), 1),
         }
         if args.minutes:
             long = loop(args.data / CLIP, folder / "long.mp4", 60 * args.minutes)
-            longest = peak(long, output, args.model, args.yunet)
+            longest = peak_of_process(long, output, args.model, args.yunet)
             result[f"peak_mib_{args.minutes:g}_minutes"] = round(longest, 1)
             result["peak_ratio"] = round(longest / result["peak_mib_1_minute"], 3)
         print(json.dumps(result))

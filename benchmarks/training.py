@@ -8,7 +8,6 @@
 """
 
 import argparse
-import re
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from emotion import backend  # noqa: E402
 backend.make_deterministic(0)
 
 import keras  # noqa: E402
+import memory  # noqa: E402
 import numpy as np  # noqa: E402
 from keras import layers  # noqa: E402
 
@@ -109,9 +109,9 @@ def generator(folder, repeats):
     )
 
 
-def memory(folder, count):
+def epoch_memory(folder, count):
     """Prints the peak resident memory, MiB, of one epoch over `count` clips."""
-    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is the parent's
+    memory.begin()
     preset = models.preset("cnn3d_mfcc")
     clips = corpora.clips(folder / "data")
     clips = [clips[index % len(clips)] for index in range(count)]
@@ -120,8 +120,7 @@ def memory(folder, count):
     batches = Batches(clips, preset, RAVDESS, BATCH, load, preset.augmentation, pool=pool)
     model = compiled(models.build_model(preset, 8))
     model.fit(batches, steps_per_epoch=len(batches), shuffle=False, verbose=0)
-    status = Path("/proc/self/status").read_text()
-    print(int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024)
+    print(memory.peak())
 
 
 def main():
@@ -130,7 +129,7 @@ def main():
     parser.add_argument("--memory", nargs=2, metavar=("FOLDER", "CLIPS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.memory:
-        memory(Path(options.memory[0]), int(options.memory[1]))
+        epoch_memory(Path(options.memory[0]), int(options.memory[1]))
         return
     branches(options.repeats)
     from emotion.corpora import synthetic

@@ -33,6 +33,8 @@ class Mfcc:
     n_mels: int = 128
     trim_db: float | None = 25.0
 
+    dtype = "float32"
+
     @property
     def shape(self):
         """(n_mfcc, steps, 1)."""

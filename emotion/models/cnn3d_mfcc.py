@@ -39,8 +39,7 @@ def build(preset, classes):
     branches = {"audio": _hear, "video": _see}
     inputs, embeddings = {}, []
     for name, feature in preset.features.items():
-        dtype = "uint8" if name == "video" else "float32"
-        inputs[name] = keras.Input(feature.shape, dtype=dtype, name=name)
+        inputs[name] = keras.Input(feature.shape, dtype=feature.dtype, name=name)
         embeddings.append(branches[name](inputs[name]))
     x = layers.Concatenate(name="fusion")(embeddings) if len(embeddings) > 1 else embeddings[0]
     x = layers.Dense(128, use_bias=False, name="fusion_dense")(x)
