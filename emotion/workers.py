@@ -49,6 +49,8 @@ def pool(count):
 def _begin():
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(os, "nice"):
+        os.nice(10)  # the training, whose threads wait for each other, comes first
     cv2.setNumThreads(1)
     # One core each: threads of BLAS that spin beside the other workers made a clip cost four times.
     threadpool_limits(1)

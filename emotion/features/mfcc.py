@@ -27,10 +27,10 @@ class Mfcc:
 
     n_mfcc: int = 40
     steps: int = 44
-    sample_rate: int = 22050
-    frame_length: int = 2048
-    hop_length: int = 256
-    n_mels: int = 128
+    sample_rate: int = 16000
+    frame_length: int = 1024
+    hop_length: int = 320
+    n_mels: int = 64
     trim_db: float | None = 25.0
 
     dtype = "float32"

@@ -2,7 +2,7 @@
 
     python train_model.py --preset cnn3d_mfcc
 
-    audio (40, 44, 1) -> 2 x [Conv2D 3x3, BN, ReLU, pool] -> mean and peak over time -> Dense 128
+    audio (40, 44, 1) -> 4 Conv2D 3x3, BN, ReLU with 3 poolings -> mean and peak over time -> 128
     video (20, 112, 112, 3) -> strided stem -> 3 x [(1,3,3) then (3,1,1), BN, ReLU] -> mean -> 128
     concatenate -> Dense 128, BN, ReLU, dropout -> Dense classes (logits)
 
@@ -53,13 +53,15 @@ def build(preset, classes):
 def _hear(x):
     # Each coefficient has a scale of its own: the first is hundreds, the last is ones.
     x = layers.BatchNormalization(axis=1, momentum=MOMENTUM, name="audio_scale")(x)
-    for index, filters in enumerate((32, 64)):
-        x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"audio_conv{index}")(x)
-        x = layers.BatchNormalization(momentum=MOMENTUM, name=f"audio_bn{index}")(x)
-        x = layers.ReLU(name=f"audio_relu{index}")(x)
-        x = layers.MaxPooling2D(2, name=f"audio_pool{index}")(x)
-        x = layers.Dropout(0.2, name=f"audio_dropout{index}")(x)
-    # (b, 10, 11, 64): pooled over time alone, since a coefficient means what its index says.
+    for stage, widths in enumerate(((32,), (64,), (128, 128))):
+        for index, filters in enumerate(widths):
+            name = f"audio_conv{stage}{index}"
+            x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=name)(x)
+            x = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_bn")(x)
+            x = layers.ReLU(name=f"{name}_relu")(x)
+        x = layers.MaxPooling2D(2, padding="same", name=f"audio_pool{stage}")(x)
+        x = layers.Dropout(0.2, name=f"audio_dropout{stage}")(x)
+    # (b, 5, 6, 128): pooled over time alone, since a coefficient means what its index says.
     mean = layers.AveragePooling2D((1, x.shape[2]), name="audio_mean")(x)
     peak = layers.MaxPooling2D((1, x.shape[2]), name="audio_peak")(x)
     x = layers.Flatten(name="audio_flat")(layers.Concatenate(name="audio_pooled")([mean, peak]))
