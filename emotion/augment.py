@@ -127,11 +127,11 @@ def mix(inputs, targets, weights, alpha, generator):
     other = generator.permutation(len(targets))
 
     def blend(array):
-        rows = [
-            cv2.addWeighted(one.reshape(1, -1), part, two.reshape(1, -1), 1 - part, 0)
-            for one, two, part in zip(array, array[other], share.tolist())
-        ]
-        return np.stack(rows).reshape(array.shape)
+        mixed = np.empty_like(array)
+        for row, one, index, part in zip(mixed, array, other, share.tolist()):
+            one, two, target = (a.reshape(1, -1) for a in (one, array[index], row))
+            cv2.addWeighted(one, part, two, 1 - part, 0, dst=target)
+        return mixed
 
     inputs = {name: blend(array) for name, array in inputs.items()}
     mixed = share[:, None] * targets + (1 - share)[:, None] * targets[other]

@@ -9,7 +9,6 @@ import pytest
 from emotion.clip import Signal, spread
 from emotion.features import FaceFrames, Mfcc
 
-
 RATE = Mfcc().sample_rate
 
 
