@@ -93,7 +93,7 @@ def generator(folder, repeats):
     y = np.concatenate([batch[1] for batch in arrays])
     model = compiled(models.build_model(preset, 8))
     batches = make(augmentation=preset.augmentation)
-    epochs = 4
+    epochs = 12  # what is made ahead and not used when `fit` ends is then a small part
 
     def from_arrays():
         model.fit(x, y, batch_size=BATCH, epochs=epochs, verbose=0)

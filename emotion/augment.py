@@ -127,7 +127,7 @@ def mix(inputs, targets, weights, alpha, generator):
     other = generator.permutation(len(targets))
 
     def blend(array):
-        mixed = np.empty_like(array)
+        mixed = np.empty(array.shape, array.dtype)  # in C order, so that a row is not a copy
         for row, one, index, part in zip(mixed, array, other, share.tolist()):
             one, two, target = (a.reshape(1, -1) for a in (one, array[index], row))
             cv2.addWeighted(one, part, two, 1 - part, 0, dst=target)

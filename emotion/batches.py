@@ -56,6 +56,7 @@ class Batches(keras.utils.PyDataset):
         self.seed = seed
         self.epoch = epoch
         self._map = pool.map if pool else map
+        self._ahead = {}
 
     @property
     def num_batches(self):
@@ -73,9 +74,34 @@ class Batches(keras.utils.PyDataset):
             (inputs, targets, weights): dict of name to array (b, ...), one-hot labels
             (b, classes) float32, loss weights (b,) float32.
         """
+        epoch, order = self._order(index)
+        rows = self._ahead.get(index) or self._rows(index)
+        more = self.augmentation is not None or index + 1 < len(self)
+        self._ahead = {index + 1: self._rows(index + 1)} if more else {}  # the workers never wait
+        rows = list(rows)
+        inputs = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        labels = [self.clips[position].label for position in order]
+        classes = [self.labels.index(label) for label in labels]
+        targets = np.eye(len(self.labels), dtype=np.float32)[classes]
+        weights = self.class_weights or {}
+        weights = np.array([weights.get(label, 1.0) for label in labels], np.float32)
+        if self.augmentation is None or not self.augmentation.mixup:
+            return inputs, targets, weights
+        chance = np.random.default_rng((self.seed, epoch, len(self.clips) + index % len(self)))
+        return mix(inputs, targets, weights, self.augmentation.mixup, chance)
+
+    def _order(self, index):
+        """Returns the epoch of a batch, and where its clips stand in the list."""
         passed, step = divmod(index, len(self))
         epoch = self.epoch + passed
-        order = self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
+        order = np.arange(len(self.clips))
+        if self.augmentation is not None:
+            order = np.random.default_rng((self.seed, epoch)).permutation(order)
+        return epoch, order[step * self.batch_size : (step + 1) * self.batch_size].tolist()
+
+    def _rows(self, index):
+        """Starts a batch; returns an iterator over the inputs of its clips."""
+        epoch, order = self._order(index)
         make = partial(
             workers.inputs,
             preset=self.preset,
@@ -84,22 +110,7 @@ class Batches(keras.utils.PyDataset):
             seed=self.seed,
         )
         clips = [self.clips[position] for position in order]
-        rows = list(self._map(make, clips, order.tolist(), [epoch] * len(order)))
-        inputs = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-        labels = [clip.label for clip in clips]
-        classes = [self.labels.index(label) for label in labels]
-        targets = np.eye(len(self.labels), dtype=np.float32)[classes]
-        weights = self.class_weights or {}
-        weights = np.array([weights.get(label, 1.0) for label in labels], np.float32)
-        if self.augmentation is None or not self.augmentation.mixup:
-            return inputs, targets, weights
-        chance = np.random.default_rng((self.seed, epoch, len(self.clips) + step))
-        return mix(inputs, targets, weights, self.augmentation.mixup, chance)
-
-    def _order(self, epoch):
-        if self.augmentation is None:
-            return np.arange(len(self.clips))
-        return np.random.default_rng((self.seed, epoch)).permutation(len(self.clips))
+        return self._map(make, clips, order, [epoch] * len(order))
 
 
 def balanced_weights(clips, labels):

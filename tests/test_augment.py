@@ -77,7 +77,7 @@ def test_a_missing_modality_is_either_and_never_both(signal):
 
 def test_mixup_blends_inputs_and_labels_in_the_same_shares():
     frames = np.array([[[0, 200]], [[100, 100]], [[50, 0]]], np.uint8)
-    maps = frames.astype(np.float32)
+    maps = np.asfortranarray(frames.astype(np.float32))  # as a stack of transposed maps is
     targets, weights = np.eye(3, dtype=np.float32), np.array([1.0, 2.0, 3.0], np.float32)
     chance = np.random.default_rng(3)
     inputs, mixed, weighed = mix({"a": maps, "v": frames}, targets, weights, 0.3, chance)
