@@ -6,7 +6,6 @@ import keras
 import numpy as np
 
 from emotion import workers
-from emotion.augment import mix
 
 
 class Batches(keras.utils.PyDataset):
@@ -29,7 +28,7 @@ class Batches(keras.utils.PyDataset):
         class_weights: dict of label to float, the loss weight of its clips, or None for 1.
         seed: int.
         epoch: int, the epoch that the first pass is.
-        pool: executor of `workers.pool`, or None to make batches in this process.
+        pool: workers.Pool, or None to make batches in this process.
     """
 
     def __init__(
@@ -55,8 +54,9 @@ class Batches(keras.utils.PyDataset):
         self.class_weights = class_weights
         self.seed = seed
         self.epoch = epoch
-        self._map = pool.map if pool else map
-        self._ahead = {}
+        self._pool = pool
+        self._depth = pool.count + 1 if pool else 1  # batches begun, so that no worker waits
+        self._begun = {}
 
     @property
     def num_batches(self):
@@ -74,43 +74,34 @@ class Batches(keras.utils.PyDataset):
             (inputs, targets, weights): dict of name to array (b, ...), one-hot labels
             (b, classes) float32, loss weights (b,) float32.
         """
-        epoch, order = self._order(index)
-        rows = self._ahead.get(index) or self._rows(index)
-        more = self.augmentation is not None or index + 1 < len(self)
-        self._ahead = {index + 1: self._rows(index + 1)} if more else {}  # the workers never wait
-        rows = list(rows)
-        inputs = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-        labels = [self.clips[position].label for position in order]
-        classes = [self.labels.index(label) for label in labels]
-        targets = np.eye(len(self.labels), dtype=np.float32)[classes]
-        weights = self.class_weights or {}
-        weights = np.array([weights.get(label, 1.0) for label in labels], np.float32)
-        if self.augmentation is None or not self.augmentation.mixup:
-            return inputs, targets, weights
-        chance = np.random.default_rng((self.seed, epoch, len(self.clips) + index % len(self)))
-        return mix(inputs, targets, weights, self.augmentation.mixup, chance)
+        end = index + self._depth
+        if self.augmentation is None:
+            end = min(end, len(self))
+        self._begun = {i: self._begun.get(i) or self._begin(i) for i in range(index, end)}
+        return self._begun.pop(index)()
 
-    def _order(self, index):
-        """Returns the epoch of a batch, and where its clips stand in the list."""
+    def _begin(self, index):
+        """Begins a batch; returns a function that waits for it and returns it."""
         passed, step = divmod(index, len(self))
-        epoch = self.epoch + passed
-        order = np.arange(len(self.clips))
+        epoch, order = self.epoch + passed, np.arange(len(self.clips))
         if self.augmentation is not None:
             order = np.random.default_rng((self.seed, epoch)).permutation(order)
-        return epoch, order[step * self.batch_size : (step + 1) * self.batch_size].tolist()
-
-    def _rows(self, index):
-        """Starts a batch; returns an iterator over the inputs of its clips."""
-        epoch, order = self._order(index)
-        make = partial(
-            workers.inputs,
-            preset=self.preset,
-            load=self.load,
-            augmentation=self.augmentation,
-            seed=self.seed,
-        )
+        order = order[step * self.batch_size : (step + 1) * self.batch_size].tolist()
         clips = [self.clips[position] for position in order]
-        return self._map(make, clips, order, [epoch] * len(order))
+        classes = [self.labels.index(clip.label) for clip in clips]
+        weights = self.class_weights or {}
+        make = partial(
+            workers.batch,
+            clips,
+            [(self.seed, epoch, position) for position in order],
+            np.eye(len(self.labels), dtype=np.float32)[classes],
+            np.array([weights.get(clip.label, 1.0) for clip in clips], np.float32),
+            (self.seed, epoch, len(self.clips) + step),
+            self.preset,
+            self.load,
+            self.augmentation,
+        )
+        return self._pool.submit(make).result if self._pool else make
 
 
 def balanced_weights(clips, labels):

@@ -94,7 +94,7 @@ def prepare(clips, spec, folder=None, pool=None, progress=True):
         clips: list of Clip.
         spec: Spec.
         folder: Path of the cache; None for `default_folder()`.
-        pool: executor of `workers.pool`, or None to decode in this process.
+        pool: workers.Pool, or None to decode in this process.
         progress: bool, whether to show a bar with the time left on stderr.
 
     Returns:

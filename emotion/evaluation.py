@@ -34,7 +34,7 @@ def evaluate(run, clips, load, pool=None):
         run: training.Run.
         clips: list of Clip, of speakers that took no part in training or in choosing the model.
         load: function of a Clip that returns its Signal.
-        pool: executor of `workers.pool`, or None to make batches in this process.
+        pool: workers.Pool, or None to make batches in this process.
 
     Returns:
         Report.

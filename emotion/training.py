@@ -97,7 +97,7 @@ def train(
         spec: cache.Spec of the signals, names the face detector.
         seed: int, decides the initial weights, dropout, order and augmentation.
         cache_folder: Path of the signal cache, or None for the default one.
-        pool: executor of `workers.pool`, or None to make batches in this process.
+        pool: workers.Pool, or None to make batches in this process.
         tensorboard: bool, whether to log to `folder`/tensorboard.
         resume: bool, whether to continue the run that `folder` holds.
         extra: dict, further entries for run.json (data path, clips left out).

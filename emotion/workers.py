@@ -1,4 +1,4 @@
-"""Workers: processes that turn clips into model inputs; none of them loads a backend."""
+"""Workers: processes that turn clips into batches; none of them loads a backend."""
 
 import multiprocessing
 import os
@@ -10,40 +10,53 @@ import cv2
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from emotion.augment import mix
 
-def inputs(clip, position, epoch, preset, load, augmentation, seed):
-    """Makes the inputs of one clip.
+
+def batch(clips, chances, targets, weights, mixing, preset, load, augmentation):
+    """Makes a batch. A whole one each, since its parts would cost as much to send as to make.
 
     Args:
-        clip: Clip.
-        position: int, the clip's place in its list.
-        epoch: int.
+        clips: list of Clip.
+        chances: list of tuple of int, the seed of each clip's augmentation.
+        targets: float32 array (b, classes), one-hot.
+        weights: float32 array (b,), loss weights.
+        mixing: tuple of int, the seed of the mixing of clips.
         preset: Preset, computes the features.
         load: function of a Clip that returns its Signal; it must pickle.
-        augmentation: Augmentation, or None. Its chance is a function of (seed, epoch, position).
-        seed: int.
+        augmentation: Augmentation, or None.
 
     Returns:
-        dict of input name to array, no batch axis.
+        (inputs, targets, weights): dict of name to array (b, ...), and arrays as given.
     """
-    signal_ = load(clip)
+    signals = map(load, clips)
     if augmentation is not None:
-        signal_ = augmentation(signal_, np.random.default_rng((seed, epoch, position)))
-    return preset.extract(signal_)
+        signals = (augmentation(s, np.random.default_rng(c)) for s, c in zip(signals, chances))
+    rows = [preset.extract(one) for one in signals]
+    inputs = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    if augmentation is None or not augmentation.mixup:
+        return inputs, targets, weights
+    return mix(inputs, targets, weights, augmentation.mixup, np.random.default_rng(mixing))
+
+
+class Pool(ProcessPoolExecutor):
+    """`count` processes that load no backend, do not take Ctrl-C, and end with this one."""
+
+    def __init__(self, count):
+        spawn = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
+        super().__init__(count, spawn, _begin)
+        self.count = count
 
 
 def pool(count):
-    """Returns a ProcessPoolExecutor of `count` workers, or None for 0: then all runs in this one.
+    """Returns a Pool, or None for a `count` of 0: then all runs in this process.
 
     Raises:
         ValueError: `count` is negative.
     """
     if count < 0:
         raise ValueError(f"`workers` must be at least 0. Received: {count}.")
-    if count == 0:
-        return None
-    spawn = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-    return ProcessPoolExecutor(count, spawn, _begin)
+    return Pool(count) if count else None
 
 
 def _begin():
