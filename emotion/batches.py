@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from emotion import workers
-from emotion.augment import mix
+from emotion.augment import drop_modalities, mix
 
 
 class Batches(keras.utils.PyDataset):
@@ -71,7 +71,8 @@ class Batches(keras.utils.PyDataset):
 
         Returns:
             (inputs, targets, weights): dict of name to array (b, ...), one-hot labels
-            (b, classes) float32, loss weights (b,) float32.
+            (b, classes) float32, loss weights (b,) float32; four times as many rows where the
+            augmentation has modality dropout.
         """
         passed, step = divmod(index, len(self))
         epoch = self.epoch + passed
@@ -91,10 +92,15 @@ class Batches(keras.utils.PyDataset):
         targets = np.eye(len(self.labels), dtype=np.float32)[classes]
         weights = self.class_weights or {}
         weights = np.array([weights.get(label, 1.0) for label in labels], np.float32)
-        if self.augmentation is None or not self.augmentation.mixup:
-            return inputs, targets, weights
+        batch = inputs, targets, weights
+        if self.augmentation is None:
+            return batch
         chance = np.random.default_rng((self.seed, epoch, len(self.clips) + step))
-        return mix(inputs, targets, weights, self.augmentation.mixup, chance)
+        if self.augmentation.mixup:
+            batch = mix(*batch, self.augmentation.mixup, chance)
+        if self.augmentation.modality_dropout:
+            batch = drop_modalities(*batch, chance)
+        return batch
 
     def _order(self, epoch):
         if self.augmentation is None:
