@@ -14,12 +14,12 @@ import keras
 import numpy as np
 import pandas as pd
 
-from callbacks import ProgressLine, RunState, WarmUp
+from callbacks import Milestones, ProgressLine, RunState, WarmUp
 from emotion import backend, cache
 from emotion.batches import Batches, balanced_weights
 from emotion.metrics import UnweightedAverageRecall
 from emotion.models import build_model
-from emotion.preset import from_json
+from emotion.preset import OPTIMIZERS, from_json
 
 _PACKAGES = ("keras", "tensorflow", "numpy", "librosa", "audiomentations", "opencv-python", "av")
 
@@ -129,11 +129,7 @@ def train(
     recipe = preset.recipe
     model = build_model(preset, len(labels))
     model.compile(
-        optimizer=keras.optimizers.Adam(
-            recipe.learning_rate,
-            weight_decay=recipe.weight_decay or None,
-            clipnorm=recipe.clipnorm,
-        ),
+        optimizer=_optimizer(recipe),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
         metrics=[UnweightedAverageRecall(len(labels))],
         jit_compile=False,
@@ -142,13 +138,8 @@ def train(
     early_stopping = keras.callbacks.EarlyStopping(
         "val_uar", mode="max", patience=recipe.patience, restore_best_weights=True
     )
-    plateau = keras.callbacks.ReduceLROnPlateau(
-        "val_loss",
-        factor=recipe.plateau_factor,
-        patience=recipe.plateau_patience,
-        min_lr=recipe.min_learning_rate,
-    )
-    state = RunState(folder / "state", early_stopping, plateau)
+    schedule = _schedule(recipe)
+    state = RunState(folder / "state", early_stopping, schedule)
     common = dict(preset=preset, labels=labels, batch_size=recipe.batch_size, load=load, pool=pool)
     batches = Batches(
         split.train,
@@ -160,7 +151,7 @@ def train(
     )
     callbacks = [
         WarmUp(recipe.learning_rate, recipe.warmup_epochs * len(batches)),
-        plateau,
+        schedule,
         early_stopping,
         state,
         keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: _write_history(folder, state)),
@@ -188,6 +179,32 @@ def train(
     model.save(part)
     os.replace(part, folder / "model.keras")
     return run
+
+
+def _optimizer(recipe):
+    if recipe.optimizer not in OPTIMIZERS:
+        raise ValueError(
+            f"`optimizer` must be one of {', '.join(OPTIMIZERS)}. Received: {recipe.optimizer}."
+        )
+    common = {
+        "learning_rate": recipe.learning_rate,
+        "weight_decay": recipe.weight_decay or None,
+        "clipnorm": recipe.clipnorm,
+    }
+    if recipe.optimizer == "sgd":
+        return keras.optimizers.SGD(momentum=recipe.momentum, **common)
+    return keras.optimizers.Adam(**common)
+
+
+def _schedule(recipe):
+    if recipe.milestones:
+        return Milestones(recipe.learning_rate, recipe.milestones)
+    return keras.callbacks.ReduceLROnPlateau(
+        "val_loss",
+        factor=recipe.plateau_factor,
+        patience=recipe.plateau_patience,
+        min_lr=recipe.min_learning_rate,
+    )
 
 
 def write_text(path, text):

@@ -131,6 +131,19 @@ def test_a_finished_run_goes_on_with_more_epochs(start, tmp_path):
     assert contents(start(tmp_path / "longer", epochs=3, resume=True)) == contents(whole)
 
 
+@pytest.mark.slow
+def test_milestones_and_sgd_go_on_as_they_were(start, tmp_path):
+    recipe = {"optimizer": "sgd", "weight_decay": 1e-3, "milestones": (2, 3), "warmup_epochs": 0}
+    whole = start(tmp_path / "whole", epochs=3, **recipe)
+    start(tmp_path / "longer", epochs=2, **recipe)
+    again = start(tmp_path / "longer", epochs=3, resume=True, **recipe)
+    assert contents(again) == contents(whole)
+    rates = pd.read_csv(again.folder / "history.csv")["learning_rate"]
+    assert rates.tolist() == pytest.approx([1e-3, 1e-4, 1e-5])
+    with pytest.raises(ValueError, match="adam, sgd. Received: adagrad"):
+        start(tmp_path / "other", optimizer="adagrad")
+
+
 def test_best_epoch_is_the_one_that_is_kept(trained):
     history = pd.read_csv(trained.folder / "history.csv")
     assert history["epoch"].tolist() == [1, 2]
