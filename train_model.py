@@ -84,7 +84,7 @@ def _run(options):
 
     if options.list_presets:
         for name, preset in models.PRESETS.items():
-            print(f"{name:24s} {models.describe(preset)}")
+            print(f"{name:38s} {models.describe(preset)}")
         return 0
     preset = _preset(options, models)
     if options.summary:
