@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from callbacks import Milestones, ProgressLine, RunState, WarmUp
-from emotion import backend, cache
+from emotion import backend, cache, encoders
 from emotion.batches import Batches, balanced_weights
 from emotion.metrics import UnweightedAverageRecall
 from emotion.models import build_model
@@ -85,6 +85,7 @@ def train(
     pool=None,
     tensorboard=False,
     resume=False,
+    encoder_weights=None,
     extra=None,
 ):
     """Trains a preset on a split.
@@ -100,6 +101,7 @@ def train(
         pool: executor of `workers.pool`, or None to make batches in this process.
         tensorboard: bool, whether to log to `folder`/tensorboard.
         resume: bool, whether to continue the run that `folder` holds.
+        encoder_weights: Path of pretrained weights for the model's encoder, or None.
         extra: dict, further entries for run.json (data path, clips left out).
 
     Returns:
@@ -109,9 +111,10 @@ def train(
         FileExistsError: `folder` holds a run and `resume` is False.
         ValueError: the run to resume has other settings; the message names them.
         OSError: the state could not be written; what was saved before is whole.
+        ValueError, FileNotFoundError, ModuleNotFoundError: as `encoders.load`.
     """
     folder = Path(folder)
-    record = _record(preset, split, labels, spec, seed)
+    record = _record(preset, split, labels, spec, seed, encoder_weights)
     if (folder / "run.json").exists():
         if not resume:
             raise FileExistsError(
@@ -123,11 +126,12 @@ def train(
     load = partial(cache.load, spec=spec, folder=cache_folder)
     window = float(np.median([load(clip).duration for clip in split.train]))
     run = Run(folder, {**record, "window": window, **(extra or {})})
-    write_text(folder / "run.json", json.dumps(run.record, indent=1))
 
     backend.make_deterministic(seed)
     recipe = preset.recipe
     model = build_model(preset, len(labels))
+    if encoder_weights:
+        encoders.load(model, encoder_weights)
     model.compile(
         optimizer=_optimizer(recipe),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
@@ -135,6 +139,7 @@ def train(
         jit_compile=False,
     )
     model.optimizer.build(model.trainable_variables)
+    write_text(folder / "run.json", json.dumps(run.record, indent=1))
     early_stopping = keras.callbacks.EarlyStopping(
         "val_uar", mode="max", patience=recipe.patience, restore_best_weights=True
     )
@@ -220,7 +225,7 @@ def _write_history(folder, state):
     write_text(folder / "history.csv", pd.DataFrame(state.history).to_csv(index=False))
 
 
-def _record(preset, split, labels, spec, seed):
+def _record(preset, split, labels, spec, seed, encoder_weights):
     record = {
         "preset": preset.to_json(),
         "labels": labels,
@@ -233,6 +238,7 @@ def _record(preset, split, labels, spec, seed):
         "clips": {role: len(getattr(split, role)) for role in ("train", "validation", "test")},
         "detector": spec.detector if spec.frames else None,
         "data": _identity(split),
+        "encoder_weights": _digest(encoder_weights),
         "versions": {"python": platform.python_version(), **{n: version(n) for n in _PACKAGES}},
     }
     return json.loads(json.dumps(record))  # as it will be read: tuples are lists
@@ -246,6 +252,13 @@ def _identity(split):
             files = [p and (p.name, p.stat().st_size) for p in (clip.audio, clip.video)]
             digest.update(repr((role, clip.id, clip.label, clip.speaker, files)).encode())
     return digest.hexdigest()
+
+
+def _digest(path):
+    """Digest of a file's content; None where there is no file, which its reader will tell."""
+    if path is None or not Path(path).is_file():
+        return None
+    return hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
 
 
 def _refuse_other(before, now, folder):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
+from emotion import encoders
 from emotion.encoders import efficientface
 
 SIZE = 32
@@ -166,6 +167,14 @@ def test_a_checkpoint_of_the_authors_is_read(authors, tmp_path):
     path.write_bytes(b"no checkpoint")
     with pytest.raises(ValueError, match="must be a PyTorch file"):
         efficientface.load_weights(backbone, path)
+
+
+def test_weights_reach_the_encoder_within_a_model(monkeypatch):
+    frames = keras.Input((SIZE, SIZE, 3))
+    backbone, got = efficientface.build(SIZE), []
+    monkeypatch.setattr(efficientface, "load_weights", lambda *given: got.append(given))
+    encoders.load(keras.Model(frames, keras.layers.Dense(8)(backbone(frames))), "a path")
+    assert got == [(backbone, "a path")]
 
 
 def test_frames_must_have_four_equal_quarters():
