@@ -38,6 +38,7 @@ def parse(arguments=None):
     add("--workers", type=int, default=2, help="processes that make batches (default: 2)")
     add("--face-detector", choices=("auto", "yunet", "haar"), default="auto")
     add("--cache", type=Path, help="folder of decoded clips; default: the user's cache folder")
+    add("--encoder-weights", type=Path, help="file of pretrained weights for the model's encoder")
     add("--tensorboard", action="store_true", help="also log to RUN/tensorboard")
     add("--list-presets", action="store_true", help="name the presets and end")
     add("--summary", action="store_true", help="print the model's layers and end")
@@ -52,7 +53,7 @@ def main(arguments=None):
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return _run(options)
-    except (ValueError, OSError, MediaError) as error:
+    except (ValueError, OSError, ModuleNotFoundError, MediaError) as error:
         print(f"train_model.py: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -84,7 +85,7 @@ def _run(options):
 
     if options.list_presets:
         for name, preset in models.PRESETS.items():
-            print(f"{name:24s} {models.describe(preset)}")
+            print(f"{name:38s} {models.describe(preset)}")
         return 0
     preset = _preset(options, models)
     if options.summary:
@@ -132,6 +133,7 @@ def _train(options, preset, clips, spec, pool):
             pool=pool,
             tensorboard=options.tensorboard,
             resume=options.resume and (not several or (place / "run.json").exists()),
+            encoder_weights=options.encoder_weights,
             extra={
                 "data_path": str(options.data.resolve()),
                 "corpus": options.corpus,

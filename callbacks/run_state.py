@@ -7,10 +7,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
-# What these callbacks of Keras count; `BackupAndRestore` leaves it out.
+# What these callbacks count; `BackupAndRestore` leaves it out.
 _COUNTERS = {
     "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch"),
     "ReduceLROnPlateau": ("wait", "cooldown_counter", "best"),
+    "Milestones": (),
 }
 
 
@@ -25,7 +26,7 @@ class RunState(keras.callbacks.Callback):
     Args:
         folder: str or Path, where the state files lie.
         early_stopping: keras.callbacks.EarlyStopping with restore_best_weights=True.
-        plateau: keras.callbacks.ReduceLROnPlateau.
+        schedule: keras.callbacks.ReduceLROnPlateau or Milestones.
 
     Attributes:
         epoch: int, epochs that are done.
@@ -33,11 +34,11 @@ class RunState(keras.callbacks.Callback):
         history: list of dict, the logs of each epoch done.
     """
 
-    def __init__(self, folder, early_stopping, plateau):
+    def __init__(self, folder, early_stopping, schedule):
         super().__init__()
         self.folder = Path(folder)
         self.early_stopping = early_stopping
-        self.plateau = plateau
+        self.schedule = schedule
         self.epoch, self.stopped, self.history = 0, False, []
         self._loaded = None
         for file in self._files()[-1:]:
@@ -70,7 +71,7 @@ class RunState(keras.callbacks.Callback):
         for variable, array in zip(variables, saved):
             variable.assign(array)
         record = json.loads(self._loaded["record"].tobytes())
-        for callback in (self.early_stopping, self.plateau):
+        for callback in (self.early_stopping, self.schedule):
             for name, value in record["counters"][type(callback).__name__].items():
                 setattr(callback, name, value)
         self.early_stopping.best_weights = _listed(self._loaded, "best") or None
@@ -92,7 +93,7 @@ class RunState(keras.callbacks.Callback):
             type(callback).__name__: {
                 name: _plain(getattr(callback, name)) for name in _COUNTERS[type(callback).__name__]
             }
-            for callback in (self.early_stopping, self.plateau)
+            for callback in (self.early_stopping, self.schedule)
         }
         record = {
             "epoch": self.epoch,

@@ -20,8 +20,9 @@ class Augmentation:
     """How a signal is varied.
 
     Attributes:
-        trim_db: float, silence that is this many dB below the loudest frame is left out before and
-            after the speech, first of all: noise would hide it from the feature that trims.
+        trim_db: float or None; silence that is this many dB below the loudest frame is left out
+            before and after the speech, first of all: noise would hide it from the feature that
+            trims. None keeps it, for a feature that counts from the start of the clip.
         probability: float in [0, 1], of each of pitch shift, time stretch and noise.
         semitones: float, pitch shifts are drawn from plus or minus this many.
         rate: (low, high), time-stretch rates; above 1 is faster.
@@ -33,9 +34,12 @@ class Augmentation:
             so that the model has seen what it meets in a recording without sound or face.
         mixup: float, both parameters of the Beta distribution that weights are drawn from when
             clips of a batch are mixed in pairs (`mix`); 0 mixes none.
+        rotation: float, largest angle in degrees that all frames are turned by, either way.
+        modality_dropout: bool, whether a batch is followed by three of its copies in which one
+            modality or both are weakened or left out (`drop_modalities`).
     """
 
-    trim_db: float = 25.0
+    trim_db: float | None = 25.0
     probability: float = 0.4
     semitones: float = 2.0
     rate: tuple = (0.7, 1.3)
@@ -45,6 +49,8 @@ class Augmentation:
     light: float = 0.2
     missing: float = 0.1
     mixup: float = 0.3
+    rotation: float = 0.0
+    modality_dropout: bool = False
 
     def __call__(self, signal, generator):
         """Varies a signal.
@@ -73,7 +79,8 @@ class Augmentation:
         rate = generator.uniform(*self.rate)
         snr = generator.uniform(*self.snr_db)
         noise_seed = int(generator.integers(2**32))
-        samples, _ = librosa.effects.trim(samples, top_db=self.trim_db)
+        if self.trim_db is not None:
+            samples, _ = librosa.effects.trim(samples, top_db=self.trim_db)
         if apply[0]:
             shift = audiomentations.PitchShift(semitones, semitones, p=1.0)
             samples = shift(samples, sample_rate)
@@ -91,6 +98,8 @@ class Augmentation:
         return samples
 
     def _vary_frames(self, frames, generator):
+        if self.rotation:
+            frames = _turned(frames, generator.uniform(-self.rotation, self.rotation))
         flip = generator.random() < self.flip
         size = frames.shape[1]
         dx, dy = np.rint(generator.uniform(-self.shift, self.shift, 2) * size).astype(int)
@@ -105,6 +114,14 @@ class Augmentation:
         left, right, top, bottom = (max(d, 0) for d in (dx, -dx, dy, -dy))
         kept = tall.reshape(frames.shape)[:, bottom : size - top, right : size - left]
         return np.pad(kept, ((0, 0), (top, bottom), (left, right), (0, 0)), mode="edge")
+
+
+def _turned(frames, angle):
+    size = frames.shape[1]
+    middle = (size - 1) / 2
+    turn = cv2.getRotationMatrix2D((middle, middle), angle, 1.0)
+    edge = cv2.BORDER_REPLICATE
+    return np.stack([cv2.warpAffine(f, turn, (size, size), borderMode=edge) for f in frames])
 
 
 def mix(inputs, targets, weights, alpha, generator):
@@ -136,3 +153,36 @@ def mix(inputs, targets, weights, alpha, generator):
     inputs = {name: blend(array) for name, array in inputs.items()}
     mixed = share[:, None] * targets + (1 - share)[:, None] * targets[other]
     return inputs, mixed, share * weights + (1 - share) * weights[other]
+
+
+def drop_modalities(inputs, targets, weights, generator):
+    """Makes four batches of one, so that a model learns from each modality alone too.
+
+    They are (a, v), (c a, (1 - c) v) with c uniform for each clip, (0, v) and (a, 0): the "soft
+    and hard" modality dropout of Chumachenko et al. (ICPR 2022).
+
+    Args:
+        inputs: dict of "audio" and "video" to array (b, ...), uint8 or float32; with one of them
+            alone there is nothing to drop.
+        targets: float32 array (b, classes).
+        weights: float32 array (b,), loss weights.
+        generator: numpy.random.Generator.
+
+    Returns:
+        (inputs, targets, weights) of 4 b rows and the same dtypes; or as given, with one input.
+    """
+    if len(inputs) < 2:
+        return inputs, targets, weights
+    share = generator.random(len(targets))
+    parts = {"audio": (1, share, 0, 1), "video": (1, 1 - share, 1, 0)}
+
+    def four(array, parts):
+        copies = np.empty((4, *array.shape), array.dtype)
+        for copy, part in zip(copies, parts):
+            for row, one, factor in zip(copy, array, np.broadcast_to(part, len(array)).tolist()):
+                one, target = one.reshape(1, -1), row.reshape(1, -1)
+                cv2.addWeighted(one, factor, one, 0, 0, dst=target)
+        return copies.reshape(-1, *array.shape[1:])
+
+    inputs = {name: four(array, parts[name]) for name, array in inputs.items()}
+    return inputs, np.tile(targets, (4, 1)), np.tile(weights, 4)

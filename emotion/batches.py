@@ -72,7 +72,8 @@ class Batches(keras.utils.PyDataset):
 
         Returns:
             (inputs, targets, weights): dict of name to array (b, ...), one-hot labels
-            (b, classes) float32, loss weights (b,) float32.
+            (b, classes) float32, loss weights (b,) float32; four times as many rows where the
+            augmentation has modality dropout.
         """
         end = index + self._depth
         if self.augmentation is None:

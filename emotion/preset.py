@@ -7,6 +7,7 @@ from emotion.cache import Spec
 from emotion.features import FEATURES
 
 MODALITIES = ("audio", "video", "both")
+OPTIMIZERS = ("adam", "sgd")
 
 
 @dataclass(frozen=True)
@@ -18,25 +19,33 @@ class Recipe:
         batch_size: int, clips.
         learning_rate: float, reached after the warm-up.
         warmup_epochs: int, epochs over which the learning rate rises from zero.
-        clipnorm: float, largest norm of the gradient of a weight.
-        weight_decay: float, of AdamW; 0 is Adam.
+        clipnorm: float, largest norm of the gradient of a weight, or None for any.
+        weight_decay: float; a step takes learning_rate * weight_decay of each weight away, beside
+            its gradient (Loshchilov & Hutter 2019, arXiv:1711.05101).
         patience: int, epochs without a better validation UAR before training stops.
         plateau_patience: int, epochs without a lower validation loss before the learning rate
             falls; the loss is steadier than the UAR.
         plateau_factor: float, what it is then multiplied with.
         min_learning_rate: float.
+        optimizer: str, one of OPTIMIZERS.
+        momentum: float in [0, 1], of SGD.
+        milestones: tuple of int, epochs counted from 1 at whose start the learning rate falls to a
+            tenth. Where there are any, it does not look at the validation loss.
     """
 
     epochs: int = 50
     batch_size: int = 16
     learning_rate: float = 1e-3
     warmup_epochs: int = 2
-    clipnorm: float = 1.0
+    clipnorm: float | None = 1.0
     weight_decay: float = 0.0
     patience: int = 15
     plateau_patience: int = 5
     plateau_factor: float = 0.5
     min_learning_rate: float = 1e-6
+    optimizer: str = "adam"
+    momentum: float = 0.9
+    milestones: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,7 @@ class Preset:
         video: feature that makes the model's "video" input, or None where it sees nothing.
         augmentation: Augmentation of the training signals.
         recipe: Recipe.
+        fusion: str, where the modalities meet, for a model that knows several places; else None.
     """
 
     name: str
@@ -58,6 +68,7 @@ class Preset:
     video: object | None
     augmentation: Augmentation = field(default_factory=Augmentation)
     recipe: Recipe = field(default_factory=Recipe)
+    fusion: str | None = None
 
     @property
     def features(self):

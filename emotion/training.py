@@ -14,12 +14,12 @@ import keras
 import numpy as np
 import pandas as pd
 
-from callbacks import ProgressLine, RunState, WarmUp
-from emotion import backend, cache
+from callbacks import Milestones, ProgressLine, RunState, WarmUp
+from emotion import backend, cache, encoders
 from emotion.batches import Batches, balanced_weights
 from emotion.metrics import UnweightedAverageRecall
 from emotion.models import build_model
-from emotion.preset import from_json
+from emotion.preset import OPTIMIZERS, from_json
 
 _PACKAGES = ("keras", "tensorflow", "numpy", "librosa", "audiomentations", "opencv-python", "av")
 
@@ -85,6 +85,7 @@ def train(
     pool=None,
     tensorboard=False,
     resume=False,
+    encoder_weights=None,
     extra=None,
 ):
     """Trains a preset on a split.
@@ -100,6 +101,7 @@ def train(
         pool: workers.Pool, or None to make batches in this process.
         tensorboard: bool, whether to log to `folder`/tensorboard.
         resume: bool, whether to continue the run that `folder` holds.
+        encoder_weights: Path of pretrained weights for the model's encoder, or None.
         extra: dict, further entries for run.json (data path, clips left out).
 
     Returns:
@@ -109,9 +111,10 @@ def train(
         FileExistsError: `folder` holds a run and `resume` is False.
         ValueError: the run to resume has other settings; the message names them.
         OSError: the state could not be written; what was saved before is whole.
+        ValueError, FileNotFoundError, ModuleNotFoundError: as `encoders.load`.
     """
     folder = Path(folder)
-    record = _record(preset, split, labels, spec, seed)
+    record = _record(preset, split, labels, spec, seed, encoder_weights)
     if (folder / "run.json").exists():
         if not resume:
             raise FileExistsError(
@@ -123,32 +126,25 @@ def train(
     load = partial(cache.load, spec=spec, folder=cache_folder)
     window = float(np.median([load(clip).duration for clip in split.train]))
     run = Run(folder, {**record, "window": window, **(extra or {})})
-    write_text(folder / "run.json", json.dumps(run.record, indent=1))
 
     backend.make_deterministic(seed)
     recipe = preset.recipe
     model = build_model(preset, len(labels))
+    if encoder_weights:
+        encoders.load(model, encoder_weights)
     model.compile(
-        optimizer=keras.optimizers.Adam(
-            recipe.learning_rate,
-            weight_decay=recipe.weight_decay or None,
-            clipnorm=recipe.clipnorm,
-        ),
+        optimizer=_optimizer(recipe),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
         metrics=[UnweightedAverageRecall(len(labels))],
         jit_compile=False,
     )
     model.optimizer.build(model.trainable_variables)
+    write_text(folder / "run.json", json.dumps(run.record, indent=1))
     early_stopping = keras.callbacks.EarlyStopping(
         "val_uar", mode="max", patience=recipe.patience, restore_best_weights=True
     )
-    plateau = keras.callbacks.ReduceLROnPlateau(
-        "val_loss",
-        factor=recipe.plateau_factor,
-        patience=recipe.plateau_patience,
-        min_lr=recipe.min_learning_rate,
-    )
-    state = RunState(folder / "state", early_stopping, plateau)
+    schedule = _schedule(recipe)
+    state = RunState(folder / "state", early_stopping, schedule)
     common = dict(preset=preset, labels=labels, batch_size=recipe.batch_size, load=load, pool=pool)
     batches = Batches(
         split.train,
@@ -160,7 +156,7 @@ def train(
     )
     callbacks = [
         WarmUp(recipe.learning_rate, recipe.warmup_epochs * len(batches)),
-        plateau,
+        schedule,
         early_stopping,
         state,
         keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: _write_history(folder, state)),
@@ -190,6 +186,32 @@ def train(
     return run
 
 
+def _optimizer(recipe):
+    if recipe.optimizer not in OPTIMIZERS:
+        raise ValueError(
+            f"`optimizer` must be one of {', '.join(OPTIMIZERS)}. Received: {recipe.optimizer}."
+        )
+    common = {
+        "learning_rate": recipe.learning_rate,
+        "weight_decay": recipe.weight_decay or None,
+        "clipnorm": recipe.clipnorm,
+    }
+    if recipe.optimizer == "sgd":
+        return keras.optimizers.SGD(momentum=recipe.momentum, **common)
+    return keras.optimizers.Adam(**common)
+
+
+def _schedule(recipe):
+    if recipe.milestones:
+        return Milestones(recipe.learning_rate, recipe.milestones)
+    return keras.callbacks.ReduceLROnPlateau(
+        "val_loss",
+        factor=recipe.plateau_factor,
+        patience=recipe.plateau_patience,
+        min_lr=recipe.min_learning_rate,
+    )
+
+
 def write_text(path, text):
     """Writes a file that appears under its name only when it is whole."""
     path = Path(path)
@@ -203,7 +225,7 @@ def _write_history(folder, state):
     write_text(folder / "history.csv", pd.DataFrame(state.history).to_csv(index=False))
 
 
-def _record(preset, split, labels, spec, seed):
+def _record(preset, split, labels, spec, seed, encoder_weights):
     record = {
         "preset": preset.to_json(),
         "labels": labels,
@@ -216,6 +238,7 @@ def _record(preset, split, labels, spec, seed):
         "clips": {role: len(getattr(split, role)) for role in ("train", "validation", "test")},
         "detector": spec.detector if spec.frames else None,
         "data": _identity(split),
+        "encoder_weights": _digest(encoder_weights),
         "versions": {"python": platform.python_version(), **{n: version(n) for n in _PACKAGES}},
     }
     return json.loads(json.dumps(record))  # as it will be read: tuples are lists
@@ -229,6 +252,13 @@ def _identity(split):
             files = [p and (p.name, p.stat().st_size) for p in (clip.audio, clip.video)]
             digest.update(repr((role, clip.id, clip.label, clip.speaker, files)).encode())
     return digest.hexdigest()
+
+
+def _digest(path):
+    """Digest of a file's content; None where there is no file, which its reader will tell."""
+    if path is None or not Path(path).is_file():
+        return None
+    return hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
 
 
 def _refuse_other(before, now, folder):

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from emotion.augment import mix
+from emotion.augment import drop_modalities, mix
 
 
 def batch(clips, chances, targets, weights, mixing, preset, load, augmentation):
@@ -21,22 +21,28 @@ def batch(clips, chances, targets, weights, mixing, preset, load, augmentation):
         chances: list of tuple of int, the seed of each clip's augmentation.
         targets: float32 array (b, classes), one-hot.
         weights: float32 array (b,), loss weights.
-        mixing: tuple of int, the seed of the mixing of clips.
+        mixing: tuple of int, the seed of what is done to the batch as a whole.
         preset: Preset, computes the features.
         load: function of a Clip that returns its Signal; it must pickle.
         augmentation: Augmentation, or None.
 
     Returns:
-        (inputs, targets, weights): dict of name to array (b, ...), and arrays as given.
+        (inputs, targets, weights): dict of name to array (b, ...), and arrays as given; 4 b rows
+        with modality dropout.
     """
     signals = map(load, clips)
     if augmentation is not None:
         signals = (augmentation(s, np.random.default_rng(c)) for s, c in zip(signals, chances))
     rows = [preset.extract(one) for one in signals]
     inputs = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    if augmentation is None or not augmentation.mixup:
-        return inputs, targets, weights
-    return mix(inputs, targets, weights, augmentation.mixup, np.random.default_rng(mixing))
+    made = inputs, targets, weights
+    if augmentation is not None:
+        chance = np.random.default_rng(mixing)
+        if augmentation.mixup:
+            made = mix(*made, augmentation.mixup, chance)
+        if augmentation.modality_dropout:
+            made = drop_modalities(*made, chance)
+    return made
 
 
 class Pool(ProcessPoolExecutor):

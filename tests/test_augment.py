@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from emotion.augment import Augmentation, mix
+from emotion.augment import Augmentation, drop_modalities, mix
 from emotion.clip import Signal, spread
 
 
@@ -66,6 +66,30 @@ def test_frames_are_mirrored_together_and_stay_uint8(signal):
     assert np.array_equal(frames, signal.frames[:, :, ::-1])
 
 
+def test_frames_are_turned_together_by_the_angle_that_was_drawn():
+    frames = np.zeros((2, 65, 65, 3), np.uint8)
+    frames[:, :28, 31:34] = 255  # a hand that points up
+    turn = Augmentation(flip=0, shift=0, light=0, missing=0, rotation=30)
+    signal = Signal(None, 0, frames, spread(1.0, 2), 1.0)
+    for seed in range(5):
+        turned = turn(signal, np.random.default_rng(seed)).frames
+        assert turned.shape == frames.shape and turned.dtype == np.uint8
+        assert np.array_equal(turned[0], turned[1])
+        angle = np.random.default_rng(seed).uniform(-30, 30)
+        rows, columns = np.nonzero(turned[0, :, :, 0] > 127)
+        near = np.hypot(rows - 32, columns - 32) < 28
+        measured = np.degrees(np.arctan2(32 - columns[near].mean(), 32 - rows[near].mean()))
+        assert measured == pytest.approx(angle, abs=2)
+
+
+def test_silence_is_kept_where_nothing_is_trimmed(signal):
+    samples = np.concatenate([np.zeros(22050, np.float32), signal.samples])
+    padded = Signal(samples, 22050, None, None, 2.0)
+    kept = Augmentation(trim_db=None, probability=0)(padded, np.random.default_rng(0))
+    assert np.array_equal(kept.samples, samples)
+    assert len(Augmentation(probability=0)(padded, np.random.default_rng(0)).samples) < 30000
+
+
 def test_a_missing_modality_is_either_and_never_both(signal):
     one = Augmentation(missing=1.0)
     kinds = set()
@@ -87,3 +111,31 @@ def test_mixup_blends_inputs_and_labels_in_the_same_shares():
     np.testing.assert_allclose(inputs["a"][:, 0], mixed @ maps[:, 0], rtol=1e-5, atol=1e-4)
     np.testing.assert_allclose(inputs["v"][:, 0], mixed @ maps[:, 0], atol=0.51)
     np.testing.assert_allclose(weighed, mixed @ weights, rtol=1e-5)
+
+
+def test_modality_dropout_makes_four_batches_of_one():
+    rng = np.random.default_rng(0)
+    audio = rng.normal(size=(3, 5, 2)).astype(np.float32)
+    video = rng.integers(0, 256, (3, 2, 4, 4, 3), dtype=np.uint8)
+    targets, weights = np.eye(3, dtype=np.float32), np.array([1.0, 2.0, 3.0], np.float32)
+    given = {"audio": audio, "video": video}
+    inputs, labels, weighed = drop_modalities(given, targets, weights, np.random.default_rng(2))
+    share = np.random.default_rng(2).random(3)
+    assert np.unique(share).size == 3
+    heard, seen = inputs["audio"].reshape(4, *audio.shape), inputs["video"].reshape(4, *video.shape)
+    assert heard.dtype == np.float32 and seen.dtype == np.uint8
+    for whole in (heard[0], heard[3]):
+        assert np.array_equal(whole, audio)
+    for whole in (seen[0], seen[2]):
+        assert np.array_equal(whole, video)
+    assert not heard[2].any() and not seen[3].any()
+    np.testing.assert_allclose(heard[1], audio * share[:, None, None], rtol=1e-5)
+    weak = video * (1 - share)[:, None, None, None, None]
+    np.testing.assert_allclose(seen[1], weak, atol=0.51)
+    assert np.array_equal(labels, np.tile(targets, (4, 1))) and labels.dtype == np.float32
+    assert weighed.tolist() == [1, 2, 3] * 4 and weighed.dtype == np.float32
+
+
+def test_modality_dropout_leaves_one_modality_alone():
+    given = {"audio": np.ones((2, 3), np.float32)}, np.eye(2), np.ones(2)
+    assert drop_modalities(*given, np.random.default_rng(0)) == given

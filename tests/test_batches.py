@@ -65,6 +65,18 @@ def test_augmentation_belongs_to_the_clip_not_to_its_batch(clips, load):
         assert np.array_equal(array, np.concatenate([inputs[name] for inputs in apart]))
 
 
+def test_modality_dropout_follows_the_batch(clips, load):
+    plain = replace(PRESET.augmentation, mixup=0)
+    one = make(clips[:8], load, augmentation=plain)[1]
+    four, again = (
+        make(clips[:8], load, augmentation=replace(plain, modality_dropout=True))[1]
+        for _ in range(2)
+    )
+    assert equal(four, again)
+    assert [len(part) for part in (*four[0].values(), *four[1:])] == [16] * 4
+    assert all(np.array_equal(four[0][name][:4], array) for name, array in one[0].items())
+
+
 def test_fit_sees_each_clip_once_an_epoch(clips, load):
     seen = []
     batches = make(clips[:8], lambda clip: seen.append(clip.id) or load(clip))

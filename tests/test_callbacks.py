@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from callbacks import ProgressLine, WarmUp
+from callbacks import Milestones, ProgressLine, WarmUp
 
 
 def fit(callback, epochs=2, learning_rate=0.1):
@@ -27,6 +27,18 @@ def test_warm_up_rises_and_then_leaves_the_rate_alone():
     assert fit(WarmUp(0.1, steps=0), epochs=1) == pytest.approx([0.1] * 4)
     with pytest.raises(ValueError, match="Received: steps=-1"):
         WarmUp(0.1, -1)
+
+
+def test_milestones_are_a_function_of_the_epoch():
+    rates = fit(Milestones(0.1, (2, 4)), epochs=5)[::4]
+    assert rates == pytest.approx([0.1, 0.01, 0.01, 0.001, 0.001])
+    logs, milestones = {"loss": 1.0}, Milestones(0.1, (2, 4))
+    fit(milestones, epochs=4)
+    milestones.on_epoch_begin(1)
+    milestones.on_epoch_end(1, logs)
+    assert logs["learning_rate"] == pytest.approx(0.01)
+    with pytest.raises(ValueError, match=r"Received: epochs=\(0, 3\)"):
+        Milestones(0.1, (0, 3))
 
 
 def test_progress_line_tells_uar_best_and_time_left():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from emotion.clip import Signal, spread
-from emotion.features import FaceFrames, Mfcc
+from emotion.features import FaceFrames, Mfcc, MfccSeries
 
 RATE = Mfcc().sample_rate
 
@@ -68,6 +68,32 @@ def test_mfcc_of_nothing_is_zeros():
 def test_mfcc_refuses_another_rate():
     with pytest.raises(ValueError, match="16000 Hz.*sample_rate=8000"):
         Mfcc()(sound(1, rate=8000))
+
+
+@pytest.mark.parametrize("seconds", [0.01, 3.6, 9.0])
+def test_mfcc_series_is_librosas_of_a_fixed_duration(seconds):
+    signal = sound(seconds, 22050)
+    values = MfccSeries()(signal)
+    assert values.shape == (156, 10) and values.dtype == np.float32
+    length = 79380
+    samples = np.pad(signal.samples, (0, max(length - len(signal.samples), 0)))
+    start = (len(samples) - length) // 2
+    wanted = librosa.feature.mfcc(y=samples[start : start + length], sr=22050, n_mfcc=10)
+    np.testing.assert_allclose(values, wanted.T, rtol=1e-4, atol=1e-3)
+
+
+def test_mfcc_series_pads_at_the_end_and_cuts_at_both():
+    short, long = sound(1.0, 22050), sound(5.0, 22050)
+    values = MfccSeries()(short)
+    assert (values[60:] == values[60]).all() and not np.allclose(values[10], values[60])
+    middle = replace(long, samples=long.samples[5000:-5000])
+    np.testing.assert_array_equal(MfccSeries()(long), MfccSeries()(middle))
+
+
+def test_mfcc_series_of_nothing_is_zeros_and_of_another_rate_refused():
+    assert not MfccSeries()(picture(3)).any()
+    with pytest.raises(ValueError, match="22050 Hz.*sample_rate=8000"):
+        MfccSeries()(sound(1, rate=8000))
 
 
 @pytest.mark.parametrize(

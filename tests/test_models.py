@@ -1,10 +1,14 @@
 """Models: sizes, and that a saved one gives the same logits."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
+from scipy.special import erf
 
 from emotion import models
+from emotion.models import efficientface_fusion
 
 
 def inputs(preset, count=2, seed=0):
@@ -35,3 +39,119 @@ def test_the_model_learns_a_tiny_set():
     model.compile(keras.optimizers.Adam(1e-3), loss)
     losses = model.fit(x, y, epochs=30, verbose=0).history["loss"]
     assert losses[-1] < losses[0] / 2
+
+
+FUSED = {  # trainable parameters for 8 classes: the source's, less what never learns there
+    "efficientface_late_transformer": 2_045_550 - 2 * 1_032,
+    "efficientface_intermediate_transformer": 1_938_414 - 2 * 1_032,
+    "efficientface_intermediate_attention": 1_854_766 - 2 * 1_032 - 37_056,
+}
+
+
+def trainable(layers):
+    return sum(np.prod(weight.shape) for layer in layers for weight in layer.trainable_weights)
+
+
+def small(name):
+    preset = models.preset(name)
+    return replace(preset, video=replace(preset.video, count=3, size=32))
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_efficientface_fusion_has_its_source_s_parameters(name):
+    model = models.build_model(models.preset(name), 8)
+    assert trainable([model]) == FUSED[name]
+    parts = ("efficientface", "audio_conv", "video_conv", "logits")
+    counts = {part: trainable(layer for layer in model.layers if layer.name.startswith(part))
+              for part in parts}  # fmt: skip
+    assert counts == {"efficientface": 1_268_118, "audio_conv": 225_864 - 1_032,
+                      "video_conv": 283_776, "logits": 2_056}  # fmt: skip
+
+
+def test_efficientface_with_sound_alone_is_the_audio_branch_and_its_head():
+    counts = {trainable([models.build_model(small(name).only("audio"), 8)]) for name in FUSED}
+    assert counts == {225_864}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("modality", ["video", "both"])
+@pytest.mark.parametrize("name", FUSED)
+def test_efficientface_fusion_trains_and_is_saved(name, modality, tmp_path):
+    if modality == "video" and name != "efficientface_late_transformer":
+        pytest.skip("without a second modality the three are one model")
+    train_and_save(small(name).only(modality), tmp_path)
+
+
+def test_efficientface_audio_trains_and_is_saved(tmp_path):
+    train_and_save(small("efficientface_late_transformer").only("audio"), tmp_path)
+
+
+def train_and_save(preset, folder):
+    keras.utils.set_random_seed(0)
+    model, x, y = models.build_model(preset, 8), inputs(preset), np.array([2, 5])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(1e-3, momentum=0.9), loss)
+    before = [np.array(weight) for weight in model.trainable_weights]
+    assert np.isfinite(model.train_on_batch(x, y))
+    still = [w.path for w, b in zip(model.trainable_weights, before) if np.array_equal(w, b)]
+    assert not still
+    logits = model.predict_on_batch(x)
+    model.save(folder / "model.keras")
+    again = keras.saving.load_model(folder / "model.keras")
+    np.testing.assert_array_equal(again.predict_on_batch(x), logits)
+
+
+def test_a_missing_modality_is_zeros_to_the_fused_model():
+    preset = small("efficientface_intermediate_attention")
+    model = models.build_model(preset, 8)
+    silent = {**inputs(preset), "audio": np.zeros((2, 156, 10), np.float32)}
+    assert np.isfinite(model(silent)).all()
+
+
+def test_an_unknown_fusion_is_refused():
+    preset = replace(small("efficientface_late_transformer"), fusion="early")
+    with pytest.raises(ValueError, match="late_transformer, .*Received: early"):
+        models.build_model(preset, 8)
+
+
+def gelu(x):
+    return x * (1 + erf(x / np.sqrt(2))) / 2
+
+
+def layer_norm(x, gain, shift):
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5) * gain + shift
+
+
+def attend(q, k):
+    scores = np.exp(q @ k.swapaxes(1, 2) / np.sqrt(q.shape[-1]))
+    return scores / scores.sum(-1, keepdims=True)
+
+
+def test_cross_block_is_its_formula():
+    """x = out(softmax(QK^T / sqrt(c)) V) of LN(q), LN(k), no residual; then x + MLP(LN(x))."""
+    rng = np.random.default_rng(0)
+    q, k = rng.normal(size=(2, 7, 6)), rng.normal(size=(2, 5, 4))
+    ends = keras.Input((7, 6)), keras.Input((5, 4))
+    block = keras.Model(ends, efficientface_fusion.cross_block(*ends, "x"))
+    block.set_weights([rng.normal(size=weight.shape) * 0.5 for weight in block.get_weights()])
+    w = {layer.name: [np.float64(v) for v in layer.get_weights()] for layer in block.layers}
+    queries, keys = layer_norm(q, *w["x_norm_queries"]), layer_norm(k, *w["x_norm_keys"])
+    x = attend(queries @ w["x_q"][0], keys @ w["x_k"][0]) @ (keys @ w["x_values"][0])
+    x = x @ w["x_out"][0] + w["x_out"][1]
+    inner = gelu(layer_norm(x, *w["x_norm_mlp"]) @ w["x_mlp"][0] + w["x_mlp"][1])
+    wanted = x + inner @ w["x_mlp_out"][0] + w["x_mlp_out"][1]
+    assert w["x_mlp"][0].shape == (6, 12)
+    np.testing.assert_allclose(block([np.float32(q), np.float32(k)]), wanted, rtol=0, atol=1e-5)
+
+
+def test_intermediate_attention_weighs_each_by_what_the_other_attends_to():
+    preset = small("efficientface_intermediate_attention")
+    model = models.build_model(preset, 8)
+    named = ("audio_pool1", "video_conv1_relu", "audio_weighed", "video_weighed")
+    parts = keras.Model(model.inputs, [model.get_layer(name).output for name in named])
+    audio, video, heard, seen = (np.array(x) for x in parts(inputs(preset)))
+    w = lambda name: model.get_layer(name).get_weights()[0]
+    on_video = attend(audio @ w("video_map_q"), video @ w("video_map_k")).sum(1)
+    on_audio = attend(video @ w("audio_map_q"), audio @ w("audio_map_k")).sum(1)
+    np.testing.assert_allclose(heard, audio * on_audio[..., None], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(seen, video * on_video[..., None], rtol=1e-4, atol=1e-4)

@@ -16,6 +16,7 @@ from callbacks import RunState
 from emotion import folds, labels, models, training, workers
 
 ROOT = Path(__file__).parents[1]
+AUDIO = models.preset("cnn3d_mfcc").only("audio")
 RECIPE = {"epochs": 5, "batch_size": 8, "patience": 2, "plateau_patience": 1, "warmup_epochs": 1}
 
 
@@ -23,19 +24,22 @@ RECIPE = {"epochs": 5, "batch_size": 8, "patience": 2, "plateau_patience": 1, "w
 def start(clips, signals):
     """Trains a small run with sound alone; keyword arguments change it."""
 
-    def start(folder, seed=0, resume=False, pool=None, protocol="speaker-kfold", **recipe):
-        preset = models.preset("cnn3d_mfcc").only("audio")
+    def start(
+        folder, seed=0, resume=False, pool=None, protocol="speaker-kfold", preset=AUDIO,
+        encoder_weights=None, **recipe,
+    ):  # fmt: skip
         preset = replace(preset, recipe=replace(preset.recipe, **{**RECIPE, **recipe}))
         return training.train(
             preset,
             folds.split(clips, protocol, 0),
             labels.RAVDESS,
             folder,
-            preset.spec("none"),
+            preset.spec("haar" if preset.video else "none"),
             seed=seed,
             cache_folder=signals,
             pool=pool,
             resume=resume,
+            encoder_weights=encoder_weights,
         )
 
     return start
@@ -129,6 +133,41 @@ def test_a_finished_run_goes_on_with_more_epochs(start, tmp_path):
     again = start(tmp_path / "longer", epochs=1, resume=True)  # nothing left to do
     assert len(pd.read_csv(again.folder / "history.csv")) == 1
     assert contents(start(tmp_path / "longer", epochs=3, resume=True)) == contents(whole)
+
+
+@pytest.mark.slow
+def test_milestones_and_sgd_go_on_as_they_were(start, tmp_path):
+    recipe = {"optimizer": "sgd", "weight_decay": 1e-3, "milestones": (2, 3), "warmup_epochs": 0}
+    whole = start(tmp_path / "whole", epochs=3, **recipe)
+    start(tmp_path / "longer", epochs=2, **recipe)
+    again = start(tmp_path / "longer", epochs=3, resume=True, **recipe)
+    assert contents(again) == contents(whole)
+    rates = pd.read_csv(again.folder / "history.csv")["learning_rate"]
+    assert rates.tolist() == pytest.approx([1e-3, 1e-4, 1e-5])
+    with pytest.raises(ValueError, match="adam, sgd. Received: adagrad"):
+        start(tmp_path / "other", optimizer="adagrad")
+
+
+@pytest.mark.slow
+def test_a_fused_preset_goes_on_as_it_was(start, tmp_path):
+    preset = models.preset("efficientface_intermediate_attention")
+    preset = replace(preset, video=replace(preset.video, count=2, size=32))
+    recipe = {"preset": preset, "milestones": (2,), "warmup_epochs": 0}
+    whole = start(tmp_path / "whole", epochs=2, **recipe)
+    start(tmp_path / "longer", epochs=1, **recipe)
+    assert contents(start(tmp_path / "longer", epochs=2, resume=True, **recipe)) == contents(whole)
+
+
+def test_encoder_weights_that_cannot_be_used_leave_no_run(start, tmp_path):
+    weights = tmp_path / "weights.pth.tar"
+    weights.write_bytes(b"")
+    with pytest.raises(ValueError, match="cnn3d_mfcc with these inputs has none"):
+        start(tmp_path / "run", encoder_weights=weights)
+    fused = models.preset("efficientface_late_transformer").only("video")
+    fused = replace(fused, video=replace(fused.video, count=2, size=32))
+    with pytest.raises(FileNotFoundError, match="no EfficientFace weights at"):
+        start(tmp_path / "run", preset=fused, encoder_weights=tmp_path / "none")
+    assert not (tmp_path / "run").exists()
 
 
 def test_best_epoch_is_the_one_that_is_kept(trained):

@@ -64,12 +64,31 @@ class Mfcc:
         samples = signal.samples
         if self.trim_db is not None:
             samples, _ = librosa.effects.trim(samples, top_db=self.trim_db)
-        spectrum = librosa.stft(samples, n_fft=self.frame_length, hop_length=self.hop_length)
-        # A sparse product, since BLAS gives other last bits with another number of threads.
-        filters = _mel_filters(self.sample_rate, self.frame_length, self.n_mels)
-        mel = librosa.power_to_db(filters @ (spectrum.real**2 + spectrum.imag**2))
-        coefficients = librosa.feature.mfcc(S=mel, n_mfcc=self.n_mfcc)
+        coefficients = cepstrum(
+            samples, self.sample_rate, self.frame_length, self.hop_length, self.n_mels, self.n_mfcc
+        )
         return _step_means(coefficients, self.steps)[..., None].astype(np.float32)
+
+
+def cepstrum(samples, sample_rate, frame_length, hop_length, n_mels, n_mfcc):
+    """Computes librosa's MFCC of every STFT frame, the same bits in any process.
+
+    Args:
+        samples: float32 array (n,).
+        sample_rate: int, Hz.
+        frame_length, hop_length: int, samples.
+        n_mels, n_mfcc: int.
+
+    Returns:
+        float32 array (n_mfcc, 1 + n // hop_length).
+    """
+    import librosa
+
+    spectrum = librosa.stft(samples, n_fft=frame_length, hop_length=hop_length)
+    # A sparse product, since BLAS gives other last bits with another number of threads.
+    filters = _mel_filters(sample_rate, frame_length, n_mels)
+    mel = librosa.power_to_db(filters @ (spectrum.real**2 + spectrum.imag**2))
+    return librosa.feature.mfcc(S=mel, n_mfcc=n_mfcc)
 
 
 @lru_cache(maxsize=8)

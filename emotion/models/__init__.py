@@ -1,8 +1,8 @@
 """Models: one design a file, each with `build(preset, classes)` and its PRESETS."""
 
-from emotion.models import cnn3d_mfcc
+from emotion.models import cnn3d_mfcc, efficientface_fusion
 
-MODELS = {"cnn3d_mfcc": cnn3d_mfcc}
+MODELS = {"cnn3d_mfcc": cnn3d_mfcc, "efficientface_fusion": efficientface_fusion}
 PRESETS = {preset.name: preset for model in MODELS.values() for preset in model.PRESETS}
 
 

@@ -1,0 +1,67 @@
+"""MFCC series: 10 coefficients at the 156 steps of 3.6 seconds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from emotion.features.mfcc import cepstrum
+
+
+@dataclass(frozen=True)
+class MfccSeries:
+    """Mel-frequency cepstral coefficients as a time series of a fixed duration.
+
+    What is shorter is padded with silence at its end; what is longer is cut at both ends equally.
+
+    Source: Chumachenko et al. (ICPR 2022), https://github.com/katerynaCh/multimodal-emotion-recognition,
+    which takes librosa's defaults for all but the number of coefficients.
+
+    Attributes:
+        n_mfcc: int, coefficients.
+        duration: float, seconds.
+        sample_rate: int, Hz.
+        frame_length, hop_length: int, STFT window and hop in samples.
+        n_mels: int, mel bands (librosa's Slaney scale and norm, DCT-II orthonormal, top_db=80).
+    """
+
+    n_mfcc: int = 10
+    duration: float = 3.6
+    sample_rate: int = 22050
+    frame_length: int = 2048
+    hop_length: int = 512
+    n_mels: int = 128
+
+    dtype = "float32"
+
+    @property
+    def shape(self):
+        """(steps, n_mfcc)."""
+        return (1 + int(self.duration * self.sample_rate) // self.hop_length, self.n_mfcc)
+
+    def __call__(self, signal):
+        """Computes the series.
+
+        Args:
+            signal: Signal at `sample_rate`.
+
+        Returns:
+            float32 array (steps, n_mfcc); zeros where the signal has no sound.
+
+        Raises:
+            ValueError: the signal has another sample rate.
+        """
+        if signal.samples is None or signal.samples.size == 0:
+            return np.zeros(self.shape, np.float32)
+        if signal.sample_rate != self.sample_rate:
+            raise ValueError(
+                f"MfccSeries needs sound at {self.sample_rate} Hz; decode it at that rate. "
+                f"Received: sample_rate={signal.sample_rate}."
+            )
+        length = int(self.duration * self.sample_rate)
+        start = max(len(signal.samples) - length, 0) // 2
+        samples = signal.samples[start : start + length]
+        samples = np.pad(samples, (0, length - len(samples)))
+        values = cepstrum(
+            samples, self.sample_rate, self.frame_length, self.hop_length, self.n_mels, self.n_mfcc
+        )
+        return np.ascontiguousarray(values.T, np.float32)
