@@ -24,7 +24,8 @@ def parse(arguments=None):
     )
     add = parser.add_argument
     add("--preset", default="cnn3d_mfcc", help="the design to train (default: %(default)s)")
-    add("--data", type=Path, default=Path("dataset"), help="folder or manifest CSV (dataset/)")
+    add("--data", type=Path, default=Path("dataset"), help="folder, manifest or table (dataset/)")
+    add("--features", type=Path, help="table of action units to join to the clips (.pkl, .csv)")
     add("--corpus", help="how to read --data; guessed where left out")
     add("--modality", choices=("audio", "video", "both"), default="both")
     add("--protocol", help="how speakers are split; default: the corpus's own (docs/protocols.md)")
@@ -69,7 +70,7 @@ def _run(options):
 
     if not (options.list_presets or options.summary):
         try:
-            clips = corpora.clips(options.data, options.corpus)
+            clips = corpora.clips(options.data, options.corpus, options.features)
         except (FileNotFoundError, ValueError):
             if options.data.is_file() or any(_media(options.data)):
                 raise
@@ -90,7 +91,7 @@ def _run(options):
     if options.summary:
         models.build_model(preset, len(labels.RAVDESS)).summary()
         return 0
-    detector = Detector(options.face_detector).name if preset.video else "none"
+    detector = Detector(options.face_detector).name if preset.faces else "none"
     spec = preset.spec(detector)
     pool = workers.pool(options.workers)
     try:
@@ -103,6 +104,8 @@ def _run(options):
 def _train(options, preset, clips, spec, pool):
     from emotion import cache, evaluation, folds, labels, report, training
 
+    if options.features:
+        print(_joined(options.features, clips), file=sys.stderr)
     unusable = cache.prepare(clips, spec, options.cache, pool)
     for clip, reason in unusable:
         print(f"left out {clip.id}: {reason}", file=sys.stderr)
@@ -134,6 +137,7 @@ def _train(options, preset, clips, spec, pool):
             resume=options.resume and (not several or (place / "run.json").exists()),
             extra={
                 "data_path": str(options.data.resolve()),
+                "features_path": options.features and str(options.features.resolve()),
                 "corpus": options.corpus,
                 "left_out": left_out,
             },
@@ -174,6 +178,15 @@ def _fold(text):
     if not text.isdecimal():
         raise ValueError(f"--fold must be a number or all. Received: {text}.")
     return int(text)
+
+
+def _joined(features, clips):
+    lacking = [clip.id for clip in clips if clip.given is None]
+    rest = f"; none of {', '.join(lacking[:4])}{', ...' if len(lacking) > 4 else ''}"
+    return (
+        f"{features}: values of {len(clips) - len(lacking)} of {len(clips)} clips"
+        f"{rest if lacking else ''}"
+    )
 
 
 def _told(split):

@@ -20,8 +20,9 @@ class Augmentation:
     """How a signal is varied.
 
     Attributes:
-        trim_db: float, silence that is this many dB below the loudest frame is left out before and
-            after the speech, first of all: noise would hide it from the feature that trims.
+        trim_db: float or None; silence that is this many dB below the loudest frame is left out
+            before and after the speech, first of all: noise would hide it from the feature that
+            trims. None keeps it, for a feature that counts from the start of the clip.
         probability: float in [0, 1], of each of pitch shift, time stretch and noise.
         semitones: float, pitch shifts are drawn from plus or minus this many.
         rate: (low, high), time-stretch rates; above 1 is faster.
@@ -30,12 +31,13 @@ class Augmentation:
         shift: float, largest shift of the frames as a fraction of their side.
         light: float, largest relative change of contrast, and of brightness in parts of 255.
         missing: float in [0, 1], probability that one modality is left out (each half as often),
-            so that the model has seen what it meets in a recording without sound or face.
+            so that the model has seen what it meets in a recording without sound or face. What a
+            table gives is left out with its modality, and otherwise left as it is.
         mixup: float, both parameters of the Beta distribution that weights are drawn from when
             clips of a batch are mixed in pairs (`mix`); 0 mixes none.
     """
 
-    trim_db: float = 25.0
+    trim_db: float | None = 25.0
     probability: float = 0.4
     semitones: float = 2.0
     rate: tuple = (0.7, 1.3)
@@ -57,10 +59,8 @@ class Augmentation:
             Signal; the one given is left as it is.
         """
         samples, frames = signal.samples, signal.frames
-        if samples is not None and frames is not None and generator.random() < self.missing:
-            if generator.random() < 0.5:
-                return replace(signal, samples=None)
-            return replace(signal, frames=None, times=None)
+        if signal.heard and signal.seen and generator.random() < self.missing:
+            return signal.without("audio" if generator.random() < 0.5 else "video")
         if samples is not None:
             samples = self._vary_samples(samples, signal.sample_rate, generator)
         if frames is not None:
@@ -73,7 +73,8 @@ class Augmentation:
         rate = generator.uniform(*self.rate)
         snr = generator.uniform(*self.snr_db)
         noise_seed = int(generator.integers(2**32))
-        samples, _ = librosa.effects.trim(samples, top_db=self.trim_db)
+        if self.trim_db is not None:
+            samples, _ = librosa.effects.trim(samples, top_db=self.trim_db)
         if apply[0]:
             shift = audiomentations.PitchShift(semitones, semitones, p=1.0)
             samples = shift(samples, sample_rate)

@@ -3,7 +3,14 @@
 A feature's fields are its arguments, its equality, its JSON and its cache key.
 """
 
+from emotion.features.action_units import ActionUnits
 from emotion.features.face_frames import FaceFrames
+from emotion.features.mean_mfcc_series import MeanMfccSeries
 from emotion.features.mfcc import Mfcc
 
-FEATURES = {"mfcc": Mfcc, "face_frames": FaceFrames}
+FEATURES = {
+    "mfcc": Mfcc,
+    "mean_mfcc_series": MeanMfccSeries,
+    "face_frames": FaceFrames,
+    "action_units": ActionUnits,
+}

@@ -66,20 +66,21 @@ class Mfcc:
             samples, _ = librosa.effects.trim(samples, top_db=self.trim_db)
         spectrum = librosa.stft(samples, n_fft=self.frame_length, hop_length=self.hop_length)
         # A sparse product, since BLAS gives other last bits with another number of threads.
-        filters = _mel_filters(self.sample_rate, self.frame_length, self.n_mels)
+        filters = mel_filters(self.sample_rate, self.frame_length, self.n_mels)
         mel = librosa.power_to_db(filters @ (spectrum.real**2 + spectrum.imag**2))
         coefficients = librosa.feature.mfcc(S=mel, n_mfcc=self.n_mfcc)
-        return _step_means(coefficients, self.steps)[..., None].astype(np.float32)
+        return step_means(coefficients, self.steps)[..., None].astype(np.float32)
 
 
 @lru_cache(maxsize=8)
-def _mel_filters(sample_rate, frame_length, n_mels):
+def mel_filters(sample_rate, frame_length, n_mels):
+    """Returns librosa's mel filters (n_mels, 1 + frame_length / 2), sparse."""
     import librosa
 
     return csr_array(librosa.filters.mel(sr=sample_rate, n_fft=frame_length, n_mels=n_mels))
 
 
-def _step_means(values, steps):
+def step_means(values, steps):
     """Means of (c, t) over `steps` equal parts of t -> (c, steps); parts may overlap by a frame."""
     edges = np.linspace(0, values.shape[1], steps + 1)
     starts = np.floor(edges[:-1]).astype(int)

@@ -1,8 +1,12 @@
 """Models: one design a file, each with `build(preset, classes)` and its PRESETS."""
 
-from emotion.models import cnn3d_mfcc
+from emotion.models import action_unit_bilstm, cnn3d_mfcc, mfcc_action_units
 
-MODELS = {"cnn3d_mfcc": cnn3d_mfcc}
+MODELS = {
+    "cnn3d_mfcc": cnn3d_mfcc,
+    "action_unit_bilstm": action_unit_bilstm,
+    "mfcc_action_units": mfcc_action_units,
+}
 PRESETS = {preset.name: preset for model in MODELS.values() for preset in model.PRESETS}
 
 
