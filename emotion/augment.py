@@ -128,7 +128,8 @@ def mix(inputs, targets, weights, alpha, generator):
     other = generator.permutation(len(targets))
 
     def blend(array):
-        mixed = np.empty_like(array)
+        # Not empty_like: it keeps an order of axes in which a row's reshape is a copy, not `mixed`.
+        mixed = np.empty(array.shape, array.dtype)
         for row, one, index, part in zip(mixed, array, other, share.tolist()):
             one, two, target = (a.reshape(1, -1) for a in (one, array[index], row))
             cv2.addWeighted(one, part, two, 1 - part, 0, dst=target)

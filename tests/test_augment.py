@@ -87,3 +87,13 @@ def test_mixup_blends_inputs_and_labels_in_the_same_shares():
     np.testing.assert_allclose(inputs["a"][:, 0], mixed @ maps[:, 0], rtol=1e-5, atol=1e-4)
     np.testing.assert_allclose(inputs["v"][:, 0], mixed @ maps[:, 0], atol=0.51)
     np.testing.assert_allclose(weighed, mixed @ weights, rtol=1e-5)
+
+
+def test_mixup_of_arrays_in_any_order_of_memory():
+    maps = np.random.default_rng(0).normal(size=(4, 3, 5, 1)).astype(np.float32)
+    by_column = np.stack([np.asfortranarray(one) for one in maps])
+    assert not by_column[0].flags.c_contiguous
+    settings = np.eye(4, dtype=np.float32), np.ones(4, np.float32), 0.3
+    plain, _, _ = mix({"a": maps}, *settings, np.random.default_rng(1))
+    mixed, _, _ = mix({"a": by_column}, *settings, np.random.default_rng(1))
+    np.testing.assert_array_equal(mixed["a"], plain["a"])
