@@ -201,9 +201,10 @@ def _told(split):
 
 def _score(measured):
     spread = f" ± {measured['uar_std']:.3f}" if "uar_std" in measured else ""
+    met = "trained on as well" if measured["warning"] else "never trained on"
     return (
         f"UAR {measured['uar']:.3f}{spread}, WAR {measured['war']:.3f} on "
-        f"{measured['clips']} clips of {len(measured['speakers'])} speakers never trained on"
+        f"{measured['clips']} clips of {len(measured['speakers'])} speakers {met}"
     )
 
 
