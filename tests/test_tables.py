@@ -12,8 +12,9 @@ import pytest
 import train_model
 from emotion import cache, corpora, models, tables
 from emotion.cache import Spec
+from emotion.check import check
 from emotion.clip import Clip, MediaError
-from emotion.features import ActionUnits, MeanMfccSeries
+from emotion.features import MeanMfccSeries
 
 STEM = "01-01-05-02-01-02-12"
 ID = "01-05-02-01-02-12"
@@ -221,6 +222,9 @@ def test_clips_of_a_table(tmp_path):
     first, second = corpora.clips(path)
     assert (second.id, second.label, second.speaker) == (ID, "angry", "12")
     assert second.info["sex"] == "female" and second.given == path and second.audio is None
+    text, problems = check(path)
+    assert "modalities: values of a table 2" in text and "2 clips, 0 files" in text
+    assert problems == 0
     with pytest.raises(ValueError, match="the label of 'anna' is unknown"):
         corpora.clips(write(tmp_path, {"anna": row()}))
     with pytest.raises(ValueError, match="the label of '01-09-.* is unknown"):
@@ -296,16 +300,3 @@ def test_the_series_from_the_original_sound_is_the_published_one(data):
     computed = series(sound)
     assert np.corrcoef(computed, published)[0, 1] > 0.999
     assert np.abs(computed - published).mean() < 0.3  # of values between -50 and 0
-
-
-def test_action_units_are_averaged_or_repeated():
-    from emotion.clip import Signal
-
-    def given(array):
-        return Signal(None, 0, None, None, 1.0, {"action_units": np.array(array, np.float32)})
-
-    frames = np.arange(12)[:, None] * np.ones(35)
-    assert ActionUnits()(given(frames)).tolist() == [[5.5] * 35]
-    assert ActionUnits(3)(given(frames))[:, 0].tolist() == [1.5, 5.5, 9.5]
-    assert ActionUnits(4)(given(frames[:2]))[:, 0].tolist() == [0, 0, 1, 1]
-    assert not ActionUnits(2)(Signal(None, 0, None, None, 1.0)).any()
