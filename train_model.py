@@ -24,7 +24,8 @@ def parse(arguments=None):
     )
     add = parser.add_argument
     add("--preset", default="cnn3d_mfcc", help="the design to train (default: %(default)s)")
-    add("--data", type=Path, default=Path("dataset"), help="folder or manifest CSV (dataset/)")
+    add("--data", type=Path, default=Path("dataset"), help="folder, manifest or table (dataset/)")
+    add("--features", type=Path, help="table of action units to join to the clips (.pkl, .csv)")
     add("--corpus", help="how to read --data; guessed where left out")
     add("--modality", choices=("audio", "video", "both"), default="both")
     add("--protocol", help="how speakers are split; default: the corpus's own (docs/protocols.md)")
@@ -70,7 +71,7 @@ def _run(options):
 
     if not (options.list_presets or options.summary):
         try:
-            clips = corpora.clips(options.data, options.corpus)
+            clips = corpora.clips(options.data, options.corpus, options.features)
         except (FileNotFoundError, ValueError):
             if options.data.is_file() or any(_media(options.data)):
                 raise
@@ -91,7 +92,7 @@ def _run(options):
     if options.summary:
         models.build_model(preset, len(labels.RAVDESS)).summary()
         return 0
-    detector = Detector(options.face_detector).name if preset.video else "none"
+    detector = Detector(options.face_detector).name if preset.faces else "none"
     spec = preset.spec(detector)
     pool = workers.pool(options.workers)
     try:
@@ -104,6 +105,8 @@ def _run(options):
 def _train(options, preset, clips, spec, pool):
     from emotion import cache, evaluation, folds, labels, report, training
 
+    if options.features:
+        print(_joined(options.features, clips), file=sys.stderr)
     unusable = cache.prepare(clips, spec, options.cache, pool)
     for clip, reason in unusable:
         print(f"left out {clip.id}: {reason}", file=sys.stderr)
@@ -136,6 +139,7 @@ def _train(options, preset, clips, spec, pool):
             encoder_weights=options.encoder_weights,
             extra={
                 "data_path": str(options.data.resolve()),
+                "features_path": options.features and str(options.features.resolve()),
                 "corpus": options.corpus,
                 "left_out": left_out,
             },
@@ -178,6 +182,15 @@ def _fold(text):
     return int(text)
 
 
+def _joined(features, clips):
+    lacking = [clip.id for clip in clips if clip.given is None]
+    rest = f"; none of {', '.join(lacking[:4])}{', ...' if len(lacking) > 4 else ''}"
+    return (
+        f"{features}: values of {len(clips) - len(lacking)} of {len(clips)} clips"
+        f"{rest if lacking else ''}"
+    )
+
+
 def _told(split):
     counts = ", ".join(
         f"{role} {len(getattr(split, role))} clips of {len(speakers)} speakers"
@@ -190,9 +203,10 @@ def _told(split):
 
 def _score(measured):
     spread = f" ± {measured['uar_std']:.3f}" if "uar_std" in measured else ""
+    met = "trained on as well" if measured["warning"] else "never trained on"
     return (
         f"UAR {measured['uar']:.3f}{spread}, WAR {measured['war']:.3f} on "
-        f"{measured['clips']} clips of {len(measured['speakers'])} speakers never trained on"
+        f"{measured['clips']} clips of {len(measured['speakers'])} speakers {met}"
     )
 
 

@@ -67,7 +67,7 @@ def _prepare(options):
 
     clips = corpora.clips(options.data, options.corpus)
     preset = models.preset(options.preset).only(options.modality)
-    spec = preset.spec(Detector(options.face_detector).name if preset.video else "none")
+    spec = preset.spec(Detector(options.face_detector).name if preset.faces else "none")
     folder = options.cache or cache.default_folder()
     with workers.pool(max(1, options.workers)) as pool:
         unusable = cache.prepare(clips, spec, folder, pool)
@@ -90,7 +90,8 @@ def _evaluate(options):
         spec = run.preset.spec(run.record["detector"])
         load = partial(cache.load, spec=spec, folder=options.cache)
         record = run.record
-        clips = corpora.clips(options.data or record["data_path"], record["corpus"])
+        features = options.features or record.get("features_path")
+        clips = corpora.clips(options.data or record["data_path"], record["corpus"], features)
         clips = [clip for clip in clips if clip.id not in record["left_out"]]
         split = folds.split(clips, record["protocol"], record["fold"], record["seed"])
         m = evaluation.evaluate(run, split.test, load).metrics
@@ -153,13 +154,14 @@ def _parser():
     command.set_defaults(run=_evaluate)
     command.add_argument("runs", nargs="+", metavar="RUN")
     command.add_argument("--data", help="data folder or manifest (default: the one trained on)")
+    command.add_argument("--features", help="table joined to it (default: the one trained on)")
     command.add_argument("--cache", help="folder of decoded clips")
     return parser
 
 
 def _add_data(command):
     command.add_argument("data", nargs="?", default="dataset", help="data folder or manifest CSV")
-    command.add_argument("--corpus", help="ravdess, ravdess-song, ravdess-all or manifest")
+    command.add_argument("--corpus", help="ravdess, ravdess-song, ravdess-all, manifest or table")
 
 
 if __name__ == "__main__":

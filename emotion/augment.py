@@ -31,7 +31,8 @@ class Augmentation:
         shift: float, largest shift of the frames as a fraction of their side.
         light: float, largest relative change of contrast, and of brightness in parts of 255.
         missing: float in [0, 1], probability that one modality is left out (each half as often),
-            so that the model has seen what it meets in a recording without sound or face.
+            so that the model has seen what it meets in a recording without sound or face. What a
+            table gives is left out with its modality, and otherwise left as it is.
         mixup: float, both parameters of the Beta distribution that weights are drawn from when
             clips of a batch are mixed in pairs (`mix`); 0 mixes none.
         rotation: float, largest angle in degrees that all frames are turned by, either way.
@@ -63,10 +64,8 @@ class Augmentation:
             Signal; the one given is left as it is.
         """
         samples, frames = signal.samples, signal.frames
-        if samples is not None and frames is not None and generator.random() < self.missing:
-            if generator.random() < 0.5:
-                return replace(signal, samples=None)
-            return replace(signal, frames=None, times=None)
+        if signal.heard and signal.seen and generator.random() < self.missing:
+            return signal.without("audio" if generator.random() < 0.5 else "video")
         if samples is not None:
             samples = self._vary_samples(samples, signal.sample_rate, generator)
         if frames is not None:

@@ -18,11 +18,12 @@ import numpy as np
 import pooch
 from tqdm import tqdm
 
-from emotion import faces, media
+from emotion import faces, media, tables
 from emotion.clip import MediaError, Signal, spread
 
 _VERSION = 1  # of what `decode` computes: raise it when the same settings give other values
 _BLOCK = 16384
+_UNTIMED = 3.5  # seconds that a clip without media counts for: where the mean-MFCC series ends
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Spec:
         size: int, side of a crop in pixels.
         margin: float, added around the detected face, as a fraction of its side.
         detector: str, "yunet" or "haar".
+        given: tuple of str, features taken from the clip's table where it has one.
     """
 
     sample_rate: int | None
@@ -42,6 +44,7 @@ class Spec:
     size: int = 112
     margin: float = 0.2
     detector: str = "haar"
+    given: tuple = ()
 
 
 def default_folder():
@@ -61,6 +64,7 @@ def decode(clip, spec):
 
     Raises:
         MediaError: a file cannot be read, or the clip holds nothing of what `spec` asks for.
+        ValueError: the clip's table cannot be read, or lacks the clip.
     """
     return _signal(clip, spec, _sound(clip.audio, spec), _picture(clip.video, spec))
 
@@ -77,7 +81,7 @@ def load(clip, spec, folder=None):
         Signal.
 
     Raises:
-        MediaError: as `decode`.
+        MediaError, ValueError: as `decode`.
     """
     folder = Path(folder or default_folder())
     sound = _kept(folder, _sound, clip.audio, spec, (spec.sample_rate,))
@@ -147,15 +151,25 @@ def _picture(path, spec):
 
 def _signal(clip, spec, sound, picture):
     samples, frames = sound.get("samples"), picture.get("frames")
-    if samples is None and frames is None:
-        missing = [
-            name for name, asked in (("sound", spec.sample_rate), ("face", spec.frames)) if asked
-        ]
-        raise MediaError(
-            f"{clip.video or clip.audio}: no {' and no '.join(missing)} in it; leave the clip out."
+    given = {}
+    if clip.given and spec.given:
+        given = tables.values(clip.given, clip.id)
+        given = {name: given[name] for name in spec.given if name in given}
+    if samples is None and frames is None and not given:
+        kinds = (
+            ("sound", spec.sample_rate),
+            ("face", spec.frames),
+            ("action units (from a table)", "action_units" in spec.given),
         )
-    duration = float(picture["duration"]) if picture else len(samples) / spec.sample_rate
-    return Signal(samples, spec.sample_rate or 0, frames, picture.get("times"), duration)
+        missing = " and no ".join(name for name, asked in kinds if asked)
+        path = clip.video or clip.audio or clip.given
+        raise MediaError(f"{path}: no {missing} in it; leave the clip out.")
+    duration = _UNTIMED
+    if picture:
+        duration = float(picture["duration"])
+    elif samples is not None:
+        duration = len(samples) / spec.sample_rate
+    return Signal(samples, spec.sample_rate or 0, frames, picture.get("times"), duration, given)
 
 
 def _detector(name):

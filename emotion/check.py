@@ -22,7 +22,7 @@ def check(root, corpus=None, workers=8):
     what is there. Unreadable, empty and misnamed files are problems: what is in them is lost.
 
     Args:
-        root: path of the data folder or manifest CSV.
+        root: path of the data folder, manifest CSV or table.
         corpus: str, a name of `corpora.CORPORA`, or None to guess; RAVDESS is then reported with
             speech and song.
         workers: int, threads that open files.
@@ -35,7 +35,7 @@ def check(root, corpus=None, workers=8):
         ValueError, FileNotFoundError: there is nothing to report on, see `corpora.clips`.
     """
     corpus = corpus or corpora.guess(root).replace("ravdess", "ravdess-all")
-    found = [] if corpus == "manifest" else ravdess.files(root)
+    found = [] if corpus in ("manifest", "table") else ravdess.files(root)
     misnamed = [path for path in found if ravdess.parse(path) is None]
     nothing_usable = found and all(p in misnamed or p.stat().st_size == 0 for p in found)
     clips = [] if nothing_usable else corpora.clips(root, corpus)
@@ -52,7 +52,11 @@ def check(root, corpus=None, workers=8):
         groups["clips" if corpus == "manifest" else clip.info["channel"]].append(clip)
     lines = []
     for name, group in sorted(groups.items(), reverse=True):
-        lines += [f"{name}:", *_table(group), "", *_modalities(group, infos, problems)]
+        lines += [f"{name}:", *_table(group), ""]
+        if corpus == "table":
+            lines.append(f"modalities: values of a table {len(group)}")
+        else:
+            lines += _modalities(group, infos, problems)
         if corpus != "manifest":
             lines += _missing(group, name)
         lines.append("")

@@ -1,9 +1,12 @@
 """The plain values everything else passes around: a clip on disk, its signal, a prediction."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+
+# Which modality a precomputed feature stands for.
+_GIVEN = {"audio": ("mean_mfcc_series",), "video": ("action_units",)}
 
 
 def spread(duration, count):
@@ -39,6 +42,7 @@ class Clip:
         info: dict of str to str, what the corpus says besides: channel, intensity, statement,
             repetition, sex.
         split: "train", "validation" or "test" where the corpus fixes it, else None.
+        given: Path of the table (emotion/tables.py) with values computed beforehand, or None.
     """
 
     id: str
@@ -48,6 +52,7 @@ class Clip:
     video: Path | None = None
     info: dict = field(default_factory=dict, hash=False)
     split: str | None = None
+    given: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +65,7 @@ class Signal:
         frames: uint8 array (t, h, w, 3), RGB face crops; None where no face is seen.
         times: float64 array (t,), seconds of each frame from the start of the signal.
         duration: float, seconds.
+        given: dict of feature name to array, what a table says of the clip.
     """
 
     samples: np.ndarray | None
@@ -67,6 +73,24 @@ class Signal:
     frames: np.ndarray | None
     times: np.ndarray | None
     duration: float
+    given: dict = field(default_factory=dict)
+
+    @property
+    def heard(self):
+        """bool, whether it has sound, or what a table says of it."""
+        return self.samples is not None or any(name in self.given for name in _GIVEN["audio"])
+
+    @property
+    def seen(self):
+        """bool, whether it has a face, or what a table says of it."""
+        return self.frames is not None or any(name in self.given for name in _GIVEN["video"])
+
+    def without(self, modality):
+        """Returns the signal without its "audio" or its "video"."""
+        given = {k: v for k, v in self.given.items() if k not in _GIVEN[modality]}
+        if modality == "audio":
+            return replace(self, samples=None, given=given)
+        return replace(self, frames=None, times=None, given=given)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 
 from emotion.augment import Augmentation
 from emotion.cache import Spec
-from emotion.features import FEATURES
+from emotion.features import FEATURES, FaceFrames
+from emotion.tables import NAMES
 
 MODALITIES = ("audio", "video", "both")
 OPTIMIZERS = ("adam", "sgd")
@@ -103,6 +104,11 @@ class Preset:
             else replace(self, **{name: None for name in self.features if name != modality})
         )
 
+    @property
+    def faces(self):
+        """FaceFrames, the feature that needs face crops, or None: then no detector is needed."""
+        return self.video if isinstance(self.video, FaceFrames) else None
+
     def spec(self, detector):
         """Returns the cache.Spec that decodes a signal for this preset.
 
@@ -111,10 +117,11 @@ class Preset:
         """
         return Spec(
             sample_rate=self.audio.sample_rate if self.audio else None,
-            frames=self.video.count if self.video else None,
-            size=self.video.size if self.video else 0,
-            margin=self.video.margin if self.video else 0.0,
+            frames=self.faces.count if self.faces else None,
+            size=self.faces.size if self.faces else 0,
+            margin=self.faces.margin if self.faces else 0.0,
             detector=detector,
+            given=tuple(kind for kind in map(_kind, self.features.values()) if kind in NAMES),
         )
 
     def extract(self, signal):
@@ -132,7 +139,7 @@ class Preset:
         """Returns plain values that `from_json` turns back into an equal preset."""
         record = asdict(self)
         for name, feature in self.features.items():
-            record[name]["feature"] = next(k for k, v in FEATURES.items() if v is type(feature))
+            record[name]["feature"] = _kind(feature)
         return record
 
 
@@ -156,6 +163,10 @@ def from_json(record):
     record["augmentation"] = _rebuild(Augmentation, record["augmentation"])
     record["recipe"] = _rebuild(Recipe, record["recipe"])
     return _rebuild(Preset, record)
+
+
+def _kind(feature):
+    return next(name for name, kind in FEATURES.items() if kind is type(feature))
 
 
 def _rebuild(kind, settings):

@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from emotion import cache, media
+from emotion import cache, media, tables
 from emotion.clip import Clip, Prediction
 from emotion.faces import Detector
 from emotion.training import load_run
@@ -62,27 +62,37 @@ class Recognizer:
         logits = self._model.predict_on_batch(self.inputs(signals))
         return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
 
-    def predict_file(self, path):
+    def predict_file(self, path, features=None):
         """Predicts a whole recording as one window, decoded as training decodes a clip.
 
         Args:
             path: str or Path of a video or a sound file.
+            features: Path of a table with values of the recording under its name, for a run that
+                uses such; without it, its part of the model's input counts as absent.
 
         Returns:
             Prediction.
 
         Raises:
             FileNotFoundError, MediaError: it cannot be read, or nothing is heard or seen in it.
+            ValueError: the table cannot be read, or lacks the recording.
         """
         path = Path(path)
         info = media.probe(path)
-        clip = Clip(path.stem, "", "", path if info.audio else None, path if info.video else None)
+        clip = Clip(
+            tables.clip_id(path.stem),
+            label="",
+            speaker="",
+            audio=path if info.audio else None,
+            video=path if info.video else None,
+            given=features,
+        )
         signal = cache.decode(clip, self.spec)
         return Prediction(
             start=0.0,
             end=signal.duration,
             labels=self.labels,
             probabilities=self.predict([signal])[0],
-            heard=signal.samples is not None,
-            seen=signal.frames is not None,
+            heard=signal.heard,
+            seen=signal.seen,
         )

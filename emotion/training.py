@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from callbacks import Milestones, ProgressLine, RunState, WarmUp
-from emotion import backend, cache, encoders
+from emotion import backend, cache, encoders, tables
 from emotion.batches import Batches, balanced_weights
 from emotion.metrics import UnweightedAverageRecall
 from emotion.models import build_model
@@ -245,12 +245,14 @@ def _record(preset, split, labels, spec, seed, encoder_weights):
 
 
 def _identity(split):
-    """Digest of what the clips of a split are called and how large their files are."""
+    """Digest of what the clips of a split are called, how large their files are, what is given."""
     digest = hashlib.blake2b(digest_size=16)
     for role in ("train", "validation", "test"):
         for clip in getattr(split, role):
             files = [p and (p.name, p.stat().st_size) for p in (clip.audio, clip.video)]
             digest.update(repr((role, clip.id, clip.label, clip.speaker, files)).encode())
+            for name, array in tables.values(clip.given, clip.id).items() if clip.given else ():
+                digest.update(name.encode() + array.tobytes())
     return digest.hexdigest()
 
 

@@ -139,3 +139,13 @@ def test_modality_dropout_makes_four_batches_of_one():
 def test_modality_dropout_leaves_one_modality_alone():
     given = {"audio": np.ones((2, 3), np.float32)}, np.eye(2), np.ones(2)
     assert drop_modalities(*given, np.random.default_rng(0)) == given
+
+
+def test_mixup_of_arrays_in_any_order_of_memory():
+    maps = np.random.default_rng(0).normal(size=(4, 3, 5, 1)).astype(np.float32)
+    by_column = np.stack([np.asfortranarray(one) for one in maps])
+    assert not by_column[0].flags.c_contiguous
+    settings = np.eye(4, dtype=np.float32), np.ones(4, np.float32), 0.3
+    plain, _, _ = mix({"a": maps}, *settings, np.random.default_rng(1))
+    mixed, _, _ = mix({"a": by_column}, *settings, np.random.default_rng(1))
+    np.testing.assert_array_equal(mixed["a"], plain["a"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from emotion.clip import Signal, spread
-from emotion.features import FaceFrames, Mfcc, MfccSeries
+from emotion.features import ActionUnits, FaceFrames, MeanMfccSeries, Mfcc, MfccSeries
 
 RATE = Mfcc().sample_rate
 
@@ -122,3 +122,28 @@ def test_face_frames_of_nothing_are_black():
 def test_face_frames_refuse_another_size():
     with pytest.raises(ValueError, match="size=112"):
         FaceFrames()(picture(3, size=64))
+
+
+def test_the_series_is_of_one_length_and_given_values_come_first():
+    series = MeanMfccSeries()
+    samples = np.random.default_rng(0).normal(0, 0.1, 4 * 44100).astype(np.float32)
+    whole = series(Signal(samples, 44100, None, None, 4.0))
+    assert whole.shape == (259,) and whole.dtype == np.float32 and whole.all()
+    short = series(Signal(samples[: 2 * 44100], 44100, None, None, 2.0))
+    assert not short[130:].any() and np.allclose(short[:120], whole[:120], atol=1)
+    assert not series(Signal(samples[:100], 44100, None, None, 0.1)).any()
+    given = {"mean_mfcc_series": np.arange(259, dtype=np.float32)}
+    assert np.array_equal(series(Signal(samples, 44100, None, None, 4.0, given))[:3], [0, 1, 2])
+    with pytest.raises(ValueError, match="44100 Hz.*sample_rate=16000"):
+        series(Signal(samples, 16000, None, None, 4.0))
+
+
+def test_action_units_are_averaged_or_repeated():
+    def given(array):
+        return Signal(None, 0, None, None, 1.0, {"action_units": np.array(array, np.float32)})
+
+    frames = np.arange(12)[:, None] * np.ones(35)
+    assert ActionUnits()(given(frames)).tolist() == [[5.5] * 35]
+    assert ActionUnits(3)(given(frames))[:, 0].tolist() == [1.5, 5.5, 9.5]
+    assert ActionUnits(4)(given(frames[:2]))[:, 0].tolist() == [0, 0, 1, 1]
+    assert not ActionUnits(2)(Signal(None, 0, None, None, 1.0)).any()

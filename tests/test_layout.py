@@ -17,6 +17,7 @@ ORDER = (
     "streams",
     "media",
     "faces",
+    "tables",
     "corpora",
     "check",
     "download",

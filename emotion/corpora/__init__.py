@@ -3,36 +3,46 @@
 from functools import partial
 from pathlib import Path
 
-from emotion.corpora import manifest, ravdess
+from emotion import tables
+from emotion.corpora import manifest, ravdess, table
 
 CORPORA = {
     "ravdess": ravdess.clips,
     "ravdess-song": partial(ravdess.clips, channel="song"),
     "ravdess-all": partial(ravdess.clips, channel="all"),
     "manifest": manifest.clips,
+    "table": table.clips,
 }
 
 
 def guess(root):
-    """Returns the name of the corpus at `root`: "manifest" for a .csv file, else "ravdess"."""
+    """Returns the name of the corpus at `root`.
+
+    "table" for a .pkl file or a .csv file with action units and no labels, "manifest" for any other
+    .csv file, else "ravdess".
+    """
+    if tables.is_table(root):
+        return "table"
     return "manifest" if Path(root).suffix.lower() == ".csv" else "ravdess"
 
 
-def clips(root, corpus=None):
+def clips(root, corpus=None, features=None):
     """Lists the clips of a corpus.
 
     Args:
         root: path of the data folder, or of a manifest CSV.
         corpus: str, a name of `CORPORA`; None guesses it from `root`.
+        features: path of a table to be joined by clip id, or None.
 
     Returns:
         List of Clip, sorted by id.
 
     Raises:
-        ValueError: unknown corpus, or nothing usable at `root`.
-        FileNotFoundError: `root` does not exist.
+        ValueError: unknown corpus, nothing usable at `root`, or a table that has none of it.
+        FileNotFoundError: `root` or `features` does not exist.
     """
     corpus = corpus or guess(root)
     if corpus not in CORPORA:
         raise ValueError(f"`corpus` must be one of {', '.join(CORPORA)}. Received: {corpus!r}.")
-    return sorted(CORPORA[corpus](root), key=lambda clip: clip.id)
+    found = sorted(CORPORA[corpus](root), key=lambda clip: clip.id)
+    return tables.join(found, features) if features else found

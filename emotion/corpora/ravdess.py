@@ -135,12 +135,22 @@ def _clip(members):
         is_video = path.suffix.lower() in VIDEO_SUFFIXES
         kind = pictures if is_video and member.modality != "03" else sounds
         kind[member.modality] = kind[member.modality] or path
+    return clip(
+        name,
+        audio=sounds["03"] or sounds["01"] or pictures["01"],
+        video=pictures["01"] or pictures["02"],
+    )
+
+
+def clip(name, audio=None, video=None, given=None):
+    """Returns the Clip of a Name, with the files it is read from."""
     return Clip(
         id="-".join(name[1:]),
         label=RAVDESS[int(name.emotion) - 1],
         speaker=name.actor,
-        audio=sounds["03"] or sounds["01"] or pictures["01"],
-        video=pictures["01"] or pictures["02"],
+        audio=audio,
+        video=video,
+        given=given,
         info={
             "channel": CHANNELS[name.channel],
             "intensity": {"01": "normal", "02": "strong"}[name.intensity],

@@ -1,8 +1,18 @@
 """Models: one design a file, each with `build(preset, classes)` and its PRESETS."""
 
-from emotion.models import cnn3d_mfcc, efficientface_fusion
+from emotion.models import (
+    action_unit_bilstm,
+    cnn3d_mfcc,
+    efficientface_fusion,
+    mfcc_action_units,
+)
 
-MODELS = {"cnn3d_mfcc": cnn3d_mfcc, "efficientface_fusion": efficientface_fusion}
+MODELS = {
+    "cnn3d_mfcc": cnn3d_mfcc,
+    "efficientface_fusion": efficientface_fusion,
+    "action_unit_bilstm": action_unit_bilstm,
+    "mfcc_action_units": mfcc_action_units,
+}
 PRESETS = {preset.name: preset for model in MODELS.values() for preset in model.PRESETS}
 
 

@@ -36,7 +36,7 @@ def build(preset, classes):
     Returns:
         keras.Model, to logits (b, classes).
     """
-    branches = {"audio": _hear, "video": _see}
+    branches = {"audio": hear, "video": _see}
     inputs, embeddings = {}, []
     for name, feature in preset.features.items():
         inputs[name] = keras.Input(feature.shape, dtype=feature.dtype, name=name)
@@ -50,7 +50,8 @@ def build(preset, classes):
     return keras.Model(inputs, logits, name="cnn3d_mfcc")
 
 
-def _hear(x):
+def hear(x):
+    """Maps an MFCC map (b, c, t, 1) to an embedding (b, 128), layers named audio_*."""
     # Each coefficient has a scale of its own: the first is hundreds, the last is ones.
     x = layers.BatchNormalization(axis=1, momentum=MOMENTUM, name="audio_scale")(x)
     for stage, widths in enumerate(((32,), (64,), (128, 128))):

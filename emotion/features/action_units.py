@@ -1,0 +1,41 @@
+"""Action units: how far each facial muscle group moves, as OpenFace tells, from a table."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from emotion.features.mfcc import step_means
+from emotion.tables import ACTION_UNITS
+
+
+@dataclass(frozen=True)
+class ActionUnits:
+    """The 35 action units of `tables.ACTION_UNITS`: 17 intensities (0 to 5), 18 presences (0 to 1).
+
+    Attributes:
+        steps: int, length of the time axis: values of frames are averaged over as many equal parts
+            of the frames with a face; fewer values than steps are repeated.
+    """
+
+    steps: int = 1
+
+    dtype = "float32"
+
+    @property
+    def shape(self):
+        """(steps, 35)."""
+        return (self.steps, len(ACTION_UNITS))
+
+    def __call__(self, signal):
+        """Takes them from what the signal was given.
+
+        Args:
+            signal: Signal; `given["action_units"]` is a float32 array (t, 35).
+
+        Returns:
+            float32 array (steps, 35); zeros where the signal was given none.
+        """
+        values = signal.given.get("action_units")
+        if values is None:
+            return np.zeros(self.shape, np.float32)
+        return step_means(values.T, self.steps).T.astype(np.float32)

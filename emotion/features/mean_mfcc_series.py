@@ -1,0 +1,78 @@
+"""Mean-MFCC series: one number a frame, the mean of 13 MFCCs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from emotion.features.mfcc import cepstrum
+
+
+@dataclass(frozen=True)
+class MeanMfccSeries:
+    """The mean over 13 MFCCs in each of 259 frames: a time series, not 259 coefficients.
+
+    A table's series is taken as it is. Computed from sound it differs from it as far as the sound
+    does. Against the published series of RAVDESS: from an original video 0.15 on average, where
+    values lie between -50 and 0 (a correlation of 0.9998); from 48 takes resampled to 22 050 Hz,
+    which have no upper mel bands, 2.6 (0.92; 0.72 at worst, in takes cut a few frames apart).
+
+    Attributes:
+        n_mfcc: int, coefficients that are averaged.
+        sample_rate: int, Hz.
+        offset, duration: float, seconds: where the series begins, and how much sound it covers.
+        frame_length, hop_length: int, STFT window and hop in samples.
+        n_mels: int, mel bands (librosa's Slaney scale and norm, DCT-II orthonormal, top_db=80).
+    """
+
+    n_mfcc: int = 13
+    sample_rate: int = 44100
+    offset: float = 0.5
+    duration: float = 3.0
+    frame_length: int = 2048
+    hop_length: int = 512
+    n_mels: int = 128
+
+    dtype = "float32"
+
+    @property
+    def shape(self):
+        """(259,) with the default settings."""
+        return (1 + int(self.duration * self.sample_rate) // self.hop_length,)
+
+    def __call__(self, signal):
+        """Computes the series.
+
+        Args:
+            signal: Signal, given `mean_mfcc_series`, or else at `sample_rate`.
+
+        Returns:
+            float32 array (259,); a shorter sound ends in zeros, none at all is all zeros.
+
+        Raises:
+            ValueError: the signal has another sample rate, or was given another length.
+        """
+        series = np.zeros(self.shape, np.float32)
+        if "mean_mfcc_series" in signal.given:
+            given = signal.given["mean_mfcc_series"]
+            if given.shape != self.shape:
+                raise ValueError(
+                    f"MeanMfccSeries must have the shape {self.shape} of the table's series. "
+                    f"Received: {given.shape}."
+                )
+            return given.astype(np.float32)
+        if signal.samples is None:
+            return series
+        if signal.sample_rate != self.sample_rate:
+            raise ValueError(
+                f"MeanMfccSeries needs sound at {self.sample_rate} Hz; decode it at that rate. "
+                f"Received: sample_rate={signal.sample_rate}."
+            )
+        start = int(self.offset * self.sample_rate)
+        samples = signal.samples[start : start + int(self.duration * self.sample_rate)]
+        if samples.size == 0:
+            return series
+        coefficients = cepstrum(
+            samples, self.sample_rate, self.frame_length, self.hop_length, self.n_mels, self.n_mfcc
+        )
+        series[: coefficients.shape[1]] = coefficients.mean(axis=0)
+        return series

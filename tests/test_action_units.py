@@ -1,0 +1,179 @@
+"""The presets on action units: trained, resumed, reloaded, and used on a file that has none."""
+
+import json
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import train_model
+from callbacks import RunState
+from emotion import cache, corpora, evaluation, folds, labels, models, tables, training, workers
+from emotion.augment import Augmentation
+from emotion.clip import MediaError
+from emotion.recognizer import Recognizer
+from tests.test_training import contents
+
+ROOT = Path(__file__).parents[1]
+PRESETS = ("action_unit_bilstm", "mfcc_action_units")
+
+
+def write_table(path, speakers=6, seed=0):
+    """A pickle of two clips an emotion and speaker, the emotion plain in one action unit."""
+    rng = np.random.default_rng(seed)
+    content = {}
+    for emotion in range(1, 9):
+        for take in (1, 2):
+            for speaker in range(1, speakers + 1):
+                row = rng.normal(0, 0.3, 294)
+                row[emotion] += 3
+                content[f"01-01-{emotion:02d}-01-01-{take:02d}-{speaker:02d}"] = row
+    path.write_bytes(pickle.dumps(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return write_table(tmp_path_factory.mktemp("table") / "au_mfcc.pkl")
+
+
+@pytest.fixture
+def start(table, corpus, signals):
+    """Trains a small run of a preset; the one with sound on the synthetic corpus."""
+
+    def start(name, folder, table=table, pool=None, resume=False, modality="both", **recipe):
+        preset = models.preset(name).only(modality)
+        recipe = {"epochs": 2, "batch_size": 16, "warmup_epochs": 1, "patience": 2, **recipe}
+        preset = replace(preset, recipe=replace(preset.recipe, **recipe))
+        joined = name == "mfcc_action_units"
+        clips = corpora.clips(corpus, features=table) if joined else corpora.clips(table)
+        split = folds.split(clips, "speaker-kfold", 0)
+        settings = dict(cache_folder=signals, pool=pool, resume=resume)
+        return training.train(
+            preset, split, labels.RAVDESS, folder, preset.spec("none"), **settings
+        )
+
+    return start
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_run_broken_off_ends_as_one_never_stopped(name, start, tmp_path, monkeypatch):
+    whole = start(name, tmp_path / "whole", epochs=3)
+    pools = [None, workers.pool(1)]
+    save, tried = RunState._save, []
+
+    def full_disk(self):
+        tried.append(self.epoch)
+        if len(tried) % 2:  # every epoch fails once
+            raise OSError(28, "No space left on device")
+        save(self)
+
+    monkeypatch.setattr(RunState, "_save", full_disk)
+    for attempt in range(10):
+        try:
+            run = start(
+                name, tmp_path / "cut", epochs=3, resume=attempt > 0, pool=pools[attempt % 2]
+            )
+            break
+        except OSError:
+            continue
+    assert attempt == 3
+    assert contents(run) == contents(whole)
+    monkeypatch.undo()
+    other = write_table(tmp_path / "au_mfcc.pkl", seed=1)
+    with pytest.raises(ValueError, match="cannot be resumed.*data: "):
+        start(name, tmp_path / "cut", table=other, epochs=3, resume=True)
+
+
+@pytest.mark.slow
+def test_it_learns_and_a_file_without_action_units_is_predicted_from_sound(
+    start, table, corpus, clips, signals, tmp_path
+):
+    run = start("action_unit_bilstm", tmp_path / "run", epochs=25, patience=25, learning_rate=0.01)
+    values = corpora.clips(table)
+    spec = run.preset.spec(None)
+    report = evaluation.evaluate(run, folds.split(values, "speaker-kfold", 0).test,
+                                 lambda clip: cache.load(clip, spec, signals))  # fmt: skip
+    assert report.metrics["uar"] > 0.4  # chance is 0.125
+    recognizer = Recognizer(run.folder)
+    assert recognizer.detector is None
+    heard = recognizer.predict_file(clips[0].audio)
+    assert heard.heard and not heard.seen
+    joined = tmp_path / "one.pkl"
+    joined.write_bytes(pickle.dumps({clips[0].audio.stem: np.ones(294)}))
+    both = recognizer.predict_file(clips[0].audio, joined)
+    assert both.heard and both.seen
+    assert not np.array_equal(both.probabilities, heard.probabilities)
+    with pytest.raises(ValueError, match="one.pkl has no clip"):
+        recognizer.predict_file(clips[1].audio, joined)
+
+
+@pytest.mark.slow
+def test_without_sound_a_file_says_what_is_missing(start, clips, tmp_path):
+    run = start("mfcc_action_units", tmp_path / "run", epochs=1, modality="video")
+    with pytest.raises(MediaError, match="no action units .from a table. in it") as error:
+        Recognizer(run.folder).predict_file(clips[0].audio)
+    assert "\n" not in str(error.value)
+
+
+def test_augmentation_leaves_values_alone_or_out(table):
+    preset = models.preset("action_unit_bilstm")
+    clip = corpora.clips(table)[0]
+    signal = cache.decode(clip, preset.spec("none"))
+    values = tables.values(table, clip.id)
+    seen = set()
+    for seed in range(40):
+        varied = Augmentation(missing=0.5)(signal, np.random.default_rng(seed))
+        seen.add((varied.heard, varied.seen))
+        for name, array in varied.given.items():
+            assert np.array_equal(array, values[name])
+    assert seen == {(True, True), (True, False), (False, True)}
+
+
+def test_resume_knows_the_table_by_its_values(table, tmp_path):
+    def identity(path):
+        return training._identity(folds.split(corpora.clips(path), "speaker-kfold", 0))
+
+    again = write_table(tmp_path / "copy.pkl")
+    assert identity(again) == identity(table)
+    content = pickle.loads(table.read_bytes())
+    next(iter(content.values()))[100] += 1e-3
+    again.write_bytes(pickle.dumps(content))
+    assert identity(again) != identity(table)
+
+
+@pytest.mark.slow
+def test_the_command_joins_a_table(corpus, table, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "train_model.py", "--data", corpus, "--features", table, "--preset",
+         "mfcc_action_units", "--epochs", "1", "--workers", "0", "--protocol", "speaker-kfold",
+         "--run", tmp_path / "run", "--cache", tmp_path / "cache"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "au_mfcc.pkl: values of 40 of 40 clips\n" in done.stderr
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    assert record["features_path"] == str(table) and record["detector"] is None
+    done = subprocess.run(
+        [sys.executable, "-m", "emotion", "evaluate", tmp_path / "run", "--cache",
+         tmp_path / "cache"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    measured = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert f"{measured['uar']:6.3f}" in done.stdout
+
+
+@pytest.mark.parametrize("more", [[], ["--features", "none.pkl"]])
+def test_a_missing_table_is_one_line(corpus, more, tmp_path, capsys):
+    data = corpus if more else tmp_path / "broken.pkl"
+    if not more:
+        data.write_bytes(b"")
+    assert train_model.main(["--data", str(data), *more]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and ".pkl" in told
