@@ -67,7 +67,7 @@ class Mfcc:
         coefficients = cepstrum(
             samples, self.sample_rate, self.frame_length, self.hop_length, self.n_mels, self.n_mfcc
         )
-        return _step_means(coefficients, self.steps)[..., None].astype(np.float32)
+        return step_means(coefficients, self.steps)[..., None].astype(np.float32)
 
 
 def cepstrum(samples, sample_rate, frame_length, hop_length, n_mels, n_mfcc):
@@ -98,7 +98,7 @@ def _mel_filters(sample_rate, frame_length, n_mels):
     return csr_array(librosa.filters.mel(sr=sample_rate, n_fft=frame_length, n_mels=n_mels))
 
 
-def _step_means(values, steps):
+def step_means(values, steps):
     """Means of (c, t) over `steps` equal parts of t -> (c, steps); parts may overlap by a frame."""
     edges = np.linspace(0, values.shape[1], steps + 1)
     starts = np.floor(edges[:-1]).astype(int)
