@@ -34,7 +34,8 @@ class Augmentation:
             so that the model has seen what it meets in a recording without sound or face. What a
             table gives is left out with its modality, and otherwise left as it is.
         mixup: float, both parameters of the Beta distribution that weights are drawn from when
-            clips of a batch are mixed in pairs (`mix`); 0 mixes none.
+            clips of a batch are mixed in pairs (`mix`), where the model hears them: from mixed
+            faces alone it did not begin to learn; 0 mixes none.
         rotation: float, largest angle in degrees that all frames are turned by, either way.
         modality_dropout: bool, whether a batch is followed by three of its copies in which one
             modality or both are weakened or left out (`drop_modalities`).

@@ -38,7 +38,7 @@ def batch(clips, chances, targets, weights, mixing, preset, load, augmentation):
     made = inputs, targets, weights
     if augmentation is not None:
         chance = np.random.default_rng(mixing)
-        if augmentation.mixup:
+        if augmentation.mixup and "audio" in inputs:
             made = mix(*made, augmentation.mixup, chance)
         if augmentation.modality_dropout:
             made = drop_modalities(*made, chance)

@@ -65,6 +65,14 @@ def test_augmentation_belongs_to_the_clip_not_to_its_batch(clips, load):
         assert np.array_equal(array, np.concatenate([inputs[name] for inputs in apart]))
 
 
+def test_faces_alone_are_not_mixed(clips, load):
+    both = make(clips[:8], load)[0]
+    faces = PRESET.only("video")
+    seen = Batches(clips[:8], faces, RAVDESS, 4, load, faces.augmentation, seed=3)[0]
+    assert both[1].max(axis=1).min() < 1
+    assert seen[1].max(axis=1).tolist() == [1.0] * 4
+
+
 def test_modality_dropout_follows_the_batch(clips, load):
     plain = replace(PRESET.augmentation, mixup=0)
     one = make(clips[:8], load, augmentation=plain)[1]
