@@ -1,4 +1,4 @@
-"""Batches: the data generator. It holds the list of clips and one batch, never the corpus."""
+"""Batches: the data generator. It holds the clips' list and a few batches, never the corpus."""
 
 from functools import partial
 

@@ -54,41 +54,49 @@ class Mfcc:
         """
         import librosa
 
-        if signal.samples is None or signal.samples.size == 0:
+        samples = sound(signal, self)
+        if samples.size == 0:
             return np.zeros(self.shape, np.float32)
-        if signal.sample_rate != self.sample_rate:
-            raise ValueError(
-                f"Mfcc needs sound at {self.sample_rate} Hz; decode it at that rate. "
-                f"Received: sample_rate={signal.sample_rate}."
-            )
-        samples = signal.samples
         if self.trim_db is not None:
             samples, _ = librosa.effects.trim(samples, top_db=self.trim_db)
-        coefficients = cepstrum(
-            samples, self.sample_rate, self.frame_length, self.hop_length, self.n_mels, self.n_mfcc
-        )
+        coefficients = cepstrum(samples, self)
         return step_means(coefficients, self.steps)[..., None].astype(np.float32)
 
 
-def cepstrum(samples, sample_rate, frame_length, hop_length, n_mels, n_mfcc):
+def sound(signal, feature):
+    """Returns the samples (n,) of a signal for a feature; none of them where it has no sound.
+
+    Raises:
+        ValueError: they are at another rate than the feature's `sample_rate`.
+    """
+    if signal.samples is None or signal.samples.size == 0:
+        return np.zeros(0, np.float32)
+    if signal.sample_rate != feature.sample_rate:
+        raise ValueError(
+            f"{type(feature).__name__} needs sound at {feature.sample_rate} Hz; decode it at that "
+            f"rate. Received: sample_rate={signal.sample_rate}."
+        )
+    return signal.samples
+
+
+def cepstrum(samples, feature):
     """Computes librosa's MFCC of every STFT frame, the same bits in any process.
 
     Args:
         samples: float32 array (n,).
-        sample_rate: int, Hz.
-        frame_length, hop_length: int, samples.
-        n_mels, n_mfcc: int.
+        feature: Mfcc or another with its `sample_rate`, `frame_length`, `hop_length`, `n_mels` and
+            `n_mfcc`.
 
     Returns:
         float32 array (n_mfcc, 1 + n // hop_length).
     """
     import librosa
 
-    spectrum = librosa.stft(samples, n_fft=frame_length, hop_length=hop_length)
+    spectrum = librosa.stft(samples, n_fft=feature.frame_length, hop_length=feature.hop_length)
     # A sparse product, since BLAS gives other last bits with another number of threads.
-    filters = _mel_filters(sample_rate, frame_length, n_mels)
+    filters = _mel_filters(feature.sample_rate, feature.frame_length, feature.n_mels)
     mel = librosa.power_to_db(filters @ (spectrum.real**2 + spectrum.imag**2))
-    return librosa.feature.mfcc(S=mel, n_mfcc=n_mfcc)
+    return librosa.feature.mfcc(S=mel, n_mfcc=feature.n_mfcc)
 
 
 @lru_cache(maxsize=8)

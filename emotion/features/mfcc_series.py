@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emotion.features.mfcc import cepstrum
+from emotion.features.mfcc import cepstrum, sound
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,11 @@ class MfccSeries:
         Raises:
             ValueError: the signal has another sample rate.
         """
-        if signal.samples is None or signal.samples.size == 0:
+        samples = sound(signal, self)
+        if samples.size == 0:
             return np.zeros(self.shape, np.float32)
-        if signal.sample_rate != self.sample_rate:
-            raise ValueError(
-                f"MfccSeries needs sound at {self.sample_rate} Hz; decode it at that rate. "
-                f"Received: sample_rate={signal.sample_rate}."
-            )
         length = int(self.duration * self.sample_rate)
-        start = max(len(signal.samples) - length, 0) // 2
-        samples = signal.samples[start : start + length]
+        start = max(len(samples) - length, 0) // 2
+        samples = samples[start : start + length]
         samples = np.pad(samples, (0, length - len(samples)))
-        values = cepstrum(
-            samples, self.sample_rate, self.frame_length, self.hop_length, self.n_mels, self.n_mfcc
-        )
-        return np.ascontiguousarray(values.T, np.float32)
+        return np.ascontiguousarray(cepstrum(samples, self).T, np.float32)
