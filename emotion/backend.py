@@ -1,5 +1,6 @@
 """Backend: starts Keras and what computes for it, quietly and repeatably."""
 
+import itertools
 import os
 import warnings
 from contextlib import contextmanager
@@ -47,6 +48,38 @@ def make_deterministic(seed):
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+
+
+def stream(batches):
+    """Returns what to feed to `fit` and `predict` in place of the batches: the same, and no waits.
+
+    Keras wraps batches in a tf.data.Dataset that tunes itself. The thread which does that sleeps
+    twice as long each time, up to a minute, and whoever ends the iteration, as each validation
+    does, waits until it wakes (seen in TensorFlow 2.21).
+
+    Args:
+        batches: Batches.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return batches
+    import tensorflow as tf
+
+    def generate():
+        endless = batches.num_batches is None
+        return (batches[i] for i in (itertools.count() if endless else range(len(batches))))
+
+    features = batches.preset.features.items()
+    signature = (
+        {name: tf.TensorSpec((None, *feature.shape), feature.dtype) for name, feature in features},
+        tf.TensorSpec((None, len(batches.labels)), tf.float32),
+        tf.TensorSpec((None,), tf.float32),
+    )
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    return dataset.prefetch(1).with_options(options)
 
 
 @contextmanager

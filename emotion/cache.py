@@ -6,7 +6,6 @@ can be stale in no way but by being deleted.
 """
 
 import hashlib
-import io
 import os
 import tempfile
 import threading
@@ -16,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pooch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
 from tqdm import tqdm
 
 from emotion import faces, media, tables
@@ -189,36 +190,24 @@ def _kept(folder, compute, path, spec, settings):
     key = hashlib.blake2b(digest_size=16)
     key.update(repr((_VERSION, compute.__name__, settings)).encode())
     key.update(_content(path))
-    entry = folder / f"{key.hexdigest()}.npys"
+    entry = folder / f"{key.hexdigest()}.safetensors"
     try:
-        return _read(entry)
+        return load_file(entry)
     except FileNotFoundError:
         pass
-    except (EOFError, OSError, ValueError):
+    except (OSError, SafetensorError):
         entry.unlink(missing_ok=True)  # damaged: made anew
     arrays = compute(path, spec)
-    content = io.BytesIO()
-    for array in (np.array(list(arrays), np.str_), *arrays.values()):
-        np.save(content, array)
     folder.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=folder, suffix=".part")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content.getbuffer())
+            file.write(save({kind: np.asarray(a, order="C") for kind, a in arrays.items()}))
         os.replace(name, entry)  # two processes may both get here: the same bytes win
     except BaseException:
         os.unlink(name)
         raise
     return arrays
-
-
-def _read(entry):
-    """Returns the dict of arrays in a file of .npy parts, the first of them the names.
-
-    A .npz holds the same, but its checksums take longer than the rest of the reading.
-    """
-    with open(entry, "rb") as file:
-        return {str(name): np.load(file) for name in np.load(file)}
 
 
 def _content(path):

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from emotion import metrics
+from emotion import backend, metrics
 from emotion.batches import Batches
 from emotion.training import write_text
 
@@ -55,7 +55,7 @@ def evaluate(run, clips, load, pool=None):
             f"labels must be among {', '.join(labels)}. Received: {', '.join(unknown)}."
         )
     batches = Batches(clips, preset, labels, preset.recipe.batch_size, load, pool=pool)
-    logits = run.model().predict(batches, verbose=0)
+    logits = run.model().predict(backend.stream(batches), verbose=0)
     probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
     targets = np.array([labels.index(clip.label) for clip in clips])
     predictions = pd.DataFrame(

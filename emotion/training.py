@@ -170,8 +170,8 @@ def train(
         model.set_weights(early_stopping.best_weights)
     else:
         model.fit(
-            batches,
-            validation_data=Batches(split.validation, **common),
+            backend.stream(batches),
+            validation_data=backend.stream(Batches(split.validation, **common)),
             epochs=recipe.epochs,
             steps_per_epoch=len(batches),
             initial_epoch=state.epoch,

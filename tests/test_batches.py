@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from emotion import cache, models, workers
+from emotion import backend, cache, models, workers
 from emotion.batches import Batches, balanced_weights
 from emotion.clip import Clip
 from emotion.labels import RAVDESS
@@ -92,10 +92,21 @@ def test_fit_sees_each_clip_once_an_epoch(clips, load):
     outputs = keras.layers.Dense(8)(keras.layers.Flatten()(inputs["audio"]))
     model = keras.Model(inputs, outputs)
     model.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
-    model.fit(batches, epochs=3, steps_per_epoch=len(batches), shuffle=False, verbose=0)
-    first = seen[8:] if seen[:8] == seen[8:16] else seen  # Keras looks at two batches beforehand
+    stream = backend.stream(batches)
+    model.fit(stream, epochs=3, steps_per_epoch=len(batches), shuffle=False, verbose=0)
     for epoch in range(3):
-        assert len(set(first[8 * epoch : 8 * epoch + 8])) == 8
+        assert len(set(seen[8 * epoch : 8 * epoch + 8])) == 8
+
+
+def test_stream_is_the_batches_and_does_not_tune_itself(clips, load):
+    batches = make(clips[:6], load, augmentation=None)
+    stream = backend.stream(batches)
+    streamed = list(stream.as_numpy_iterator())
+    assert len(streamed) == 2 and all(equal(streamed[i], batches[i]) for i in range(2))
+    endless, varied = backend.stream(make(clips[:6], load)), make(clips[:6], load)
+    for index, batch in enumerate(endless.take(5).as_numpy_iterator()):
+        assert equal(batch, varied[index])
+    assert stream.options().autotune.enabled is False  # its thread outsleeps the iteration
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ def test_what_is_kept_is_what_was_decoded(clips, tmp_path, monkeypatch):
 def test_other_settings_are_other_entries(clips, tmp_path, change):
     first = cache.load(clips[0], SPEC, tmp_path)
     assert not equal(first, cache.load(clips[0], replace(SPEC, **change), tmp_path))
-    assert len(list(tmp_path.glob("*.npys"))) == 3  # the other modality's entry is shared
+    assert len(list(tmp_path.glob("*.safetensors"))) == 3  # the other modality's entry is shared
 
 
 def test_key_is_the_content_not_the_name(clips, tmp_path):
@@ -56,15 +56,15 @@ def test_key_is_the_content_not_the_name(clips, tmp_path):
     other.write_bytes(sound)
     for path in (one, other):
         cache.load(Clip("a", "sad", "1", audio=path), SPEC, tmp_path)
-    assert len(list(tmp_path.glob("*.npys"))) == 1
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1
     other.write_bytes(clips[1].audio.read_bytes())
     cache.load(Clip("a", "sad", "1", audio=other), SPEC, tmp_path)
-    assert len(list(tmp_path.glob("*.npys"))) == 2
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
 
 
 def test_a_damaged_entry_is_made_anew(clips, tmp_path):
     fresh = cache.load(clips[0], SPEC, tmp_path)
-    for entry in tmp_path.glob("*.npys"):
+    for entry in tmp_path.glob("*.safetensors"):
         entry.write_bytes(entry.read_bytes()[:-200])
     assert equal(fresh, cache.load(clips[0], SPEC, tmp_path))
     assert equal(fresh, cache.load(clips[0], SPEC, tmp_path))
