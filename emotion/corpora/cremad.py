@@ -26,7 +26,7 @@ LEVELS = {"LO": "low", "MD": "medium", "HI": "high", "XX": "unspecified"}
 FOLDERS = {"audiowav", "videoflash", "videomp4"}
 VOTES = Path("processedResults", "summaryTable.csv")
 NAMING = "CREMA-D names are like 1001_DFA_ANG_XX.wav"
-# Named as broken in the repository of the corpus, and left out by the papers that use its 5 folds.
+# Left out by HiCMAE (Sun et al. 2024) too, whose preparation cites the corpus's repository.
 BROKEN = {
     "1064_IEO_DIS_MD": "a minute of several emotions",
     "1064_TIE_SAD_XX": "cut short",
