@@ -26,7 +26,7 @@ def parse(arguments=None):
     add("--preset", default="cnn3d_mfcc", help="the design to train (default: %(default)s)")
     add("--data", type=Path, default=Path("dataset"), help="folder, manifest or table (dataset/)")
     add("--features", type=Path, help="table of action units to join to the clips (.pkl, .csv)")
-    add("--corpus", help="how to read --data; guessed where left out")
+    add("--corpus", help="how to read --data (ravdess, cremad-crowd ...); guessed if left out")
     add("--modality", choices=("audio", "video", "both"), default="both")
     add("--protocol", help="how speakers are split; default: the corpus's own (docs/protocols.md)")
     add("--fold", default="0", help="number of the fold, or all (default: 0)")
@@ -103,8 +103,10 @@ def _run(options):
 
 
 def _train(options, preset, clips, spec, pool):
-    from emotion import cache, evaluation, folds, labels, report, training
+    from emotion import cache, corpora, evaluation, folds, labels, report, training
 
+    passed_over = corpora.left_out(options.data, options.corpus)
+    print(*(f"{line}\n" for line in passed_over), sep="", end="", file=sys.stderr)
     if options.features:
         print(_joined(options.features, clips), file=sys.stderr)
     unusable = cache.prepare(clips, spec, options.cache, pool)
@@ -142,6 +144,8 @@ def _train(options, preset, clips, spec, pool):
                 "features_path": options.features and str(options.features.resolve()),
                 "corpus": options.corpus,
                 "left_out": left_out,
+                "passed_over": passed_over,
+                "label_target": clips[0].info.get("label_target", "intended"),
             },
         )
         reports.append(evaluation.evaluate(run, split.test, load, pool))

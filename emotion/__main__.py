@@ -161,7 +161,7 @@ def _parser():
 
 def _add_data(command):
     command.add_argument("data", nargs="?", default="dataset", help="data folder or manifest CSV")
-    command.add_argument("--corpus", help="ravdess, ravdess-song, ravdess-all, manifest or table")
+    command.add_argument("--corpus", help="guessed where left out, see dataset/README.md")
 
 
 if __name__ == "__main__":
