@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from emotion import corpora, media
 from emotion.clip import MediaError
-from emotion.corpora import cremad, ravdess
+from emotion.corpora import crema_d, ravdess
 from emotion.labels import label_set
 
 _NAMED = 8  # a list in the report names this many, then counts
@@ -36,9 +36,9 @@ def check(root, corpus=None, workers=8):
         ValueError, FileNotFoundError: there is nothing to report on, see `corpora.clips`.
     """
     corpus = corpus or corpora.guess(root).replace("ravdess", "ravdess-all")
-    naming = cremad if corpus.startswith("cremad") else ravdess
+    naming = crema_d if corpus.startswith("cremad") else ravdess
     found = [] if corpus in ("manifest", "table") else naming.files(root)
-    found = [path for path in found if path.stem not in cremad.BROKEN]
+    found = [path for path in found if path.stem not in crema_d.BROKEN]
     misnamed = [path for path in found if naming.parse(path) is None]
     nothing_usable = found and all(p in misnamed or p.stat().st_size == 0 for p in found)
     clips = [] if nothing_usable else corpora.clips(root, corpus)

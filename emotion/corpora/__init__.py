@@ -4,14 +4,14 @@ from functools import partial
 from pathlib import Path
 
 from emotion import tables
-from emotion.corpora import cremad, manifest, ravdess, table
+from emotion.corpora import crema_d, manifest, ravdess, table
 
 CORPORA = {
     "ravdess": ravdess.clips,
     "ravdess-song": partial(ravdess.clips, channel="song"),
     "ravdess-all": partial(ravdess.clips, channel="all"),
-    "cremad": cremad.clips,
-    "cremad-crowd": partial(cremad.clips, labels="crowd"),
+    "cremad": crema_d.clips,
+    "cremad-crowd": partial(crema_d.clips, labels="crowd"),
     "manifest": manifest.clips,
     "table": table.clips,
 }
@@ -27,7 +27,7 @@ def guess(root):
         return "table"
     if Path(root).suffix.lower() == ".csv":
         return "manifest"
-    return "cremad" if cremad.laid_out(root) else "ravdess"
+    return "cremad" if crema_d.laid_out(root) else "ravdess"
 
 
 def clips(root, corpus=None, features=None):
@@ -57,4 +57,4 @@ def left_out(root, corpus=None):
     corpus = corpus or guess(root)
     if not corpus.startswith("cremad"):
         return []
-    return cremad.left_out(root, "crowd" if corpus == "cremad-crowd" else "intended")
+    return crema_d.left_out(root, "crowd" if corpus == "cremad-crowd" else "intended")

@@ -12,11 +12,11 @@ from emotion import corpora, folds, media
 from emotion.__main__ import main
 from emotion.check import check
 from emotion.clip import Clip
-from emotion.corpora import cremad
+from emotion.corpora import crema_d
 from emotion.labels import CREMA_D
 
 ACTORS = {"01": "1001", "02": "1019", "03": "1037"}  # of three folds
-CODES = {label: code for code, label in cremad.EMOTIONS.items()}
+CODES = {label: code for code, label in crema_d.EMOTIONS.items()}
 
 
 def touch(root, *names, content=b"x"):
@@ -119,7 +119,7 @@ def test_arrangements(tmp_path, names, audio, video):
     ],
 )
 def test_parse_refuses(name):
-    assert cremad.parse(name) is None
+    assert crema_d.parse(name) is None
 
 
 def test_the_misspelt_sound_finds_its_picture(tmp_path):
@@ -136,7 +136,7 @@ def test_what_is_guessed(tmp_path):
 
 
 def test_broken_clips_are_left_out_by_name(tmp_path):
-    for id in cremad.BROKEN:
+    for id in crema_d.BROKEN:
         touch(tmp_path, f"AudioWAV/{id}.wav", f"VideoFlash/{id}.flv")
     with pytest.raises(ValueError, match="No CREMA-D recording .*known to be broken: 4 .*git lfs"):
         corpora.clips(tmp_path)
@@ -154,7 +154,7 @@ def test_nothing_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="not a folder.*CREMA-D"):
         corpora.clips(tmp_path / "none", "cremad")
     with pytest.raises(ValueError, match="intended or crowd. Received: 'face'"):
-        cremad.clips(tmp_path, "face")
+        crema_d.clips(tmp_path, "face")
 
 
 def test_the_crowd(tmp_path):
@@ -173,7 +173,7 @@ def test_the_crowd(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "vote, label", [(code[0], label) for code, label in cremad.EMOTIONS.items()]
+    "vote, label", [(code[0], label) for code, label in crema_d.EMOTIONS.items()]
 )
 def test_letters_of_votes(tmp_path, vote, label):
     touch(tmp_path, "AudioWAV/1001_DFA_ANG_XX.wav")
@@ -199,7 +199,7 @@ def test_a_missing_or_wrong_table_of_votes(tmp_path, capsys):
 
 
 def test_expected_counts():
-    assert sum(len(cremad.expected("speech", actor)) for actor in cremad.ACTORS) == 7442 + 20 - 4
+    assert sum(len(crema_d.expected("speech", actor)) for actor in crema_d.ACTORS) == 7442 + 20 - 4
 
 
 def test_check_of_good_files(folder, capsys):
@@ -233,23 +233,23 @@ def test_folds():
         return [
             Clip(f"{actor}_{code}", label, actor, info={"channel": "speech"})
             for actor in actors
-            for code, label in cremad.EMOTIONS.items()
+            for code, label in crema_d.EMOTIONS.items()
         ]
 
-    whole = corpus(cremad.ACTORS)
+    whole = corpus(crema_d.ACTORS)
     assert folds.default_protocol(whole) == "cremad-5fold"
     tested = [folds.split(whole, "cremad-5fold", fold).speakers["test"] for fold in range(5)]
     assert [(part[0], part[-1]) for part in tested] == [
         ("1001", "1018"), ("1019", "1036"), ("1037", "1054"), ("1055", "1072"), ("1073", "1091")
     ]  # fmt: skip
-    assert sum(tested, ()) == cremad.ACTORS
+    assert sum(tested, ()) == crema_d.ACTORS
     part = corpus(["1001", "1040", "1091"])
     assert folds.default_protocol(part) == "cremad-5fold"
     assert folds.fold_count(part, "cremad-5fold") == [0, 2, 4]
     split = folds.split(part, "cremad-5fold", 2)
     assert split.speakers == {"train": ("1001",), "validation": ("1091",), "test": ("1040",)}
     assert len(split.absent) == 88
-    assert folds.default_protocol(corpus(cremad.ACTORS[:36])) == "speaker-kfold"
+    assert folds.default_protocol(corpus(crema_d.ACTORS[:36])) == "speaker-kfold"
     with pytest.raises(ValueError, match="for the speakers 1001-1091; speaker '01' is none"):
         folds.split(corpus(["01"]), "cremad-5fold")
 
