@@ -39,7 +39,13 @@ def parse(arguments=None):
     add("--workers", type=int, default=2, help="processes that make batches (default: 2)")
     add("--face-detector", choices=("auto", "yunet", "haar"), default="auto")
     add("--cache", type=Path, help="folder of decoded clips; default: the user's cache folder")
-    add("--encoder-weights", type=Path, help="file of pretrained weights for the model's encoder")
+    add(
+        "--encoder-weights",
+        action="append",
+        default=[],
+        metavar="[ENCODER=]SOURCE",
+        help="what an encoder starts from: imagenet, an id of a hub, a path, or none",
+    )
     add("--tensorboard", action="store_true", help="also log to RUN/tensorboard")
     add("--list-presets", action="store_true", help="name the presets and end")
     add("--summary", action="store_true", help="print the model's layers and end")

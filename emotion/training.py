@@ -85,7 +85,7 @@ def train(
     pool=None,
     tensorboard=False,
     resume=False,
-    encoder_weights=None,
+    encoder_weights=(),
     extra=None,
 ):
     """Trains a preset on a split.
@@ -101,7 +101,8 @@ def train(
         pool: workers.Pool, or None to make batches in this process.
         tensorboard: bool, whether to log to `folder`/tensorboard.
         resume: bool, whether to continue the run that `folder` holds.
-        encoder_weights: Path of pretrained weights for the model's encoder, or None.
+        encoder_weights: sequence of str, what the model's encoders start from, as
+            `encoders.sources` reads it.
         extra: dict, further entries for run.json (data path, clips left out).
 
     Returns:
@@ -111,10 +112,13 @@ def train(
         FileExistsError: `folder` holds a run and `resume` is False.
         ValueError: the run to resume has other settings; the message names them.
         OSError: the state could not be written; what was saved before is whole.
-        ValueError, FileNotFoundError, ModuleNotFoundError: as `encoders.load`.
+        ValueError, OSError, ModuleNotFoundError: as `encoders.load`.
     """
     folder = Path(folder)
-    record = _record(preset, split, labels, spec, seed, encoder_weights)
+    backend.make_deterministic(seed)
+    model = build_model(preset, len(labels))
+    pretrained = encoders.sources(model, encoder_weights)
+    record = _record(preset, split, labels, spec, seed, pretrained)
     if (folder / "run.json").exists():
         if not resume:
             raise FileExistsError(
@@ -127,11 +131,8 @@ def train(
     window = float(np.median([load(clip).duration for clip in split.train]))
     run = Run(folder, {**record, "window": window, **(extra or {})})
 
-    backend.make_deterministic(seed)
     recipe = preset.recipe
-    model = build_model(preset, len(labels))
-    if encoder_weights:
-        encoders.load(model, encoder_weights)
+    encoders.load(model, pretrained)
     model.compile(
         optimizer=_optimizer(recipe),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
@@ -225,7 +226,7 @@ def _write_history(folder, state):
     write_text(folder / "history.csv", pd.DataFrame(state.history).to_csv(index=False))
 
 
-def _record(preset, split, labels, spec, seed, encoder_weights):
+def _record(preset, split, labels, spec, seed, pretrained):
     record = {
         "preset": preset.to_json(),
         "labels": labels,
@@ -238,7 +239,7 @@ def _record(preset, split, labels, spec, seed, encoder_weights):
         "clips": {role: len(getattr(split, role)) for role in ("train", "validation", "test")},
         "detector": spec.detector if spec.frames else None,
         "data": _identity(split),
-        "encoder_weights": _digest(encoder_weights),
+        "encoder_weights": {n: encoders.identify(s) for n, s in pretrained.items()} or None,
         "versions": {"python": platform.python_version(), **{n: version(n) for n in _PACKAGES}},
     }
     return json.loads(json.dumps(record))  # as it will be read: tuples are lists
@@ -254,13 +255,6 @@ def _identity(split):
             for name, array in tables.values(clip.given, clip.id).items() if clip.given else ():
                 digest.update(name.encode() + array.tobytes())
     return digest.hexdigest()
-
-
-def _digest(path):
-    """Digest of a file's content; None where there is no file, which its reader will tell."""
-    if path is None or not Path(path).is_file():
-        return None
-    return hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
 
 
 def _refuse_other(before, now, folder):
