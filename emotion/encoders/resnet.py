@@ -35,6 +35,7 @@ EMBEDDING = {18: 512, 50: 2048}
 _PUBLISHED = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _CAFFE = (123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3
 _OWN = {18: _PUBLISHED, 50: _CAFFE}
+_UNREADABLE = (ValueError, TypeError, OSError, LookupError, AttributeError, BadZipFile)
 _FILES = {
     18: "model.safetensors of microsoft/resnet-18",
     50: "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5 of keras.applications",
@@ -99,7 +100,7 @@ def load_weights(encoder, source):
             _copy(_applications(path), encoder)
         else:
             encoder.load_weights(path)
-    except (ValueError, OSError, LookupError, AttributeError, BadZipFile) as error:
+    except _UNREADABLE as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
             f"{path} does not hold the weights of this ResNet-{depth} ({reason}); "
