@@ -13,7 +13,7 @@ as in the paper. Most weights published elsewhere, microsoft/resnet-50 and torch
 them, are of the variant that halves it in the 3x3 ("v1.5", `downsample_in_bottleneck` false); their
 shapes are the same and their features would be wrong, so they are refused. ResNet-18 has no such
 variants. It is built here, of plain layers that bear the names keras.applications would give them:
-keras-hub, which has it, brings 19 packages, and TensorFlow Text of one TensorFlow version among
+keras-hub, which has it, is 18 packages and 270 MB, TensorFlow Text of one TensorFlow version among
 them, for what is 40 lines. Its ImageNet weights are still fetched through keras-hub, when asked
 for.
 """
