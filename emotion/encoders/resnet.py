@@ -13,7 +13,7 @@ as in the paper. Most weights published elsewhere, microsoft/resnet-50 and torch
 them, are of the variant that halves it in the 3x3 ("v1.5", `downsample_in_bottleneck` false); their
 shapes are the same and their features would be wrong, so they are refused. ResNet-18 has no such
 variants. It is built here, of plain layers that bear the names keras.applications would give them:
-keras-hub, which has it, brings 19 packages, and TensorFlow Text of one TensorFlow version among
+keras-hub, which has it, is 18 packages and 270 MB, TensorFlow Text of one TensorFlow version among
 them, for what is 40 lines. Its ImageNet weights are still fetched through keras-hub, when asked
 for.
 """
@@ -35,6 +35,7 @@ EMBEDDING = {18: 512, 50: 2048}
 _PUBLISHED = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _CAFFE = (123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3
 _OWN = {18: _PUBLISHED, 50: _CAFFE}
+_UNREADABLE = (ValueError, TypeError, OSError, LookupError, AttributeError, BadZipFile)
 _FILES = {
     18: "model.safetensors of microsoft/resnet-18",
     50: "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5 of keras.applications",
@@ -99,7 +100,7 @@ def load_weights(encoder, source):
             _copy(_applications(path), encoder)
         else:
             encoder.load_weights(path)
-    except (ValueError, OSError, LookupError, AttributeError, BadZipFile) as error:
+    except _UNREADABLE as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
             f"{path} does not hold the weights of this ResNet-{depth} ({reason}); "

@@ -19,6 +19,8 @@ utterance. The vector is standardised inside the model, by batch normalization w
 offset, since the first coefficient is hundreds and ResNet's are ones.
 """
 
+import warnings
+
 import keras
 from keras import layers, ops
 
@@ -27,6 +29,7 @@ from emotion.features import FaceFrames, MeanMfcc
 from emotion.models.cnn3d_mfcc import MOMENTUM
 from emotion.preset import Preset, Recipe
 
+warnings.filterwarnings("ignore", "You are using a softmax over axis 3")  # over the one token
 PRESETS = (
     Preset(
         "mean_mfcc_resnet18_transformer",

@@ -26,7 +26,7 @@ def write(folder, cls=transformers.ResNetModel, **settings):
                 weight *= 0.5 + torch.rand_like(weight)
             elif weight.ndim == 1:  # norms begin as zeros and ones
                 weight += 0.1 * torch.randn_like(weight)
-                weight *= 0.6  # else the sums of 16 blocks are hundreds
+                weight *= 0.8  # else the sums of 16 blocks are hundreds
     model.save_pretrained(folder)
     return getattr(model, "resnet", model)
 
