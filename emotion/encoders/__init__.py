@@ -1,8 +1,8 @@
 """Encoders: pretrained bodies, each with `build(...)` and a loader of its authors' weights."""
 
-from emotion.encoders import efficientface
+from emotion.encoders import efficientface, wav2vec2
 
-ENCODERS = {"efficientface": efficientface}
+ENCODERS = {"efficientface": efficientface, "wav2vec2": wav2vec2}
 
 
 def load(model, path):

@@ -8,6 +8,7 @@ from emotion.features.face_frames import FaceFrames
 from emotion.features.mean_mfcc_series import MeanMfccSeries
 from emotion.features.mfcc import Mfcc
 from emotion.features.mfcc_series import MfccSeries
+from emotion.features.waveform import Waveform
 
 FEATURES = {
     "mfcc": Mfcc,
@@ -15,4 +16,5 @@ FEATURES = {
     "mean_mfcc_series": MeanMfccSeries,
     "face_frames": FaceFrames,
     "action_units": ActionUnits,
+    "waveform": Waveform,
 }
