@@ -71,6 +71,7 @@ def _fetch(repository, names):
         except errors.RemoteEntryNotFoundError:
             continue
         except (OSError, ValueError, RuntimeError, errors.HTTPError) as error:
+            error = error.__cause__ or error
             reason = f"{type(error).__name__}: {error}".partition("\n")[0]
             break
     raise ConnectionError(
