@@ -10,8 +10,9 @@ after the first convolution and after each sum in a block, LARGE (as large-lv60 
 channels after every convolution and before each part of a block. The masking, quantizer and heads
 of pretraining are left out.
 
-Layers bear the names of the published state dict. The groups of the positional convolution are
-layers of their own: on a CPU TensorFlow took 100 times as long for the gradient of a grouped one.
+Layers bear the names of the published state dict, with dashes for its dots, which PyTorch takes in
+no name of a parameter. The groups of the positional convolution are layers of their own: on a CPU
+TensorFlow took 100 times as long for the gradient of a grouped one.
 """
 
 import json
@@ -23,7 +24,8 @@ from keras import layers, ops
 
 from emotion import checkpoint
 from emotion.encoders import wav2vec2_weights
-from emotion.encoders.wav2vec2_weights import POSITION
+
+_POSITION = "encoder-pos_conv_embed-conv"
 
 
 @dataclass(frozen=True)
@@ -112,17 +114,17 @@ def build(config=BASE, name="wav2vec2"):
             )
     waveform = keras.Input((None,), name="waveform")
     x = _extract(ops.expand_dims(waveform, -1), config)
-    x = _norm(x, "feature_projection.layer_norm", config)
-    x = layers.Dense(config.hidden_size, name="feature_projection.projection")(x)
-    x = layers.Dropout(config.hidden_dropout, name="feature_projection.dropout")(x)
-    x = layers.Add(name="encoder.positioned")([x, _position(x, config)])
+    x = _norm(x, "feature_projection-layer_norm", config)
+    x = layers.Dense(config.hidden_size, name="feature_projection-projection")(x)
+    x = layers.Dropout(config.hidden_dropout, name="feature_projection-dropout")(x)
+    x = layers.Add(name="encoder-positioned")([x, _position(x, config)])
     if not config.do_stable_layer_norm:
-        x = _norm(x, "encoder.layer_norm", config)
-    x = layers.Dropout(config.hidden_dropout, name="encoder.dropout")(x)
+        x = _norm(x, "encoder-layer_norm", config)
+    x = layers.Dropout(config.hidden_dropout, name="encoder-dropout")(x)
     for index in range(config.num_hidden_layers):
-        x = _block(x, f"encoder.layers.{index}", config)
+        x = _block(x, f"encoder-layers-{index}", config)
     if config.do_stable_layer_norm:
-        x = _norm(x, "encoder.layer_norm", config)
+        x = _norm(x, "encoder-layer_norm", config)
     return keras.Model(waveform, x, name=name)
 
 
@@ -187,33 +189,33 @@ def _extract(x, config):
     for index, (filters, kernel, stride) in enumerate(
         zip(config.conv_dim, config.conv_kernel, config.conv_stride)
     ):
-        name = f"feature_extractor.conv_layers.{index}"
-        x = layers.Conv1D(filters, kernel, stride, use_bias=config.conv_bias, name=f"{name}.conv")(
+        name = f"feature_extractor-conv_layers-{index}"
+        x = layers.Conv1D(filters, kernel, stride, use_bias=config.conv_bias, name=f"{name}-conv")(
             x
         )
         if config.feat_extract_norm == "layer":
-            x = layers.LayerNormalization(epsilon=1e-5, name=f"{name}.layer_norm")(x)
+            x = layers.LayerNormalization(epsilon=1e-5, name=f"{name}-layer_norm")(x)
         elif index == 0:  # as many groups as channels
-            x = layers.GroupNormalization(-1, epsilon=1e-5, name=f"{name}.layer_norm")(x)
-        x = layers.Activation("gelu", name=f"{name}.gelu")(x)
+            x = layers.GroupNormalization(-1, epsilon=1e-5, name=f"{name}-layer_norm")(x)
+        x = layers.Activation("gelu", name=f"{name}-gelu")(x)
     return x
 
 
 def _position(x, config):
     groups, kernel = config.num_conv_pos_embedding_groups, config.num_conv_pos_embeddings
     # A convolution over an even kernel would give a step too many, which the authors leave out.
-    x = layers.ZeroPadding1D((kernel // 2, (kernel - 1) // 2), name=f"{POSITION}_pad")(x)
+    x = layers.ZeroPadding1D((kernel // 2, (kernel - 1) // 2), name=f"{_POSITION}_pad")(x)
     parts = [
-        layers.Conv1D(part.shape[-1], kernel, name=f"{POSITION}.{index}")(part)
+        layers.Conv1D(part.shape[-1], kernel, name=f"{_POSITION}-{index}")(part)
         for index, part in enumerate(ops.split(x, groups, axis=-1))
     ]
-    x = layers.Concatenate(name=f"{POSITION}_groups")(parts) if groups > 1 else parts[0]
-    return layers.Activation("gelu", name=f"{POSITION}_gelu")(x)
+    x = layers.Concatenate(name=f"{_POSITION}_groups")(parts) if groups > 1 else parts[0]
+    return layers.Activation("gelu", name=f"{_POSITION}_gelu")(x)
 
 
 def _block(x, name, config):
     for part, norm in ((_attend, "layer_norm"), (_feed_forward, "final_layer_norm")):
-        norm = f"{name}.{norm}"
+        norm = f"{name}-{norm}"
         inner = part(_norm(x, norm, config) if config.do_stable_layer_norm else x, name, config)
         inner = layers.Dropout(config.hidden_dropout, name=f"{norm}_dropout")(inner)
         x = layers.Add(name=f"{norm}_sum")([x, inner])
@@ -224,16 +226,16 @@ def _block(x, name, config):
 def _attend(x, name, config):
     heads, dropout = config.num_attention_heads, config.hidden_dropout
     width = config.hidden_size // heads
-    return layers.MultiHeadAttention(heads, width, dropout=dropout, name=f"{name}.attention")(x, x)
+    return layers.MultiHeadAttention(heads, width, dropout=dropout, name=f"{name}-attention")(x, x)
 
 
 def _feed_forward(x, name, config):
-    name = f"{name}.feed_forward"
+    name = f"{name}-feed_forward"
     inner = layers.Dense(
-        config.intermediate_size, activation="gelu", name=f"{name}.intermediate_dense"
+        config.intermediate_size, activation="gelu", name=f"{name}-intermediate_dense"
     )(x)
-    inner = layers.Dropout(config.hidden_dropout, name=f"{name}.intermediate_dropout")(inner)
-    return layers.Dense(config.hidden_size, name=f"{name}.output_dense")(inner)
+    inner = layers.Dropout(config.hidden_dropout, name=f"{name}-intermediate_dropout")(inner)
+    return layers.Dense(config.hidden_size, name=f"{name}-output_dense")(inner)
 
 
 def _norm(x, name, config):

@@ -22,7 +22,7 @@ def assign(encoder, state):
     """
     state = {name.removeprefix("wav2vec2."): array for name, array in state.items()}
     state = {name: a for name, a in state.items() if name.startswith(PARTS)}
-    groups = sum(layer.name.startswith(f"{POSITION}.") for layer in encoder.layers)
+    groups = sum(_published(layer).startswith(f"{POSITION}.") for layer in encoder.layers)
     _fold(state, groups)
     weights = {layer: _weights(layer, state) for layer in encoder.layers if layer.weights}
     if state:
@@ -42,9 +42,11 @@ def refuse_other(encoder, config, source):
     Raises:
         ValueError: the network has another setting.
     """
-    strides = [x.strides[0] for x in encoder.layers if re.fullmatch(r"feat.*\d\.conv", x.name)]
-    norm = encoder.get_layer("encoder.layer_norm")
-    attention = encoder.get_layer("encoder.layers.0.attention").get_config()
+    strides = [
+        x.strides[0] for x in encoder.layers if re.fullmatch(r"feat.*\d\.conv", _published(x))
+    ]
+    norm = encoder.get_layer("encoder-layer_norm")
+    attention = encoder.get_layer("encoder-layers-0-attention").get_config()
     built = {
         "conv_stride": tuple(strides),
         "num_attention_heads": attention["num_heads"],
@@ -57,6 +59,10 @@ def refuse_other(encoder, config, source):
                 f"{source} needs a Wav2Vec2 with {name}={getattr(config, name)}; "
                 f"build it with their config. Received: {name}={value}."
             )
+
+
+def _published(layer):
+    return layer.name.replace("-", ".")
 
 
 def _fold(state, groups):
@@ -81,9 +87,9 @@ def _fold(state, groups):
 
 def _weights(layer, state):
     """Takes a layer's arrays, in Keras's order and layout, out of the state dict."""
-    names, arrays = [layer.name], []
+    names, arrays = [_published(layer)], []
     if isinstance(layer, layers.MultiHeadAttention):
-        names = [f"{layer.name}.{part}_proj" for part in ("q", "k", "v", "out")]
+        names = [f"{_published(layer)}.{part}_proj" for part in ("q", "k", "v", "out")]
     names = [f"{name}.{kind}" for name in names for kind in ("weight", "bias")]
     for name, variable in zip(names, layer.weights):
         if name not in state:
