@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test requirements clean
+.PHONY: demo test parity requirements clean
 
 # A training that was broken off goes on where it was.
 TRAIN = $(BIN)/python train_model.py --data demo/dataset --protocol speaker-kfold --epochs 40 \
@@ -31,9 +31,15 @@ test: .venv/installed  ## style, then all tests, fast ones first
 	$(BIN)/python -m pytest -q -m "not slow"
 	$(BIN)/python -m pytest -q -m slow
 
-.venv/installed: requirements.txt pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e ".[test]"
+parity: .venv-parity/installed  ## encoders against PyTorch's, number by number; nothing is skipped
+	EMOTION_REQUIRE_PARITY=1 .venv-parity/bin/python -m pytest -q tests/parity
+
+.venv/installed: EXTRAS = test
+.venv-parity/installed: EXTRAS = test,parity
+.venv/installed .venv-parity/installed: requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
+		-r requirements.txt -e ".[$(EXTRAS)]"
 	touch $@
 
 requirements: pyproject.toml  ## resolves the ranges of pyproject.toml anew
@@ -42,4 +48,4 @@ requirements: pyproject.toml  ## resolves the ranges of pyproject.toml anew
 		--upgrade $< --output-file requirements.txt
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv .venv-parity demo

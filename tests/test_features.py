@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from emotion.clip import Signal, spread
-from emotion.features import ActionUnits, FaceFrames, MeanMfcc, MeanMfccSeries, Mfcc, MfccSeries
+from emotion.features import (
+    ActionUnits,
+    FaceFrames,
+    MeanMfcc,
+    MeanMfccSeries,
+    Mfcc,
+    MfccSeries,
+    Waveform,
+)
 
 RATE = Mfcc().sample_rate
 
@@ -159,3 +167,23 @@ def test_action_units_are_averaged_or_repeated():
     assert ActionUnits(3)(given(frames))[:, 0].tolist() == [1.5, 5.5, 9.5]
     assert ActionUnits(4)(given(frames[:2]))[:, 0].tolist() == [0, 0, 1, 1]
     assert not ActionUnits(2)(Signal(None, 0, None, None, 1.0)).any()
+
+
+@pytest.mark.parametrize("seconds", [0.01, 1.0, 4.0, 9.0])
+def test_waveform_is_normalised_over_the_sound_that_is_there(seconds):
+    signal = sound(seconds)
+    signal = replace(signal, samples=signal.samples + np.float32(0.3))
+    values = Waveform()(signal)
+    assert values.shape == (64000,) and values.dtype == np.float32
+    heard = values[: len(signal.samples)]
+    np.testing.assert_allclose([heard.mean(), heard.std()], [0, 1], atol=1e-4)
+    assert not values[len(signal.samples) :].any()
+    x = signal.samples[(len(signal.samples) - len(heard)) // 2 :][: len(heard)].astype(np.float64)
+    np.testing.assert_allclose(heard, (x - x.mean()) / np.sqrt(x.var() + 1e-7), atol=1e-6)
+
+
+def test_waveform_of_silence_is_finite_of_nothing_zeros_and_of_another_rate_refused():
+    assert not Waveform()(replace(sound(1), samples=np.full(16000, 0.1, np.float32))).any()
+    assert not Waveform()(picture(3)).any()
+    with pytest.raises(ValueError, match="16000 Hz.*sample_rate=8000"):
+        Waveform()(sound(1, rate=8000))

@@ -27,6 +27,7 @@ ORDER = (
     "workers",
     "features",
     "backend",
+    "checkpoint",
     "encoders",
     "layers",
     "preset",

@@ -6,11 +6,20 @@ A model that has one has a layer of its name.
 import hashlib
 from pathlib import Path
 
-from emotion.encoders import efficientface, resnet
+from emotion.encoders import efficientface, resnet, wav2vec2
 
-ENCODERS = {"efficientface": efficientface, "resnet18": resnet, "resnet50": resnet}
+ENCODERS = {
+    "efficientface": efficientface,
+    "resnet18": resnet,
+    "resnet50": resnet,
+    "wav2vec2": wav2vec2,
+}
 # What an encoder starts from where nothing else is asked for: weights that can be fetched.
-DEFAULTS = {"resnet18": "imagenet", "resnet50": "imagenet"}
+DEFAULTS = {
+    "resnet18": "imagenet",
+    "resnet50": "imagenet",
+    "wav2vec2": "facebook/wav2vec2-base",
+}
 
 
 def sources(model, asked=()):

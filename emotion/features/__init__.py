@@ -9,6 +9,7 @@ from emotion.features.mean_mfcc import MeanMfcc
 from emotion.features.mean_mfcc_series import MeanMfccSeries
 from emotion.features.mfcc import Mfcc
 from emotion.features.mfcc_series import MfccSeries
+from emotion.features.waveform import Waveform
 
 FEATURES = {
     "mfcc": Mfcc,
@@ -17,4 +18,5 @@ FEATURES = {
     "mean_mfcc_series": MeanMfccSeries,
     "face_frames": FaceFrames,
     "action_units": ActionUnits,
+    "waveform": Waveform,
 }

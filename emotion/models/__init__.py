@@ -6,6 +6,7 @@ from emotion.models import (
     efficientface_fusion,
     mean_mfcc_resnet18_transformer,
     mfcc_action_units,
+    wav2vec2_resnet50,
 )
 
 MODELS = {
@@ -13,6 +14,7 @@ MODELS = {
     "mean_mfcc_resnet18_transformer": mean_mfcc_resnet18_transformer,
     "efficientface_fusion": efficientface_fusion,
     "action_unit_bilstm": action_unit_bilstm,
+    "wav2vec2_resnet50": wav2vec2_resnet50,
     "mfcc_action_units": mfcc_action_units,
 }
 PRESETS = {preset.name: preset for model in MODELS.values() for preset in model.PRESETS}

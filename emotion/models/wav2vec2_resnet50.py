@@ -1,0 +1,72 @@
+"""Design 5: Wav2Vec2 on the waveform and ResNet-50 over face crops, concatenated.
+
+    python train_model.py --preset wav2vec2_resnet50 --encoder-weights wav2vec2=facebook/wav2vec2-base
+
+    audio (64000,), 4 s -> Wav2Vec2 -> hidden states (199, 768) -> mean over time -> 768
+    video (8, 224, 224, 3) -> ResNet-50, 2048 a frame -> mean over frames -> 2048
+    concatenate -> Dense 256, ReLU, dropout -> Dense classes (logits)
+
+Source: a student project on CREMA-D, which tunes the two alone, then together. Their convolutional
+ends are tuned apart: Wav2Vec2's extractor stays as it was published, as is usual, ResNet-50 is
+tuned whole. With one modality the model is that branch and the head.
+
+What follows a shorter clip is silence, and is in the mean: the base model was pretrained without a
+mask. Not built: a head that learns first, at 3e-4, and encoders that follow at 1e-5; here one rate
+is for all, between the two.
+"""
+
+import keras
+from keras import layers, ops
+
+from emotion.encoders import resnet, wav2vec2
+from emotion.features import FaceFrames, Waveform
+from emotion.preset import Preset, Recipe
+
+PRESETS = (
+    Preset(
+        "wav2vec2_resnet50",
+        "wav2vec2_resnet50",
+        audio=Waveform(),
+        video=FaceFrames(count=8, size=224),
+        recipe=Recipe(epochs=30, batch_size=8, learning_rate=3e-5),
+    ),
+)
+
+
+def build(preset, classes):
+    """Builds the model; see the module's docstring.
+
+    Args:
+        preset: Preset with one or both of the inputs `audio` (n,) float32 and `video`
+            (t, h, w, 3) uint8.
+        classes: int.
+
+    Returns:
+        keras.Model, to logits (b, classes).
+    """
+    branches = {"audio": _hear, "video": _see}
+    inputs, embeddings = {}, []
+    for name, feature in preset.features.items():
+        inputs[name] = keras.Input(feature.shape, dtype=feature.dtype, name=name)
+        steps = branches[name](inputs[name])
+        embeddings.append(layers.GlobalAveragePooling1D(name=f"{name}_mean")(steps))
+    x = layers.Concatenate(name="fusion")(embeddings) if len(embeddings) > 1 else embeddings[0]
+    x = layers.Dense(256, activation="relu", name="fusion_dense")(x)
+    x = layers.Dropout(0.3, name="fusion_dropout")(x)
+    logits = layers.Dense(classes, name="logits")(x)
+    return keras.Model(inputs, logits, name="wav2vec2_resnet50")
+
+
+def _hear(x):
+    encoder = wav2vec2.build()
+    for layer in encoder.layers:
+        if layer.name.startswith("feature_extractor-"):
+            layer.trainable = False
+    return encoder(x)
+
+
+def _see(x):
+    count, *shape = x.shape[1:]
+    x = ops.reshape(ops.cast(x, "float32"), (-1, *shape))  # (b * t, h, w, 3)
+    x = resnet.build(50, name="resnet50")(x)
+    return ops.reshape(x, (-1, count, 2048))
