@@ -37,6 +37,7 @@ def train(
     tensorboard=False,
     resume=False,
     encoder_weights=None,
+    initial=None,
     extra=None,
 ):
     """Trains a preset on a split.
@@ -53,6 +54,7 @@ def train(
         tensorboard: bool, whether to log to `folder`/tensorboard.
         resume: bool, whether to continue the run that `folder` holds.
         encoder_weights: Path of pretrained weights for the model's encoder, or None.
+        initial: initial.Initial, weights of single-modality runs to begin with, or None.
         extra: dict, further entries for run.json (data path, clips left out).
 
     Returns:
@@ -62,10 +64,11 @@ def train(
         FileExistsError: `folder` holds a run and `resume` is False.
         ValueError: the run to resume has other settings; the message names them.
         OSError: the state could not be written; what was saved before is whole.
-        ValueError, FileNotFoundError, ModuleNotFoundError: as `encoders.load`.
+        ValueError, FileNotFoundError, ModuleNotFoundError: as `encoders.load`; ValueError also as
+            `Initial.load`.
     """
     folder = Path(folder)
-    record = _record(preset, split, labels, spec, seed, encoder_weights)
+    record = _record(preset, split, labels, spec, seed, encoder_weights, initial)
     if (folder / "run.json").exists():
         if not resume:
             raise FileExistsError(
@@ -83,6 +86,8 @@ def train(
     model = build_model(preset, len(labels))
     if encoder_weights:
         encoders.load(model, encoder_weights)
+    if initial:
+        initial.load(model, preset, labels, split.speakers, split.protocol)
     model.compile(
         optimizer=_optimizer(recipe),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
@@ -167,7 +172,7 @@ def _write_history(folder, state):
     write_text(folder / "history.csv", pd.DataFrame(state.history).to_csv(index=False))
 
 
-def _record(preset, split, labels, spec, seed, encoder_weights):
+def _record(preset, split, labels, spec, seed, encoder_weights, initial):
     record = {
         "preset": preset.to_json(),
         "labels": labels,
@@ -181,6 +186,7 @@ def _record(preset, split, labels, spec, seed, encoder_weights):
         "detector": spec.detector if spec.frames else None,
         "data": _identity(split),
         "encoder_weights": _digest(encoder_weights),
+        "initial": initial and initial.record,
         "versions": {"python": platform.python_version(), **{n: version(n) for n in _PACKAGES}},
     }
     return json.loads(json.dumps(record))  # as it will be read: tuples are lists
