@@ -149,10 +149,7 @@ def _train(options, preset, clips, spec, pool):
                 "left_out": left_out,
             },
         )
-        reports.append(evaluation.evaluate(run, split.test, load, pool))
-        report.curves(place)
-        report.confusion(reports[-1].metrics, place)
-        evaluation.save(reports[-1], place)
+        reports.append(report.complete(run, split.test, load, pool))
         print(f"{place}: {_score(reports[-1].metrics)}")
     if several:
         joined = evaluation.aggregate(reports)

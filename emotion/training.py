@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from callbacks import Milestones, ProgressLine, RunState, WarmUp
+from callbacks import Milestones, ProgressLine, RunState, Stopwatch, WarmUp
 from emotion import backend, cache, encoders, tables
 from emotion.batches import Batches, balanced_weights
 from emotion.metrics import UnweightedAverageRecall
@@ -116,6 +116,7 @@ def train(
         early_stopping,
         state,
         keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: _write_history(folder, state)),
+        Stopwatch(folder / "timing.json", len(split.train), state.epoch),
         ProgressLine(recipe.epochs, state.history),
     ]
     if tensorboard:
@@ -140,6 +141,19 @@ def train(
     model.save(part)
     os.replace(part, folder / "model.keras")
     return run
+
+
+def differences(run, preset, split, labels, spec, seed):
+    """Tells how a run differs from the training with these settings.
+
+    Args:
+        run: run.Run.
+        preset, split, labels, spec, seed: as `train`.
+
+    Returns:
+        dict of the name of a setting to str, "... then, ... now"; library versions do not count.
+    """
+    return _differences(run.record, _record(preset, split, labels, spec, seed, None, None))
 
 
 def _optimizer(recipe):
@@ -213,17 +227,12 @@ def _digest(path):
 
 def _refuse_other(before, now, folder):
     """Raises ValueError where a run would be resumed as another training than it was."""
-    different = [
-        f"{name}: {old} then, {new} now"
-        for name, old, new in _differences(
-            {n: before.get(n) for n in now if n != "versions"},
-            {n: now[n] for n in now if n != "versions"},
-        )
-        if name != "preset.recipe.epochs"  # more epochs of the same training are the same training
-    ]
+    different = _differences(before, now)
+    different.pop("preset.recipe.epochs", None)  # more of the same training are the same training
     if different:
+        told = "; ".join(f"{name}: {text}" for name, text in different.items())
         raise ValueError(
-            f"{folder} cannot be resumed as another training ({'; '.join(different)}); "
+            f"{folder} cannot be resumed as another training ({told}); "
             "give it what it had, or start a new --run."
         )
     if before["versions"] != now["versions"]:
@@ -235,10 +244,17 @@ def _refuse_other(before, now, folder):
         )
 
 
-def _differences(before, now, prefix=""):
+def _differences(before, now):
+    names = now.keys() - {"versions"}
+    pairs = _leaves({n: before.get(n) for n in names}, {n: now[n] for n in names})
+    return {name: f"{old} then, {new} now" for name, old, new in pairs}
+
+
+def _leaves(before, now, prefix=""):
+    """The settings that differ: (dotted name, old, new)."""
     for name in sorted({*before, *now}):
         old, new = before.get(name), now.get(name)
         if isinstance(old, dict) and isinstance(new, dict):
-            yield from _differences(old, new, f"{prefix}{name}.")
+            yield from _leaves(old, new, f"{prefix}{name}.")
         elif old != new:
             yield f"{prefix}{name}", old, new
