@@ -114,7 +114,7 @@ def comparison(table, chance, title, path):
     names = [f"{row.preset}, {row.modality}" for row in table.itertuples()]
     axes.set_yticks(range(len(table)), names)
     axes.invert_yaxis()
-    axes.set(xlim=(0, 1.08), xlabel="UAR on speakers never trained on", title=title)
+    axes.set(xlim=(0, 1.08), xlabel="UAR of the test clips", title=title)
     figure.legend(frameon=False, loc="outside right upper")
     _save(figure, path)
 
