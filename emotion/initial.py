@@ -52,7 +52,8 @@ class Initial:
 
         Raises:
             ValueError: the preset has one modality, or a run has another preset, modality, labels
-                or shapes, or was trained on speakers who are kept apart here.
+                or shapes, or was trained on speakers who are kept apart here; or `freeze` leaves
+                nothing to train.
         """
         if preset.modality != "both":
             raise ValueError(
@@ -66,6 +67,11 @@ class Initial:
         for layer, arrays in self._pairs(model):
             layer.set_weights(arrays)
             layer.trainable = layer.trainable and not self.freeze
+        if not model.trainable_weights:
+            raise ValueError(
+                f"{model.name} has no layer beside its branches, so nothing is left to train; "
+                "leave out --freeze-encoders."
+            )
 
     def _pairs(self, model):
         """Returns a list of (layer of the model, its arrays)."""

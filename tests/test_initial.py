@@ -120,6 +120,26 @@ def test_other_shapes_are_refused(single):
         initial.load(models.build_model(preset, 8), preset, labels.RAVDESS, speakers, "random")
 
 
+def test_frozen_branches_must_leave_something_to_train(tmp_path):
+    preset = models.preset("mfcc_action_units")  # the sum of two opinions
+    for modality in ("audio", "video"):
+        own = preset.only(modality)
+        (tmp_path / modality).mkdir()
+        models.build_model(own, 2).save(tmp_path / modality / "model.keras")
+        record = {"preset": own.to_json(), "labels": ["calm", "sad"]}
+        (tmp_path / modality / "run.json").write_text(json.dumps(record))
+    model = models.build_model(preset, 2)
+    for freeze in (False, True):
+        initial = Initial(tmp_path / "audio", tmp_path / "video", freeze)
+        arguments = (model, preset, ("calm", "sad"), {}, "random")
+        if freeze:
+            with pytest.raises(ValueError, match="nothing is left to train"):
+                initial.load(*arguments)
+        else:
+            initial.load(*arguments)
+            assert model.trainable_weights
+
+
 def test_the_command_says_it_in_one_line(table, single, tmp_path, capsys):
     common = ["--data", str(table), "--preset", "action_unit_bilstm", "--epochs", "1", "--workers",
               "0", "--protocol", "speaker-kfold", "--run", str(tmp_path / "run"),
