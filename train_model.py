@@ -26,7 +26,7 @@ def parse(arguments=None):
     add("--preset", default="cnn3d_mfcc", help="the design to train (default: %(default)s)")
     add("--data", type=Path, default=Path("dataset"), help="folder, manifest or table (dataset/)")
     add("--features", type=Path, help="table of action units to join to the clips (.pkl, .csv)")
-    add("--corpus", help="how to read --data; guessed where left out")
+    add("--corpus", help="how to read --data (ravdess, cremad-crowd ...); guessed if left out")
     add("--modality", choices=("audio", "video", "both"), default="both")
     add("--protocol", help="how speakers are split; default: the corpus's own (docs/protocols.md)")
     add("--fold", default="0", help="number of the fold, or all (default: 0)")
@@ -39,7 +39,13 @@ def parse(arguments=None):
     add("--workers", type=int, default=2, help="processes that make batches (default: 2)")
     add("--face-detector", choices=("auto", "yunet", "haar"), default="auto")
     add("--cache", type=Path, help="folder of decoded clips; default: the user's cache folder")
-    add("--encoder-weights", type=Path, help="file of pretrained weights for the model's encoder")
+    add(
+        "--encoder-weights",
+        action="append",
+        default=[],
+        metavar="[ENCODER=]SOURCE",
+        help="what an encoder starts from: imagenet, an id of a hub, a path, or none",
+    )
     add("--init-audio", type=Path, help="run with sound alone, whose branch to begin with")
     add("--init-video", type=Path, help="run with picture alone, likewise; both or neither")
     add("--freeze-encoders", action="store_true", help="do not train those two branches further")
@@ -106,8 +112,10 @@ def _run(options):
 
 
 def _train(options, preset, clips, spec, pool):
-    from emotion import cache, evaluation, folds, labels, report, training
+    from emotion import cache, corpora, evaluation, folds, labels, report, training
 
+    passed_over = corpora.left_out(options.data, options.corpus)
+    print(*(f"{line}\n" for line in passed_over), sep="", end="", file=sys.stderr)
     if options.features:
         print(_joined(options.features, clips), file=sys.stderr)
     unusable = cache.prepare(clips, spec, options.cache, pool)
@@ -147,6 +155,8 @@ def _train(options, preset, clips, spec, pool):
                 "corpus": options.corpus,
                 "initial_paths": [str(p) for p in (options.init_audio, options.init_video) if p],
                 "left_out": left_out,
+                "passed_over": passed_over,
+                "label_target": clips[0].info.get("label_target", "intended"),
             },
         )
         reports.append(report.complete(run, split.test, load, pool))

@@ -119,7 +119,7 @@ def _compare(options):
     from emotion import backend
 
     backend.start()
-    from emotion import comparison, corpora, folds, models, workers
+    from emotion import comparison, corpora, folds, models, standings, workers
 
     # Each run is a model of its own: that TensorFlow traces it anew is no mistake.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -131,7 +131,11 @@ def _compare(options):
     pool = workers.pool(options.workers)
     try:
         entries, clips, unfit, lacking = comparison.usable(entries, found, options.cache, pool)
-        notes = [f"Left out: {name}, since {reason}" for name, reason in unfit.items()]
+        passed_over = corpora.left_out(options.data, options.corpus)
+        notes = [
+            *passed_over,
+            *(f"Left out: {name}, since {reason}" for name, reason in unfit.items()),
+        ]
         if lacking:
             notes.append(f"Left out: {len(lacking)} clips; {next(iter(lacking.values()))}")
         print("".join(f"{note}\n" for note in notes), file=sys.stderr, end="")
@@ -142,6 +146,7 @@ def _compare(options):
             options.protocol or folds.default_protocol(clips),
             numbers,
             list(dict.fromkeys(seeds)),
+            encoder_weights=options.encoder_weights,
             cache_folder=options.cache,
             pool=pool,
             notes=notes,
@@ -150,12 +155,14 @@ def _compare(options):
                 "features_path": options.features and str(Path(options.features).resolve()),
                 "corpus": options.corpus,
                 "left_out": lacking,
+                "passed_over": passed_over,
+                "label_target": clips[0].info.get("label_target", "intended"),
             },
         )
     finally:
         if pool:
             pool.shutdown(cancel_futures=True)
-    print(comparison.markdown(table) + f"{options.out} holds this as comparison.md, .csv and .png.")
+    print(standings.markdown(table) + f"{options.out} holds this as comparison.md, .csv and .png.")
 
 
 def _number(flag, text):
@@ -224,6 +231,7 @@ def _parser():
     command.add_argument("--seeds", default="0", help="such as 1,2,3 (default: 0)")
     command.add_argument("--modalities", default="audio,video,both", help="default: %(default)s")
     command.add_argument("--epochs", type=int, help="at most; default: each preset's")
+    command.add_argument("--encoder-weights", action="append", default=[], metavar="ENCODER=SOURCE")
     command.add_argument("--out", default="saved_models/comparison", help="default: %(default)s")
     command.add_argument("--face-detector", choices=("auto", "yunet", "haar"), default="auto")
     command.add_argument("--cache", help="folder of decoded clips")
@@ -247,7 +255,7 @@ def _parser():
 
 def _add_data(command):
     command.add_argument("data", nargs="?", default="dataset", help="data folder or manifest CSV")
-    command.add_argument("--corpus", help="ravdess, ravdess-song, ravdess-all, manifest or table")
+    command.add_argument("--corpus", help="guessed where left out, see dataset/README.md")
 
 
 if __name__ == "__main__":

@@ -66,8 +66,9 @@ def stream(batches):
         return batches
     import tensorflow as tf
 
+    endless = batches.num_batches is None
+
     def generate():
-        endless = batches.num_batches is None
         return (batches[i] for i in (itertools.count() if endless else range(len(batches))))
 
     features = batches.preset.features.items()
@@ -79,6 +80,8 @@ def stream(batches):
     options = tf.data.Options()
     options.autotune.enabled = False
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    count = tf.data.INFINITE_CARDINALITY if endless else len(batches)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
     return dataset.prefetch(1).with_options(options)
 
 

@@ -8,11 +8,12 @@ from tqdm import tqdm
 
 from emotion import corpora, media
 from emotion.clip import MediaError
-from emotion.corpora import ravdess
+from emotion.corpora import crema_d, ravdess
 from emotion.labels import label_set
 
 _NAMED = 8  # a list in the report names this many, then counts
 _FEW_SPEAKERS = 5
+_LFS = b"version https://git-lfs"  # what a clone without git lfs has in place of media
 
 
 def check(root, corpus=None, workers=8):
@@ -35,8 +36,10 @@ def check(root, corpus=None, workers=8):
         ValueError, FileNotFoundError: there is nothing to report on, see `corpora.clips`.
     """
     corpus = corpus or corpora.guess(root).replace("ravdess", "ravdess-all")
-    found = [] if corpus in ("manifest", "table") else ravdess.files(root)
-    misnamed = [path for path in found if ravdess.parse(path) is None]
+    naming = crema_d if corpus.startswith("cremad") else ravdess
+    found = [] if corpus in ("manifest", "table") else naming.files(root)
+    found = [path for path in found if path.stem not in crema_d.BROKEN]
+    misnamed = [path for path in found if naming.parse(path) is None]
     nothing_usable = found and all(p in misnamed or p.stat().st_size == 0 for p in found)
     clips = [] if nothing_usable else corpora.clips(root, corpus)
     paths = {path for clip in clips for path in (clip.audio, clip.video) if path}
@@ -58,12 +61,13 @@ def check(root, corpus=None, workers=8):
         else:
             lines += _modalities(group, infos, problems)
         if corpus != "manifest":
-            lines += _missing(group, name)
+            lines += _missing(group, name, naming)
         lines.append("")
+    lines += corpora.left_out(root, corpus) if clips else []
     copies = Counter((p.stem, p.suffix.lower() in ravdess.AUDIO_SUFFIXES) for p in found)
     twice = [stem for (stem, _), count in copies.items() if count > 1]
     lines += _list("more than one copy, the first by path is used", twice)
-    lines += _list("misnamed (RAVDESS names are like 03-01-05-02-01-02-12.wav)", misnamed)
+    lines += _list(f"misnamed ({naming.NAMING})", misnamed)
     lines += _list("unreadable", [problems[path] for path in sorted(problems)])
     total = len(problems) + len(misnamed)
     files = len(paths.union(found))
@@ -86,6 +90,9 @@ def _probe(path):
     """Returns the Info of a file, or the str that says why it cannot be used."""
     if path.stat().st_size == 0:
         return f"{path}: it is empty (0 bytes); fetch it again."
+    with open(path, "rb") as file:
+        if file.read(len(_LFS)) == _LFS:
+            return f"{path}: it only stands for a file of git lfs; run `git lfs pull`."
     try:
         return media.probe(path)
     except MediaError as error:
@@ -133,10 +140,10 @@ def _modalities(clips, infos, problems):
     return lines
 
 
-def _missing(clips, channel):
-    """Returns lines on the speakers and takes of RAVDESS that are not there."""
+def _missing(clips, channel, naming):
+    """Returns lines on the speakers and takes that are not there; `naming` is the corpus's file."""
     present = {clip.speaker for clip in clips}
-    whole = [actor for actor in ravdess.ACTORS if ravdess.expected(channel, actor)]
+    whole = [actor for actor in naming.ACTORS if naming.expected(channel, actor)]
     absent = [actor for actor in whole if actor not in present]
     lines = []
     if absent:
@@ -147,7 +154,7 @@ def _missing(clips, channel):
         )
     ids = {clip.id for clip in clips}
     for actor in sorted(present):
-        takes = ravdess.expected(channel, actor)
+        takes = naming.expected(channel, actor)
         lines += _list(f"speaker {actor} lacks takes", sorted(takes - ids), shown=4)
     return lines
 

@@ -40,7 +40,7 @@ class Clip:
         audio: Path of the file the sound is read from, or None. It may be the video file itself.
         video: Path of the file the picture is read from, or None.
         info: dict of str to str, what the corpus says besides: channel, intensity, statement,
-            repetition, sex.
+            repetition, sex; `label_target` where the label may not be what the actor intended.
         split: "train", "validation" or "test" where the corpus fixes it, else None.
         given: Path of the table (emotion/tables.py) with values computed beforehand, or None.
     """

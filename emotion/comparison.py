@@ -13,15 +13,14 @@ from datetime import timedelta
 from functools import partial
 
 import numpy as np
-import pandas as pd
 
-from emotion import cache, folds, labels, report, training
+from emotion import cache, encoders, folds, labels, models, report, training
 from emotion.faces import Detector
 from emotion.preset import MODALITIES
 from emotion.run import load_run, write_text
+from emotion.standings import COSTS, markdown, summarize, timing
 
-SCORES = ("uar", "war", "top_1", "top_5")
-_COSTS, _REPEATS = ("trainable_parameters", "window_ms"), 10
+_REPEATS = 10
 
 
 @dataclass(frozen=True)
@@ -124,6 +123,7 @@ def compare(
     numbers,
     seeds,
     *,
+    encoder_weights=(),
     cache_folder=None,
     pool=None,
     notes=(),
@@ -137,13 +137,15 @@ def compare(
         protocol: str.
         numbers: list of int, the folds; or None for all that have a speaker.
         seeds: list of int.
+        encoder_weights: sequence of str, as `training.train`; a NAME=SOURCE is for those entries
+            that have the encoder.
         cache_folder: Path of the signal cache, or None for the default one.
         pool: workers.Pool, or None to make batches in this process.
         notes: list of str, lines for comparison.md, such as what was left out.
         extra: dict, further entries for each run.json.
 
     Returns:
-        pandas.DataFrame, as `summarize`.
+        pandas.DataFrame, as `standings.summarize`.
 
     Raises:
         ValueError: `out` holds a run of other settings, or the protocol does not fit the clips.
@@ -156,9 +158,11 @@ def compare(
         for split in [folds.split(clips, protocol, fold, seed) for fold in chosen]:
             folder = f"seed-{seed}-fold-{split.fold}"
             runs += [(entry, split, seed, out / entry.name / folder) for entry in entries]
+    asked = {entry.name: _asked(entry.preset, len(names), encoder_weights) for entry in entries}
     for entry, split, seed, folder in runs:
         if (folder / "run.json").is_file():
-            _refuse_other(folder, entry.preset, split, names, entry.spec, seed)
+            settings = (entry.preset, split, names, entry.spec, seed, asked[entry.name][1])
+            _refuse_other(folder, settings)
     heading = _heading(runs, clips, names, notes)
     for index, (entry, split, seed, folder) in enumerate(runs):
         load = partial(cache.load, spec=entry.spec, folder=cache_folder)
@@ -176,6 +180,7 @@ def compare(
                 cache_folder=cache_folder,
                 pool=pool,
                 resume=(folder / "run.json").is_file(),
+                encoder_weights=asked[entry.name][0],
                 extra=extra,
             )
             report.complete(run, split.test, load, pool)
@@ -186,50 +191,6 @@ def compare(
             table = summarize([run[3] for run in runs if _finished(run[3])])
             _write(table, heading, len(names), out)
     return table
-
-
-def summarize(folders):
-    """Makes the table.
-
-    Args:
-        folders: list of Path of runs that are finished, each in the folder of its entry.
-
-    Returns:
-        pandas.DataFrame, a row an entry, in order: preset, modality, each of SCORES with its
-        standard deviation over the runs (`uar_std`, ddof=0; nan where there are too few classes),
-        trainable_parameters, training_clips_per_second (median over the epochs of all runs),
-        window_ms and runs, int.
-    """
-    groups = {}
-    for folder in folders:
-        groups.setdefault(folder.parent, []).append(folder)
-    rows = []
-    for parent, own in groups.items():
-        preset = load_run(own[0]).preset
-        measured = [json.loads((folder / "metrics.json").read_text()) for folder in own]
-        row = {"preset": preset.name, "modality": preset.modality}
-        for score in SCORES:
-            values = [one.get(score, np.nan) for one in measured]
-            row[score], row[f"{score}_std"] = float(np.mean(values)), float(np.std(values))
-        speeds = [t["clips"] / s for t in map(_timing, own) for s in t["seconds"].values()]
-        row.update(json.loads((parent / "cost.json").read_text()))
-        row["training_clips_per_second"] = float(np.median(speeds)) if speeds else np.nan
-        rows.append({**row, "runs": len(own)})
-    return pd.DataFrame(rows)
-
-
-def markdown(table):
-    """Returns the table as Markdown: scores as mean ± deviation, "n/a" where there is none."""
-    shown = pd.DataFrame({"preset": table["preset"], "modality": table["modality"]})
-    for score, name in zip(SCORES, ("UAR", "WAR", "top-1", "top-5")):
-        pairs = zip(table[score], table[f"{score}_std"])
-        shown[name] = ["n/a" if np.isnan(m) else f"{m:.3f} ± {s:.3f}" for m, s in pairs]
-    shown["trainable parameters"] = [f"{n:,}".replace(",", " ") for n in table[_COSTS[0]]]
-    shown["training clips/s"] = [f"{value:.1f}" for value in table["training_clips_per_second"]]
-    shown["ms a window"] = [f"{value:.1f}" for value in table[_COSTS[1]]]
-    shown["runs"] = [str(count) for count in table["runs"]]
-    lines = [list(shown), ["---", "---", *["---:"] * (shown.shape[1] - 2)], *shown.to_numpy()]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def _write(table, heading, classes, out):
@@ -246,7 +207,7 @@ def _heading(runs, clips, names, notes):
     lines = [
         f"Protocol {split.protocol}, folds {', '.join(numbers)}, seeds {', '.join(seeds)}. "
         f"{len(clips)} clips of {len({clip.speaker for clip in clips})} speakers, those that every "
-        f"row can use; labels, as intended: {', '.join(names)}. Nothing is adapted to a test "
+        f"row can use; labels ({clips[0].info.get('label_target', 'intended')}): {', '.join(names)}. Nothing is adapted to a test "
         "speaker. Mean ± standard deviation over folds and seeds; top-1 is WAR.",
         *([f"Absent speakers: {', '.join(split.absent)}."] if split.absent else []),
         *([f"WARNING: {split.warning}"] if split.warning else []),
@@ -259,17 +220,19 @@ def _finished(folder):
     return (folder / "metrics.json").is_file()
 
 
-def _refuse_other(folder, preset, split, names, spec, seed):
-    different = training.differences(load_run(folder), preset, split, names, spec, seed)
+def _asked(preset, classes, encoder_weights):
+    """The encoder weights that are for this preset's encoders, and their dict of sources."""
+    model = models.build_model(preset, classes)
+    has = {layer.name for layer in model.layers}
+    own = [text for text in encoder_weights if text == "none" or text.partition("=")[0] in has]
+    return own, encoders.sources(model, own)
+
+
+def _refuse_other(folder, settings):
+    different = training.differences(load_run(folder), *settings)
     if different:
         told = "; ".join(f"{name}: {text}" for name, text in different.items())
         raise ValueError(f"{folder} was another training ({told}); choose another --out.")
-
-
-def _timing(folder):
-    """What callbacks.Stopwatch wrote; nothing where a kill came before it."""
-    path = folder / "timing.json"
-    return json.loads(path.read_text()) if path.is_file() else {"clips": 0, "seconds": {}}
 
 
 def _left(runs, index):
@@ -277,7 +240,7 @@ def _left(runs, index):
     spent = {}
     for entry, _, _, folder in runs:
         if _finished(folder):
-            spent.setdefault(entry.name, []).append(sum(_timing(folder)["seconds"].values()))
+            spent.setdefault(entry.name, []).append(sum(timing(folder)["seconds"].values()))
     if not spent:
         return ""
     means = {name: np.mean(seconds) for name, seconds in spent.items()}
@@ -296,4 +259,4 @@ def _cost(run, signal):
         model.predict_on_batch(inputs)
         seconds.append(time.perf_counter() - begun)
     count = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
-    return dict(zip(_COSTS, (count, 1000 * float(np.median(seconds[1:])))))
+    return dict(zip(COSTS, (count, 1000 * float(np.median(seconds[1:])))))

@@ -85,7 +85,7 @@ def evaluate(run, clips, load, pool=None, without=None, noise=None):
         "validation_speakers": record["speakers"]["validation"],
         "absent_speakers": record["absent"],
         "labels": list(labels),
-        "label_target": "intended",
+        "label_target": clips[0].info.get("label_target", "intended"),
         "adapted_to_test_speaker": False,
         "modality": preset.modality,
         "without": without,

@@ -17,6 +17,7 @@ PROTOCOLS = (
     "ravdess-6fold",
     "ravdess-5fold",
     "ravdess-holdout",
+    "cremad-5fold",
     "speaker-kfold",
     "manifest",
     "random",
@@ -24,6 +25,7 @@ PROTOCOLS = (
 ROLES = ("train", "validation", "test")
 
 _ACTORS = tuple(f"{actor:02d}" for actor in range(1, 25))
+_CREMA_D = tuple(str(actor) for actor in range(1001, 1092))
 
 
 def _actors(*numbers):
@@ -42,6 +44,8 @@ _FOLDS = {
         _actors(1, 4, 9, 22),
     ),
     "ravdess-holdout": (_actors(5, 10, 16, 19),),
+    # HiCMAE again: actors in order, 18 a fold and 19 in the last.
+    "cremad-5fold": (*(_CREMA_D[start : start + 18] for start in range(0, 72, 18)), _CREMA_D[72:]),
 }
 _HOLDOUT_VALIDATION = _actors(11, 13, 18, 22)
 _RANDOM_FOLDS = 6
@@ -73,17 +77,18 @@ class Split:
 def default_protocol(clips):
     """Names the protocol for a corpus when the user names none.
 
-    The corpus's own split where it has one; `ravdess-6fold` for RAVDESS with speakers in at least
-    three of its folds; else `speaker-kfold`, with fewer folds where there are fewer than 5
-    speakers.
+    The corpus's own split where it has one; `ravdess-6fold` for RAVDESS and `cremad-5fold` for
+    CREMA-D with speakers in at least three of the folds; else `speaker-kfold`, with fewer folds
+    where there are fewer than 5 speakers.
     """
     if any(clip.split for clip in clips):
         return "manifest"
     present = {clip.speaker for clip in clips}
-    named_as_ravdess = all(clip.info.get("channel") in ("speech", "song") for clip in clips)
-    usable = sum(bool(present & set(fold)) for fold in _FOLDS["ravdess-6fold"])
-    if named_as_ravdess and present <= set(_ACTORS) and usable >= 3:
-        return "ravdess-6fold"
+    told_by_name = all(clip.info.get("channel") in ("speech", "song") for clip in clips)
+    for protocol in ("ravdess-6fold", "cremad-5fold"):
+        usable = sum(bool(present & set(fold)) for fold in _FOLDS[protocol])
+        if told_by_name and present <= set(_everyone(protocol)) and usable >= 3:
+            return protocol
     return f"speaker-kfold-{max(3, len(present))}" if len(present) < 5 else "speaker-kfold"
 
 
@@ -138,7 +143,7 @@ def split(clips, protocol, fold=0, seed=0):
         _check_fold(protocol, fold, len(folds))
         roles = _roles(clips, protocol, folds, fold)
         if protocol in _FOLDS:
-            absent = tuple(sorted(set(_ACTORS) - {clip.speaker for clip in clips}))
+            absent = tuple(sorted(set(_everyone(protocol)) - {clip.speaker for clip in clips}))
     parts = {role: [clip for clip, own in zip(clips, roles) if own == role] for role in ROLES}
     speakers = _speakers(parts)
     for first, second in combinations(ROLES, 2):
@@ -162,11 +167,12 @@ def _test_speakers(clips, protocol, seed):
     """Returns the test speakers of each fold of a speaker-disjoint protocol: tuple of tuples."""
     present = {clip.speaker for clip in clips}
     if protocol in _FOLDS:
-        strangers = present - set(_ACTORS)
+        everyone = _everyone(protocol)
+        strangers = present.difference(everyone)
         if strangers:
             raise ValueError(
-                f"{protocol} is for the RAVDESS speakers 01-24; speaker {min(strangers)!r} is none "
-                "of them: use --protocol speaker-kfold."
+                f"{protocol} is for the speakers {everyone[0]}-{everyone[-1]}; speaker "
+                f"{min(strangers)!r} is none of them: use --protocol speaker-kfold."
             )
         return _FOLDS[protocol]
     match = re.fullmatch(r"speaker-kfold(?:-(\d+))?", protocol)
@@ -277,6 +283,10 @@ def _speakers(parts):
 def _check_fold(protocol, fold, count):
     if not 0 <= fold < count:
         raise ValueError(f"`fold` must be 0 to {count - 1} for {protocol}. Received: fold={fold}.")
+
+
+def _everyone(protocol):
+    return _CREMA_D if protocol == "cremad-5fold" else _ACTORS
 
 
 def _listed(names):

@@ -36,7 +36,7 @@ def train(
     pool=None,
     tensorboard=False,
     resume=False,
-    encoder_weights=None,
+    encoder_weights=(),
     initial=None,
     extra=None,
 ):
@@ -53,8 +53,10 @@ def train(
         pool: workers.Pool, or None to make batches in this process.
         tensorboard: bool, whether to log to `folder`/tensorboard.
         resume: bool, whether to continue the run that `folder` holds.
-        encoder_weights: Path of pretrained weights for the model's encoder, or None.
-        initial: initial.Initial, weights of single-modality runs to begin with, or None.
+        encoder_weights: sequence of str, what the model's encoders start from, as
+            `encoders.sources` reads it.
+        initial: initial.Initial, weights of single-modality runs to begin with, or None; with
+            them, encoders are given no default weights first.
         extra: dict, further entries for run.json (data path, clips left out).
 
     Returns:
@@ -64,11 +66,15 @@ def train(
         FileExistsError: `folder` holds a run and `resume` is False.
         ValueError: the run to resume has other settings; the message names them.
         OSError: the state could not be written; what was saved before is whole.
-        ValueError, FileNotFoundError, ModuleNotFoundError: as `encoders.load`; ValueError also as
+        ValueError, OSError, ModuleNotFoundError: as `encoders.load`; ValueError also as
             `Initial.load`.
     """
     folder = Path(folder)
-    record = _record(preset, split, labels, spec, seed, encoder_weights, initial)
+    backend.make_deterministic(seed)
+    model = build_model(preset, len(labels))
+    begun = initial and not encoder_weights
+    pretrained = {} if begun else encoders.sources(model, encoder_weights)
+    record = _record(preset, split, labels, spec, seed, pretrained, initial)
     if (folder / "run.json").exists():
         if not resume:
             raise FileExistsError(
@@ -81,11 +87,8 @@ def train(
     window = float(np.median([load(clip).duration for clip in split.train]))
     run = Run(folder, {**record, "window": window, **(extra or {})})
 
-    backend.make_deterministic(seed)
     recipe = preset.recipe
-    model = build_model(preset, len(labels))
-    if encoder_weights:
-        encoders.load(model, encoder_weights)
+    encoders.load(model, pretrained)
     if initial:
         initial.load(model, preset, labels, split.speakers, split.protocol)
     model.compile(
@@ -143,17 +146,20 @@ def train(
     return run
 
 
-def differences(run, preset, split, labels, spec, seed):
+def differences(run, preset, split, labels, spec, seed, pretrained=None):
     """Tells how a run differs from the training with these settings.
 
     Args:
         run: run.Run.
         preset, split, labels, spec, seed: as `train`.
+        pretrained: dict of `encoders.sources`, or None.
 
     Returns:
         dict of the name of a setting to str, "... then, ... now"; library versions do not count.
     """
-    return _differences(run.record, _record(preset, split, labels, spec, seed, None, None))
+    return _differences(
+        run.record, _record(preset, split, labels, spec, seed, pretrained or {}, None)
+    )
 
 
 def _optimizer(recipe):
@@ -186,7 +192,7 @@ def _write_history(folder, state):
     write_text(folder / "history.csv", pd.DataFrame(state.history).to_csv(index=False))
 
 
-def _record(preset, split, labels, spec, seed, encoder_weights, initial):
+def _record(preset, split, labels, spec, seed, pretrained, initial):
     record = {
         "preset": preset.to_json(),
         "labels": labels,
@@ -199,7 +205,7 @@ def _record(preset, split, labels, spec, seed, encoder_weights, initial):
         "clips": {role: len(getattr(split, role)) for role in ("train", "validation", "test")},
         "detector": spec.detector if spec.frames else None,
         "data": _identity(split),
-        "encoder_weights": _digest(encoder_weights),
+        "encoder_weights": {n: encoders.identify(s) for n, s in pretrained.items()} or None,
         "initial": initial and initial.record,
         "versions": {"python": platform.python_version(), **{n: version(n) for n in _PACKAGES}},
     }
@@ -216,13 +222,6 @@ def _identity(split):
             for name, array in tables.values(clip.given, clip.id).items() if clip.given else ():
                 digest.update(name.encode() + array.tobytes())
     return digest.hexdigest()
-
-
-def _digest(path):
-    """Digest of a file's content; None where there is no file, which its reader will tell."""
-    if path is None or not Path(path).is_file():
-        return None
-    return hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
 
 
 def _refuse_other(before, now, folder):

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 
 from callbacks import RunState
-from emotion import comparison, corpora, folds, models, report, training
+from emotion import comparison, corpora, folds, models, report, standings, training
 from emotion.__main__ import main
 from tests.test_action_units import write_table
 from tests.test_training import contents
 
 PRESETS = "action_unit_bilstm,cnn3d_mfcc"
-SCORES = [f"{name}{end}" for name in comparison.SCORES for end in ("", "_std")]
+SCORES = [f"{name}{end}" for name in standings.SCORES for end in ("", "_std")]
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +93,12 @@ def finished(folder, values):
 
 
 def test_a_row_is_the_mean_of_its_runs(tmp_path):
-    table = comparison.summarize(list(finished(tmp_path, (0.25, 0.75))))
+    table = standings.summarize(list(finished(tmp_path, (0.25, 0.75))))
     (row,) = table.to_dict("records")
     assert row["uar"] == 0.5 and row["uar_std"] == 0.25 and row["war"] == 0.25
     assert np.isnan(row["top_5"]) and row["runs"] == 2
     assert row["training_clips_per_second"] == 3.5  # the median of 2 and 5, twice
-    line = comparison.markdown(table).splitlines()[2]
+    line = standings.markdown(table).splitlines()[2]
     assert line == ("| cnn3d_mfcc | audio | 0.500 ± 0.250 | 0.250 ± 0.125 | 0.250 ± 0.125 | n/a | "
                     "1 234 567 | 3.5 | 8.2 | 2 |")  # fmt: skip
     report.comparison(table, 0.125, "title", tmp_path / "comparison.png")

@@ -9,7 +9,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
 from emotion import encoders
-from emotion.encoders import efficientface
+from emotion.encoders import efficientface, resnet
 
 SIZE = 32
 
@@ -169,12 +169,69 @@ def test_a_checkpoint_of_the_authors_is_read(authors, tmp_path):
         efficientface.load_weights(backbone, path)
 
 
+def model_with(*names):
+    """A model with layers that bear the names of encoders."""
+    x = keras.Input((8,))
+    parts = [keras.layers.Dense(2, name=name)(x) for name in (*names, "other")]
+    return keras.Model(x, parts, name="model")
+
+
 def test_weights_reach_the_encoder_within_a_model(monkeypatch):
-    frames = keras.Input((SIZE, SIZE, 3))
-    backbone, got = efficientface.build(SIZE), []
-    monkeypatch.setattr(efficientface, "load_weights", lambda *given: got.append(given))
-    encoders.load(keras.Model(frames, keras.layers.Dense(8)(backbone(frames))), "a path")
-    assert got == [(backbone, "a path")]
+    got = []
+    for module in (efficientface, resnet):
+        monkeypatch.setattr(module, "load_weights", lambda layer, s: got.append((layer.name, s)))
+    encoders.load(model_with("efficientface", "resnet50"), {"resnet50": "a", "efficientface": "b"})
+    assert got == [("resnet50", "a"), ("efficientface", "b")]
+
+
+@pytest.mark.parametrize(
+    ("names", "asked", "wanted"),
+    [
+        ([], [], {}),
+        ([], ["none"], {}),
+        (["efficientface"], [], {}),
+        (["efficientface"], ["a=b.pth"], {"efficientface": "a=b.pth"}),
+        (["resnet18"], [], {"resnet18": "imagenet"}),
+        (["resnet18"], ["none"], {}),
+        (["resnet18"], ["resnet18=an/id"], {"resnet18": "an/id"}),
+        (["resnet50", "efficientface"], [], {"resnet50": "imagenet"}),
+        (["resnet50", "efficientface"], ["none", "resnet50=a=b"], {"resnet50": "a=b"}),
+        (
+            ["resnet50", "efficientface"],
+            ["efficientface=f", "resnet50=r"],
+            {"efficientface": "f", "resnet50": "r"},
+        ),
+    ],
+)
+def test_each_encoder_gets_what_is_asked_for_it(names, asked, wanted):
+    assert encoders.sources(model_with(*names), asked) == wanted
+
+
+@pytest.mark.parametrize(
+    ("names", "asked", "told"),
+    [
+        ([], "imagenet", "with these inputs has none. Received: imagenet"),
+        (["resnet18"], "resnet50=imagenet", "has resnet18. Received: resnet50=imagenet"),
+        (["resnet18"], "resnet50=none", "has resnet18. Received: resnet50=none"),
+        (["resnet50", "efficientface"], "a", "must name the encoder, resnet50 or eff.*resnet50=S"),
+    ],
+)
+def test_weights_for_no_encoder_of_the_model_are_refused(names, asked, told):
+    with pytest.raises(ValueError, match=told):
+        encoders.sources(model_with(*names), [asked])
+
+
+def test_a_record_tells_files_apart_by_their_content(tmp_path):
+    file, folder = tmp_path / "a", tmp_path / "folder"
+    folder.mkdir()
+    file.write_bytes(b"one")
+    (folder / "model.safetensors").write_bytes(b"one")
+    assert encoders.identify(str(file)) == encoders.identify(str(folder))
+    assert len(encoders.identify(file)) == 32
+    file.write_bytes(b"two")
+    assert encoders.identify(file) != encoders.identify(folder)
+    assert encoders.identify("imagenet") == "imagenet"
+    assert encoders.identify("absent/model") == "absent/model"
 
 
 def test_frames_must_have_four_equal_quarters():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from emotion.clip import Signal, spread
-from emotion.features import ActionUnits, FaceFrames, MeanMfccSeries, Mfcc, MfccSeries
+from emotion.features import ActionUnits, FaceFrames, MeanMfcc, MeanMfccSeries, Mfcc, MfccSeries
 
 RATE = Mfcc().sample_rate
 
@@ -94,6 +94,18 @@ def test_mfcc_series_of_nothing_is_zeros_and_of_another_rate_refused():
     assert not MfccSeries()(picture(3)).any()
     with pytest.raises(ValueError, match="22050 Hz.*sample_rate=8000"):
         MfccSeries()(sound(1, rate=8000))
+
+
+def test_mean_mfcc_is_the_mean_of_librosas():
+    signal = sound(1.3, 22050)
+    values = MeanMfcc()(signal)
+    assert values.shape == (40,) and values.dtype == np.float32
+    wanted = librosa.feature.mfcc(y=signal.samples, sr=22050, n_mfcc=40).mean(axis=1)
+    np.testing.assert_allclose(values, wanted, rtol=1e-4, atol=1e-3)
+    assert np.isfinite(MeanMfcc()(sound(0.01, 22050))).all()
+    assert not MeanMfcc()(picture(3)).any()
+    with pytest.raises(ValueError, match="22050 Hz.*sample_rate=8000"):
+        MeanMfcc()(sound(1, rate=8000))
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ ORDER = (
     "evaluation",
     "explain",
     "report",
+    "standings",
     "comparison",
     "recognizer",
     "timeline",

@@ -8,6 +8,7 @@ import pytest
 from scipy.special import erf
 
 from emotion import models
+from emotion.features import FaceFrames
 from emotion.models import efficientface_fusion
 
 
@@ -56,6 +57,9 @@ FUSED = {  # trainable parameters for 8 classes: the source's, less what never l
     "efficientface_intermediate_transformer": 1_938_414 - 2 * 1_032,
     "efficientface_intermediate_attention": 1_854_766 - 2 * 1_032 - 37_056,
 }
+
+
+VECTOR = "mean_mfcc_resnet18_transformer"
 
 
 def trainable(layers):
@@ -116,6 +120,52 @@ def test_a_missing_modality_is_zeros_to_the_fused_model():
     model = models.build_model(preset, 8)
     silent = {**inputs(preset), "audio": np.zeros((2, 156, 10), np.float32)}
     assert np.isfinite(model(silent)).all()
+
+
+def small_vector():
+    return replace(models.preset(VECTOR), video=FaceFrames(count=2, size=32))
+
+
+def test_the_vectors_transformer_has_its_source_s_parameters():
+    assert models.preset(VECTOR).recipe.batch_size == 32
+    model = models.build_model(models.preset(VECTOR), 8)
+    assert model.get_layer("fusion").output.shape == (None, 40 + 512)
+    assert trainable([model]) == 1_230_216  # ResNet-18 has 11 176 512 that are frozen
+    assert not model.get_layer("resnet18").trainable_weights
+
+
+@pytest.mark.parametrize("modality", ["audio", "video", "both"])
+def test_the_vectors_transformer_learns_a_tiny_set(modality, tmp_path):
+    keras.utils.set_random_seed(0)
+    preset = small_vector().only(modality)
+    model, x, y = models.build_model(preset, 3), inputs(preset, 12), np.arange(12) % 3
+    if "audio" in x:
+        x["audio"][np.arange(12), y] += 3
+    if "video" in x:
+        x["video"] = (x["video"] * np.array([0.1, 0.5, 1])[y][:, None, None, None, None]).astype("uint8")  # fmt: skip
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-3), loss)
+    before = {w.path: np.array(w) for w in model.weights}
+    losses = model.fit(x, y, epochs=15, verbose=0).history["loss"]
+    assert losses[-1] < losses[0] / 2
+    still = {w.path for w in model.weights if np.array_equal(before[w.path], w)}
+    frozen = {w.path for w in model.weights if w.path.startswith("resnet18")}
+    assert frozen <= still
+    assert all("/query/" in path or "/key/" in path or "seed" in path for path in still - frozen)
+    logits = model.predict_on_batch(x)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again.predict_on_batch(x), logits)
+    assert trainable([again]) == trainable([model])
+
+
+def test_resnet_sees_one_frame_as_it_sees_many():
+    model = models.build_model(small_vector().only("video"), 8)
+    frames = inputs(small_vector())["video"]
+    means = keras.Model(model.inputs, model.get_layer("video_mean").output)
+    encoder = model.get_layer("resnet18")
+    wanted = (np.array(encoder(frames[:, 0])) + np.array(encoder(frames[:, 1]))) / 2
+    np.testing.assert_allclose(means({"video": frames}), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_an_unknown_fusion_is_refused():

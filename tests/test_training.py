@@ -26,7 +26,7 @@ def start(clips, signals):
 
     def start(
         folder, seed=0, resume=False, pool=None, protocol="speaker-kfold", preset=AUDIO,
-        encoder_weights=None, **recipe,
+        encoder_weights=(), **recipe,
     ):  # fmt: skip
         preset = replace(preset, recipe=replace(preset.recipe, **{**RECIPE, **recipe}))
         return training.train(
@@ -163,11 +163,11 @@ def test_encoder_weights_that_cannot_be_used_leave_no_run(start, tmp_path):
     weights = tmp_path / "weights.pth.tar"
     weights.write_bytes(b"")
     with pytest.raises(ValueError, match="cnn3d_mfcc with these inputs has none"):
-        start(tmp_path / "run", encoder_weights=weights)
+        start(tmp_path / "run", encoder_weights=[weights])
     fused = models.preset("efficientface_late_transformer").only("video")
     fused = replace(fused, video=replace(fused.video, count=2, size=32))
     with pytest.raises(FileNotFoundError, match="no EfficientFace weights at"):
-        start(tmp_path / "run", preset=fused, encoder_weights=tmp_path / "none")
+        start(tmp_path / "run", preset=fused, encoder_weights=[tmp_path / "absent"])
     assert not (tmp_path / "run").exists()
 
 

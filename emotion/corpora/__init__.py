@@ -4,12 +4,14 @@ from functools import partial
 from pathlib import Path
 
 from emotion import tables
-from emotion.corpora import manifest, ravdess, table
+from emotion.corpora import crema_d, manifest, ravdess, table
 
 CORPORA = {
     "ravdess": ravdess.clips,
     "ravdess-song": partial(ravdess.clips, channel="song"),
     "ravdess-all": partial(ravdess.clips, channel="all"),
+    "cremad": crema_d.clips,
+    "cremad-crowd": partial(crema_d.clips, labels="crowd"),
     "manifest": manifest.clips,
     "table": table.clips,
 }
@@ -19,11 +21,13 @@ def guess(root):
     """Returns the name of the corpus at `root`.
 
     "table" for a .pkl file or a .csv file with action units and no labels, "manifest" for any other
-    .csv file, else "ravdess".
+    .csv file, "cremad" for a folder with the folders of CREMA-D, else "ravdess".
     """
     if tables.is_table(root):
         return "table"
-    return "manifest" if Path(root).suffix.lower() == ".csv" else "ravdess"
+    if Path(root).suffix.lower() == ".csv":
+        return "manifest"
+    return "cremad" if crema_d.laid_out(root) else "ravdess"
 
 
 def clips(root, corpus=None, features=None):
@@ -46,3 +50,11 @@ def clips(root, corpus=None, features=None):
         raise ValueError(f"`corpus` must be one of {', '.join(CORPORA)}. Received: {corpus!r}.")
     found = sorted(CORPORA[corpus](root), key=lambda clip: clip.id)
     return tables.join(found, features) if features else found
+
+
+def left_out(root, corpus=None):
+    """Returns a list of str, a line for each reason why a corpus passes takes over by itself."""
+    corpus = corpus or guess(root)
+    if not corpus.startswith("cremad"):
+        return []
+    return crema_d.left_out(root, "crowd" if corpus == "cremad-crowd" else "intended")

@@ -26,6 +26,7 @@ VIDEO_SUFFIXES = {
     ".ts", ".webm", ".wmv",
 }  # fmt: skip
 CHANNELS = {"01": "speech", "02": "song"}
+NAMING = "RAVDESS names are like 03-01-05-02-01-02-12.wav"
 ACTORS = tuple(f"{actor:02d}" for actor in range(1, 25))
 
 Name = namedtuple("Name", "modality channel emotion intensity statement repetition actor")

@@ -4,11 +4,13 @@ from emotion.models import (
     action_unit_bilstm,
     cnn3d_mfcc,
     efficientface_fusion,
+    mean_mfcc_resnet18_transformer,
     mfcc_action_units,
 )
 
 MODELS = {
     "cnn3d_mfcc": cnn3d_mfcc,
+    "mean_mfcc_resnet18_transformer": mean_mfcc_resnet18_transformer,
     "efficientface_fusion": efficientface_fusion,
     "action_unit_bilstm": action_unit_bilstm,
     "mfcc_action_units": mfcc_action_units,
