@@ -204,11 +204,12 @@ def _heading(runs, clips, names, notes):
     """What was measured on what, as Markdown; its first sentence is the picture's title."""
     split, seeds = runs[0][1], dict.fromkeys(str(run[2]) for run in runs)
     numbers = dict.fromkeys(str(run[1].fold) for run in runs)
+    target = clips[0].info.get("label_target", "intended")
     lines = [
         f"Protocol {split.protocol}, folds {', '.join(numbers)}, seeds {', '.join(seeds)}. "
         f"{len(clips)} clips of {len({clip.speaker for clip in clips})} speakers, those that every "
-        f"row can use; labels ({clips[0].info.get('label_target', 'intended')}): {', '.join(names)}. Nothing is adapted to a test "
-        "speaker. Mean ± standard deviation over folds and seeds; top-1 is WAR.",
+        f"row can use; labels ({target}): {', '.join(names)}. Nothing is adapted "
+        "to a test speaker. Mean ± standard deviation over folds and seeds; top-1 is WAR.",
         *([f"Absent speakers: {', '.join(split.absent)}."] if split.absent else []),
         *([f"WARNING: {split.warning}"] if split.warning else []),
         *notes,
