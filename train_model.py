@@ -46,6 +46,9 @@ def parse(arguments=None):
         metavar="[ENCODER=]SOURCE",
         help="what an encoder starts from: imagenet, an id of a hub, a path, or none",
     )
+    add("--init-audio", type=Path, help="run with sound alone, whose branch to begin with")
+    add("--init-video", type=Path, help="run with picture alone, likewise; both or neither")
+    add("--freeze-encoders", action="store_true", help="do not train those two branches further")
     add("--tensorboard", action="store_true", help="also log to RUN/tensorboard")
     add("--list-presets", action="store_true", help="name the presets and end")
     add("--summary", action="store_true", help="print the model's layers and end")
@@ -145,19 +148,18 @@ def _train(options, preset, clips, spec, pool):
             tensorboard=options.tensorboard,
             resume=options.resume and (not several or (place / "run.json").exists()),
             encoder_weights=options.encoder_weights,
+            initial=_initial(options, f"fold-{fold}" if several else ""),
             extra={
                 "data_path": str(options.data.resolve()),
                 "features_path": options.features and str(options.features.resolve()),
                 "corpus": options.corpus,
+                "initial_paths": [str(p) for p in (options.init_audio, options.init_video) if p],
                 "left_out": left_out,
                 "passed_over": passed_over,
                 "label_target": clips[0].info.get("label_target", "intended"),
             },
         )
-        reports.append(evaluation.evaluate(run, split.test, load, pool))
-        report.curves(place)
-        report.confusion(reports[-1].metrics, place)
-        evaluation.save(reports[-1], place)
+        reports.append(report.complete(run, split.test, load, pool))
         print(f"{place}: {_score(reports[-1].metrics)}")
     if several:
         joined = evaluation.aggregate(reports)
@@ -173,6 +175,9 @@ def _media(folder):
 
 def _preset(options, models):
     preset = models.preset(options.preset).only(options.modality)
+    given = (options.init_audio, options.init_video, options.freeze_encoders or None)
+    if any(given) and None in given[:2]:
+        raise ValueError("--init-audio, --init-video belong together, --freeze-encoders to them.")
     given = {
         "epochs": options.epochs,
         "batch_size": options.batch_size,
@@ -184,6 +189,13 @@ def _preset(options, models):
             raise ValueError(f"{flag} must be positive. Received: {value}.")
     numbers = {name: value for name, value in given.items() if value is not None}
     return replace(preset, recipe=replace(preset.recipe, **numbers))
+
+
+def _initial(options, part):
+    from emotion.initial import Initial
+
+    runs = options.init_audio, options.init_video
+    return Initial(*(run / part for run in runs), options.freeze_encoders) if all(runs) else None
 
 
 def _fold(text):

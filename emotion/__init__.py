@@ -27,7 +27,7 @@ _HOME = {
     "annotate_video": "annotate",
     "build_model": "models",
     "evaluate": "evaluation",
-    "load_run": "training",
+    "load_run": "run",
     "split": "folds",
     "train": "training",
 }

@@ -9,7 +9,7 @@ import pandas as pd
 
 from emotion import backend, metrics
 from emotion.batches import Batches
-from emotion.training import write_text
+from emotion.run import write_text
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,9 @@ class Report:
     """The result of an evaluation.
 
     Attributes:
-        metrics: dict, what metrics.json holds: uar, war, macro_f1, top_2, top_3, recall, confusion,
-            and what was measured: clips, speakers, protocol, fold, labels, modality.
+        metrics: dict, what metrics.json holds: uar, war, macro_f1, top_1 to top_5, recall,
+            confusion, and what was measured: clips, speakers, protocol, fold, labels, modality,
+            and which modality was `without` or `noise`, or None.
         predictions: pandas.DataFrame, one row a clip: id, speaker, label, predicted, and a column
             a class with its probability.
     """
@@ -27,20 +28,25 @@ class Report:
     predictions: pd.DataFrame
 
 
-def evaluate(run, clips, load, pool=None):
+def evaluate(run, clips, load, pool=None, without=None, noise=None):
     """Scores a run's best model on clips.
 
     Args:
-        run: training.Run.
+        run: run.Run.
         clips: list of Clip, of speakers that took no part in training or in choosing the model.
         load: function of a Clip that returns its Signal.
         pool: workers.Pool, or None to make batches in this process.
+        without: "audio" or "video", the input that is zero, as modality dropout makes it in
+            training; or None.
+        noise: "audio" or "video", the input in whose place is noise, always the same: standard
+            normal where it is float32, uniform where it is uint8; or None.
 
     Returns:
         Report.
 
     Raises:
-        ValueError: a label is not one of the run's, or a speaker was trained on.
+        ValueError: a label is not one of the run's, a speaker was trained on, or `without` or
+            `noise` leaves the model nothing that is real.
     """
     record, preset, labels = run.record, run.preset, run.labels
     known = {*record["speakers"]["train"], *record["speakers"]["validation"]}
@@ -54,7 +60,10 @@ def evaluate(run, clips, load, pool=None):
         raise ValueError(
             f"labels must be among {', '.join(labels)}. Received: {', '.join(unknown)}."
         )
-    batches = Batches(clips, preset, labels, preset.recipe.batch_size, load, pool=pool)
+    if without or noise:
+        _refuse_nothing(preset, without, noise)
+    batches = _Altered(clips, preset, labels, preset.recipe.batch_size, load, pool=pool)
+    batches.without, batches.noise = without, noise
     logits = run.model().predict(backend.stream(batches), verbose=0)
     probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
     targets = np.array([labels.index(clip.label) for clip in clips])
@@ -79,9 +88,44 @@ def evaluate(run, clips, load, pool=None):
         "label_target": clips[0].info.get("label_target", "intended"),
         "adapted_to_test_speaker": False,
         "modality": preset.modality,
+        "without": without,
+        "noise": noise,
         "warning": record["warning"],
     }
     return Report(measured, predictions)
+
+
+def _refuse_nothing(preset, without, noise):
+    if preset.modality != "both" or (without and noise):
+        raise ValueError(
+            "one of `without` and `noise` is for a run with sound and picture. "
+            f"Received: without={without}, noise={noise}, {preset.name} with {preset.modality}."
+        )
+    if (without or noise) not in preset.features:
+        raise ValueError(
+            f"`without` and `noise` must be audio or video. Received: {without or noise}."
+        )
+
+
+class _Altered(Batches):
+    """Batches of which one input is zero, or noise that the batch's index decides."""
+
+    without = noise = None
+
+    def __getitem__(self, index):
+        inputs, targets, weights = super().__getitem__(index)
+        if self.without:
+            inputs = {**inputs, self.without: np.zeros_like(inputs[self.without])}
+        elif self.noise:
+            inputs = {**inputs, self.noise: _noise(inputs[self.noise], index)}
+        return inputs, targets, weights
+
+
+def _noise(array, seed):
+    generator = np.random.default_rng(seed)
+    if array.dtype == np.uint8:
+        return generator.integers(0, 256, array.shape, np.uint8)
+    return generator.standard_normal(array.shape, np.float32)
 
 
 def save(report, folder):
@@ -116,6 +160,8 @@ def aggregate(reports):
         "label_target",
         "adapted_to_test_speaker",
         "modality",
+        "without",
+        "noise",
         "warning",
     )
     return Report(

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+TOPS = (1, 2, 3, 5)
+
 
 def confusion(targets, predicted, classes):
     """Counts.
@@ -99,7 +101,8 @@ def summary(targets, probabilities, labels):
         labels: tuple of str, c names.
 
     Returns:
-        dict: uar, war, macro_f1, top_2, top_3, recall (by class, None where undefined), confusion.
+        dict: uar, war, macro_f1, top_1 (equal to war), top_2, top_3, top_5, recall (by class, None
+        where undefined), confusion. A k above the number of classes is left out.
     """
     counts = confusion(targets, np.argmax(probabilities, axis=1), len(labels))
     by_class = recalls(counts)
@@ -107,7 +110,7 @@ def summary(targets, probabilities, labels):
         "uar": uar(counts),
         "war": war(counts),
         "macro_f1": macro_f1(counts),
-        **{f"top_{k}": top_k(targets, probabilities, k) for k in (2, 3) if k < len(labels)},
+        **{f"top_{k}": top_k(targets, probabilities, k) for k in TOPS if k <= len(labels)},
         "recall": {n: None if np.isnan(r) else float(r) for n, r in zip(labels, by_class)},
         "confusion": counts.tolist(),
     }

@@ -8,7 +8,7 @@ import numpy as np
 from emotion import cache, media, tables
 from emotion.clip import Clip, Prediction
 from emotion.faces import Detector
-from emotion.training import load_run
+from emotion.run import load_run
 
 
 class Recognizer:

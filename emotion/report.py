@@ -1,4 +1,4 @@
-"""Report: the pictures of a run."""
+"""Report: the pictures and the scores of a run, and the picture of several."""
 
 import os
 
@@ -9,7 +9,34 @@ import pandas as pd
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402  (the backend first: there may be no display)
 
+from emotion import evaluation  # noqa: E402
+
 _BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#666666"  # Okabe & Ito 2008, colour-blind safe
+_COLOURS = {"audio": _BLUE, "video": _ORANGE, "both": "#009E73"}
+
+
+def complete(run, clips, load, pool=None):
+    """Scores a run that is trained, and writes all that belongs into its folder beside the model.
+
+    metrics.json is the last: where it is, the run is complete.
+
+    Args:
+        run: run.Run.
+        clips: list of Clip, the test clips.
+        load: function of a Clip that returns its Signal.
+        pool: workers.Pool, or None to make batches in this process.
+
+    Returns:
+        evaluation.Report.
+
+    Raises:
+        ValueError: as `evaluation.evaluate`.
+    """
+    scored = evaluation.evaluate(run, clips, load, pool)
+    curves(run.folder)
+    confusion(scored.metrics, run.folder)
+    evaluation.save(scored, run.folder)
+    return scored
 
 
 def curves(folder):
@@ -63,6 +90,33 @@ def confusion(measured, folder):
     )
     figure.colorbar(image, label="share of the true class", shrink=0.8)
     _save(figure, folder / "confusion.png")
+
+
+def comparison(table, chance, title, path):
+    """Draws the UAR of each row of a comparison as a bar with its deviation.
+
+    Args:
+        table: pandas.DataFrame with preset, modality, uar, uar_std and runs, in the order shown.
+        chance: float, the UAR of guessing, drawn as a line.
+        title: str.
+        path: Path of the PNG.
+    """
+    figure, axes = plt.subplots(figsize=(9, 1.4 + 0.34 * len(table)), layout="constrained")
+    for modality, colour in _COLOURS.items():
+        rows = np.flatnonzero(table["modality"] == modality)
+        if len(rows):
+            part = table.iloc[rows]
+            error = {"xerr": part["uar_std"], "capsize": 3, "ecolor": "black"}
+            axes.barh(rows, part["uar"], color=colour, label=modality, **error)
+    for row, (value, spread) in enumerate(zip(table["uar"], table["uar_std"])):
+        axes.text(value + spread + 0.012, row, f"{value:.3f}", va="center", fontsize=8)
+    axes.axvline(chance, color=_GREY, linestyle=":", label="chance")
+    names = [f"{row.preset}, {row.modality}" for row in table.itertuples()]
+    axes.set_yticks(range(len(table)), names)
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 1.08), xlabel="UAR of the test clips", title=title)
+    figure.legend(frameon=False, loc="outside right upper")
+    _save(figure, path)
 
 
 def _save(figure, path):

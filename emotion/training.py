@@ -5,7 +5,6 @@ import json
 import os
 import platform
 import warnings
-from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -14,63 +13,15 @@ import keras
 import numpy as np
 import pandas as pd
 
-from callbacks import Milestones, ProgressLine, RunState, WarmUp
+from callbacks import Milestones, ProgressLine, RunState, Stopwatch, WarmUp
 from emotion import backend, cache, encoders, tables
 from emotion.batches import Batches, balanced_weights
 from emotion.metrics import UnweightedAverageRecall
 from emotion.models import build_model
-from emotion.preset import OPTIMIZERS, from_json
+from emotion.preset import OPTIMIZERS
+from emotion.run import Run, load_run, write_text
 
 _PACKAGES = ("keras", "tensorflow", "numpy", "librosa", "audiomentations", "opencv-python", "av")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training of a preset.
-
-    Attributes:
-        folder: Path with run.json, history.csv, model.keras and state/.
-        record: dict, what run.json holds.
-    """
-
-    folder: Path
-    record: dict
-
-    @property
-    def preset(self):
-        """Preset, with the recipe the run was trained by."""
-        return from_json(self.record["preset"])
-
-    @property
-    def labels(self):
-        """Tuple of str, the order of the model's outputs."""
-        return tuple(self.record["labels"])
-
-    def model(self):
-        """Loads the best model, a keras.Model to logits.
-
-        Raises:
-            FileNotFoundError: the run was not trained to its end.
-        """
-        path = self.folder / "model.keras"
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"{self.folder} holds no model.keras: its training has not ended; "
-                f"continue it with `python train_model.py --run {self.folder} --resume`."
-            )
-        return keras.saving.load_model(path, compile=False)
-
-
-def load_run(folder):
-    """Returns the Run in a folder.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
-    path = Path(folder) / "run.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} is not a run: it holds no run.json; train one first.")
-    return Run(Path(folder), json.loads(path.read_text()))
 
 
 def train(
@@ -86,6 +37,7 @@ def train(
     tensorboard=False,
     resume=False,
     encoder_weights=(),
+    initial=None,
     extra=None,
 ):
     """Trains a preset on a split.
@@ -103,6 +55,8 @@ def train(
         resume: bool, whether to continue the run that `folder` holds.
         encoder_weights: sequence of str, what the model's encoders start from, as
             `encoders.sources` reads it.
+        initial: initial.Initial, weights of single-modality runs to begin with, or None; with
+            them, encoders are given no default weights first.
         extra: dict, further entries for run.json (data path, clips left out).
 
     Returns:
@@ -112,13 +66,15 @@ def train(
         FileExistsError: `folder` holds a run and `resume` is False.
         ValueError: the run to resume has other settings; the message names them.
         OSError: the state could not be written; what was saved before is whole.
-        ValueError, OSError, ModuleNotFoundError: as `encoders.load`.
+        ValueError, OSError, ModuleNotFoundError: as `encoders.load`; ValueError also as
+            `Initial.load`.
     """
     folder = Path(folder)
     backend.make_deterministic(seed)
     model = build_model(preset, len(labels))
-    pretrained = encoders.sources(model, encoder_weights)
-    record = _record(preset, split, labels, spec, seed, pretrained)
+    begun = initial and not encoder_weights
+    pretrained = {} if begun else encoders.sources(model, encoder_weights)
+    record = _record(preset, split, labels, spec, seed, pretrained, initial)
     if (folder / "run.json").exists():
         if not resume:
             raise FileExistsError(
@@ -133,6 +89,8 @@ def train(
 
     recipe = preset.recipe
     encoders.load(model, pretrained)
+    if initial:
+        initial.load(model, preset, labels, split.speakers, split.protocol)
     model.compile(
         optimizer=_optimizer(recipe),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
@@ -161,6 +119,7 @@ def train(
         early_stopping,
         state,
         keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: _write_history(folder, state)),
+        Stopwatch(folder / "timing.json", len(split.train), state.epoch),
         ProgressLine(recipe.epochs, state.history),
     ]
     if tensorboard:
@@ -185,6 +144,22 @@ def train(
     model.save(part)
     os.replace(part, folder / "model.keras")
     return run
+
+
+def differences(run, preset, split, labels, spec, seed, pretrained=None):
+    """Tells how a run differs from the training with these settings.
+
+    Args:
+        run: run.Run.
+        preset, split, labels, spec, seed: as `train`.
+        pretrained: dict of `encoders.sources`, or None.
+
+    Returns:
+        dict of the name of a setting to str, "... then, ... now"; library versions do not count.
+    """
+    return _differences(
+        run.record, _record(preset, split, labels, spec, seed, pretrained or {}, None)
+    )
 
 
 def _optimizer(recipe):
@@ -213,20 +188,11 @@ def _schedule(recipe):
     )
 
 
-def write_text(path, text):
-    """Writes a file that appears under its name only when it is whole."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    os.replace(part, path)
-
-
 def _write_history(folder, state):
     write_text(folder / "history.csv", pd.DataFrame(state.history).to_csv(index=False))
 
 
-def _record(preset, split, labels, spec, seed, pretrained):
+def _record(preset, split, labels, spec, seed, pretrained, initial):
     record = {
         "preset": preset.to_json(),
         "labels": labels,
@@ -240,6 +206,7 @@ def _record(preset, split, labels, spec, seed, pretrained):
         "detector": spec.detector if spec.frames else None,
         "data": _identity(split),
         "encoder_weights": {n: encoders.identify(s) for n, s in pretrained.items()} or None,
+        "initial": initial and initial.record,
         "versions": {"python": platform.python_version(), **{n: version(n) for n in _PACKAGES}},
     }
     return json.loads(json.dumps(record))  # as it will be read: tuples are lists
@@ -259,17 +226,12 @@ def _identity(split):
 
 def _refuse_other(before, now, folder):
     """Raises ValueError where a run would be resumed as another training than it was."""
-    different = [
-        f"{name}: {old} then, {new} now"
-        for name, old, new in _differences(
-            {n: before.get(n) for n in now if n != "versions"},
-            {n: now[n] for n in now if n != "versions"},
-        )
-        if name != "preset.recipe.epochs"  # more epochs of the same training are the same training
-    ]
+    different = _differences(before, now)
+    different.pop("preset.recipe.epochs", None)  # more of the same training are the same training
     if different:
+        told = "; ".join(f"{name}: {text}" for name, text in different.items())
         raise ValueError(
-            f"{folder} cannot be resumed as another training ({'; '.join(different)}); "
+            f"{folder} cannot be resumed as another training ({told}); "
             "give it what it had, or start a new --run."
         )
     if before["versions"] != now["versions"]:
@@ -281,10 +243,17 @@ def _refuse_other(before, now, folder):
         )
 
 
-def _differences(before, now, prefix=""):
+def _differences(before, now):
+    names = now.keys() - {"versions"}
+    pairs = _leaves({n: before.get(n) for n in names}, {n: now[n] for n in names})
+    return {name: f"{old} then, {new} now" for name, old, new in pairs}
+
+
+def _leaves(before, now, prefix=""):
+    """The settings that differ: (dotted name, old, new)."""
     for name in sorted({*before, *now}):
         old, new = before.get(name), now.get(name)
         if isinstance(old, dict) and isinstance(new, dict):
-            yield from _differences(old, new, f"{prefix}{name}.")
+            yield from _leaves(old, new, f"{prefix}{name}.")
         elif old != new:
             yield f"{prefix}{name}", old, new

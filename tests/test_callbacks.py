@@ -1,12 +1,13 @@
 """Callbacks: what they do to a real fit."""
 
 import io
+import json
 
 import keras
 import numpy as np
 import pytest
 
-from callbacks import Milestones, ProgressLine, WarmUp
+from callbacks import Milestones, ProgressLine, Stopwatch, WarmUp
 
 
 def fit(callback, epochs=2, learning_rate=0.1):
@@ -53,3 +54,19 @@ def test_progress_line_tells_uar_best_and_time_left():
     third, fourth = stream.getvalue().splitlines()
     assert third.startswith("epoch   3/4") and "best 0.500 @ 1" in third
     assert "best 0.600 @ 4" in fourth and "0:00 left" in fourth
+
+
+def test_stopwatch_leaves_validation_out_and_keeps_the_epochs_that_are_done(tmp_path, monkeypatch):
+    now = iter([0.0, 2.0, 10.0, 13.0, 20.0, 25.0])  # two epochs with validation, one without
+    monkeypatch.setattr("callbacks.stopwatch.time.perf_counter", lambda: next(now))
+    path = tmp_path / "timing.json"
+    watch = Stopwatch(path, clips=8)
+    for epoch in range(2):
+        watch.on_epoch_begin(epoch)
+        watch.on_test_begin()
+        watch.on_epoch_end(epoch)
+    assert json.loads(path.read_text()) == {"clips": 8, "seconds": {"1": 2.0, "2": 3.0}}
+    watch = Stopwatch(path, clips=8, epoch=1)  # the second was not saved: it is trained again
+    watch.on_epoch_begin(1)
+    watch.on_epoch_end(1)
+    assert json.loads(path.read_text())["seconds"] == {"1": 2.0, "2": 5.0}

@@ -1,5 +1,7 @@
 """Evaluation: the numbers of a run, on speakers it has never met, and their mean over folds."""
 
+import json
+import shutil
 from dataclasses import replace
 from functools import partial
 
@@ -8,6 +10,7 @@ import pandas as pd
 import pytest
 
 from emotion import cache, evaluation, report
+from emotion.__main__ import main
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +33,48 @@ def test_metrics_are_those_of_the_predictions(tested):
     assert np.allclose(table[measured["labels"]].sum(axis=1), 1, atol=1e-5)
     assert measured["speakers"] == sorted(set(table["speaker"]))
     assert measured["modality"] == "both" and measured["adapted_to_test_speaker"] is False
+
+
+@pytest.mark.parametrize("how", ["without", "noise"])
+@pytest.mark.parametrize("modality", ["audio", "video"])
+def test_a_modality_is_missing_or_noise(trained, clips, load, tested, how, modality):
+    test = [c for c in clips if c.speaker in trained.record["speakers"]["test"]]
+    changed = evaluation.evaluate(trained, test, load, **{how: modality})
+    assert changed.metrics[how] == modality and tested.metrics[how] is None
+    assert evaluation.aggregate([changed]).metrics[how] == modality
+    again = evaluation.evaluate(trained, test, load, **{how: modality})
+    pd.testing.assert_frame_equal(changed.predictions, again.predictions)
+    inputs, chance = trained.preset.extract(load(test[0])), np.random.default_rng(0)
+    shape = (len(test), *inputs[modality].shape)  # they fit one batch
+    if how == "without":
+        inputs[modality] = np.zeros(shape, inputs[modality].dtype)[0]
+    elif modality == "audio":
+        inputs[modality] = chance.standard_normal(shape, np.float32)[0]
+    else:
+        inputs[modality] = chance.integers(0, 256, shape, np.uint8)[0]
+    logits = trained.model().predict_on_batch({name: x[None] for name, x in inputs.items()})
+    expected = np.exp(logits[0]) / np.exp(logits[0]).sum()
+    row = changed.predictions.loc[0, list(trained.labels)].to_numpy(float)
+    np.testing.assert_allclose(row, expected, atol=1e-4)
+
+
+def test_nothing_real_is_refused(trained, load):
+    with pytest.raises(ValueError, match="without=audio, noise=video"):
+        evaluation.evaluate(trained, [], load, without="audio", noise="video")
+    with pytest.raises(ValueError, match="audio or video. Received: smell"):
+        evaluation.evaluate(trained, [], load, noise="smell")
+
+
+def test_the_command_leaves_a_modality_out(trained, corpus, signals, tmp_path, capsys):
+    folder = shutil.copytree(trained.folder, tmp_path / "run")
+    record = {**trained.record, "corpus": None, "left_out": {}}
+    (folder / "run.json").write_text(json.dumps(record))
+    arguments = ["evaluate", str(folder), "--cache", str(signals), "--data", str(corpus)]
+    assert main([*arguments, "--without", "video"]) == 0
+    assert capsys.readouterr().out.endswith(", without video\n")
+    measured = json.loads((folder / "without-video/metrics.json").read_text())
+    assert measured["without"] == "video" and measured["noise"] is None
+    assert not (folder / "metrics.json").exists()
 
 
 def test_speakers_that_were_trained_on_are_refused(trained, clips, load):

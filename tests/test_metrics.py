@@ -45,6 +45,15 @@ def test_top_k_counts_the_true_class_among_the_best():
     assert [metrics.top_k([1, 0], scores, k) for k in (1, 2, 3)] == [0.0, 0.5, 1.0]
 
 
+def test_summary_has_the_tops_that_there_are_classes_for():
+    scores = np.eye(8)[[0, 1, 2, 3]] + np.linspace(0.5, 0, 8)  # the first classes come next
+    measured = metrics.summary([0, 2, 4, 5], scores, tuple("abcdefgh"))
+    tops = {k: measured[f"top_{k}"] for k in (1, 2, 3, 5)}
+    assert tops == {1: 0.25, 2: 0.25, 3: 0.5, 5: 0.75} and measured["war"] == tops[1]
+    few = metrics.summary([0, 1], np.eye(4)[[0, 1]], tuple("abcd"))
+    assert "top_3" in few and "top_5" not in few
+
+
 def test_keras_metric_equals_uar_over_batches():
     rng = np.random.default_rng(0)
     true, logits = rng.integers(0, 3, 50), rng.normal(size=(50, 4)).astype(np.float32)

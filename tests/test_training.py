@@ -107,8 +107,9 @@ def test_sigkill_then_resume_through_the_command(corpus, tmp_path):
     for name in ("metrics.json", "predictions.csv"):
         assert (one.folder / name).read_bytes() == (other.folder / name).read_bytes()
     present = {path.name for path in one.folder.iterdir()}
-    assert present == {"run.json", "state", "history.csv", "model.keras", "metrics.json",
-                       "predictions.csv", "curves.png", "confusion.png"}  # fmt: skip
+    assert present == {"run.json", "state", "history.csv", "timing.json", "model.keras",
+                       "metrics.json", "predictions.csv", "curves.png",
+                       "confusion.png"}  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore:.*speakers:UserWarning")

@@ -172,12 +172,12 @@ def test_weights_reach_the_encoder_of_a_saved_model(tmp_path):
     waveform = keras.Input((800,))
     mean = keras.ops.mean(wav2vec2.build(SMALL)(waveform), axis=1)
     model = keras.Model(waveform, keras.layers.Dense(3)(mean))
-    encoders.load(model, publish(tmp_path / "weights"))
+    encoders.load(model, {"wav2vec2": publish(tmp_path / "weights")})
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     x = np.random.default_rng(0).normal(size=(2, 800)).astype(np.float32)
     np.testing.assert_array_equal(again.predict_on_batch(x), model.predict_on_batch(x))
-    encoders.load(again, tmp_path / "weights")
+    encoders.load(again, {"wav2vec2": tmp_path / "weights"})
 
 
 def test_every_weight_learns_but_the_biases_of_keys():

@@ -1,6 +1,7 @@
 """Design 5: Wav2Vec2 on the waveform and ResNet-50 over face crops, concatenated.
 
-    python train_model.py --preset wav2vec2_resnet50 --encoder-weights wav2vec2=facebook/wav2vec2-base
+    python train_model.py --preset wav2vec2_resnet50
+    python train_model.py --preset wav2vec2_resnet50 --encoder-weights wav2vec2=FOLDER
 
     audio (64000,), 4 s -> Wav2Vec2 -> hidden states (199, 768) -> mean over time -> 768
     video (8, 224, 224, 3) -> ResNet-50, 2048 a frame -> mean over frames -> 2048

@@ -1,0 +1,43 @@
+"""Stopwatch: the seconds that each epoch trains, in a file of its own beside the state."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import keras
+
+
+class Stopwatch(keras.callbacks.Callback):
+    """Measures the training part of each epoch, without its validation.
+
+    It stays out of the history and the state, which are the same in every run of one training:
+    seconds are not. A resumed run keeps those of the epochs that are done.
+
+    Args:
+        path: str or Path of the JSON file: `clips`, int, and `seconds`, epoch from 1 to float.
+        clips: int, clips in an epoch.
+        epoch: int, epochs that a resumed run has behind it.
+    """
+
+    def __init__(self, path, clips, epoch=0):
+        super().__init__()
+        self.path, self.clips, self.seconds = Path(path), clips, {}
+        if epoch and self.path.is_file():
+            before = json.loads(self.path.read_text())["seconds"]
+            self.seconds = {key: value for key, value in before.items() if int(key) <= epoch}
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Starts the clock."""
+        self._begun, self._ended = time.perf_counter(), None
+
+    def on_test_begin(self, logs=None):
+        """Stops it: the validation begins."""
+        self._ended = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes what was measured."""
+        self.seconds[str(epoch + 1)] = (self._ended or time.perf_counter()) - self._begun
+        part = self.path.with_name(self.path.name + ".part")
+        part.write_text(json.dumps({"clips": self.clips, "seconds": self.seconds}))
+        os.replace(part, self.path)

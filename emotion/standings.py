@@ -1,0 +1,61 @@
+"""Standings: the table of a comparison, from the files that its runs left."""
+
+import json
+
+import numpy as np
+import pandas as pd
+
+from emotion.run import load_run
+
+SCORES = ("uar", "war", "top_1", "top_5")
+COSTS = ("trainable_parameters", "window_ms")
+
+
+def summarize(folders):
+    """Makes the table.
+
+    Args:
+        folders: list of Path of runs that are finished, each in the folder of its entry.
+
+    Returns:
+        pandas.DataFrame, a row an entry, in order: preset, modality, each of SCORES with its
+        standard deviation over the runs (`uar_std`, ddof=0; nan where there are too few classes),
+        trainable_parameters, training_clips_per_second (median over the epochs of all runs),
+        window_ms and runs, int.
+    """
+    groups = {}
+    for folder in folders:
+        groups.setdefault(folder.parent, []).append(folder)
+    rows = []
+    for parent, own in groups.items():
+        preset = load_run(own[0]).preset
+        measured = [json.loads((folder / "metrics.json").read_text()) for folder in own]
+        row = {"preset": preset.name, "modality": preset.modality}
+        for score in SCORES:
+            values = [one.get(score, np.nan) for one in measured]
+            row[score], row[f"{score}_std"] = float(np.mean(values)), float(np.std(values))
+        speeds = [t["clips"] / s for t in map(timing, own) for s in t["seconds"].values()]
+        row.update(json.loads((parent / "cost.json").read_text()))
+        row["training_clips_per_second"] = float(np.median(speeds)) if speeds else np.nan
+        rows.append({**row, "runs": len(own)})
+    return pd.DataFrame(rows)
+
+
+def markdown(table):
+    """Returns the table as Markdown: scores as mean ± deviation, "n/a" where there is none."""
+    shown = pd.DataFrame({"preset": table["preset"], "modality": table["modality"]})
+    for score, name in zip(SCORES, ("UAR", "WAR", "top-1", "top-5")):
+        pairs = zip(table[score], table[f"{score}_std"])
+        shown[name] = ["n/a" if np.isnan(m) else f"{m:.3f} ± {s:.3f}" for m, s in pairs]
+    shown["trainable parameters"] = [f"{n:,}".replace(",", " ") for n in table[COSTS[0]]]
+    shown["training clips/s"] = [f"{value:.1f}" for value in table["training_clips_per_second"]]
+    shown["ms a window"] = [f"{value:.1f}" for value in table[COSTS[1]]]
+    shown["runs"] = [str(count) for count in table["runs"]]
+    lines = [list(shown), ["---", "---", *["---:"] * (shown.shape[1] - 2)], *shown.to_numpy()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def timing(folder):
+    """Returns what callbacks.Stopwatch wrote into a run; of no epoch if a kill was first."""
+    path = folder / "timing.json"
+    return json.loads(path.read_text()) if path.is_file() else {"clips": 0, "seconds": {}}
