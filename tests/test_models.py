@@ -21,6 +21,7 @@ def inputs(preset, count=2, seed=0):
 
 @pytest.mark.parametrize("name", models.PRESETS)
 @pytest.mark.parametrize("modality", ["audio", "video", "both"])
+@pytest.mark.slow
 def test_a_saved_model_gives_the_same_logits(name, modality, tmp_path):
     preset = models.preset(name).only(modality)
     model = models.build_model(preset, 8)
