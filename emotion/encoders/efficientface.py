@@ -10,8 +10,9 @@ Distribution Training" (AAAI 2021), https://github.com/zengqunzhao/EfficientFace
 parameters, counted as PyTorch does: without the moving statistics of batch normalisation, which
 are Keras's non-trainable weights. The classifier behind the embedding is left out.
 
-Layers bear the names of the authors' state dict. PyTorch pads a convolution of stride 2 by one
-pixel on each side, "same" pads an even side at its end only: padding is a layer of its own there.
+Layers bear the names of the authors' state dict, with dashes for its dots, which PyTorch takes in
+no name of a parameter. It pads a convolution of stride 2 by one pixel on each side, "same" pads an
+even side at its end only: padding is a layer of its own there.
 """
 
 import pickle
@@ -39,14 +40,14 @@ def build(size=224):
     if size % 16:
         raise ValueError(f"`size` must be a multiple of 16. Received: size={size}.")
     frames = keras.Input((size, size, 3), name="frames")
-    x = _norm(_conv(frames, 29, "conv1.0", kernel=3, strides=2), "conv1.1")
-    x = layers.ZeroPadding2D(1, name="maxpool.pad")(x)  # zero is the least value after a ReLU
+    x = _norm(_conv(frames, 29, "conv1-0", kernel=3, strides=2), "conv1-1")
+    x = layers.ZeroPadding2D(1, name="maxpool-pad")(x)  # zero is the least value after a ReLU
     x = layers.MaxPooling2D(3, 2, name="maxpool")(x)  # (b, 56, 56, 29)
     local = _local(x)
     x = layers.Add(name="modulated")([_modulate(_stage(x, 116, 4, "stage2")), local])
     x = _stage(x, 232, 8, "stage3")
     x = _stage(x, 464, 4, "stage4")  # (b, 7, 7, 464)
-    x = _norm(_conv(x, EMBEDDING, "conv5.0"), "conv5.1")
+    x = _norm(_conv(x, EMBEDDING, "conv5-0"), "conv5-1")
     x = layers.GlobalAveragePooling2D(name="embedding")(x)
     return keras.Model(frames, x, name="efficientface")
 
@@ -112,7 +113,7 @@ def _weights(layer, state):
     """The arrays of a layer in Keras's order and layout: (h, w, in, out), (in, out)."""
     arrays = []
     for kind, variable in zip(("weight", "bias", "running_mean", "running_var"), layer.weights):
-        name = f"{layer.name}.{kind}"
+        name = f"{layer.name.replace('-', '.')}.{kind}"
         if name not in state:
             raise ValueError(f"{name} is missing.")
         array = state[name]
@@ -130,7 +131,7 @@ def _weights(layer, state):
 
 def _stage(x, channels, units, name):
     for index in range(units):
-        x = _unit(x, channels, 1 if index else 2, f"{name}.{index}")
+        x = _unit(x, channels, 1 if index else 2, f"{name}-{index}")
     return x
 
 
@@ -140,14 +141,14 @@ def _unit(x, channels, strides, name):
     if strides == 1:
         kept, x = ops.split(x, 2, axis=-1)
     else:
-        kept = _norm(_depthwise(x, f"{name}.branch1.0", 2), f"{name}.branch1.1", relu=False)
-        kept = _norm(_conv(kept, half, f"{name}.branch1.2"), f"{name}.branch1.3")
-    x = _norm(_conv(x, half, f"{name}.branch2.0"), f"{name}.branch2.1")
-    x = _norm(_depthwise(x, f"{name}.branch2.3", strides), f"{name}.branch2.4", relu=False)
-    x = _norm(_conv(x, half, f"{name}.branch2.5"), f"{name}.branch2.6")
+        kept = _norm(_depthwise(x, f"{name}-branch1-0", 2), f"{name}-branch1-1", relu=False)
+        kept = _norm(_conv(kept, half, f"{name}-branch1-2"), f"{name}-branch1-3")
+    x = _norm(_conv(x, half, f"{name}-branch2-0"), f"{name}-branch2-1")
+    x = _norm(_depthwise(x, f"{name}-branch2-3", strides), f"{name}-branch2-4", relu=False)
+    x = _norm(_conv(x, half, f"{name}-branch2-5"), f"{name}-branch2-6")
     # The channels of the two take turns: a shuffle of two groups.
     x = ops.stack([kept, x], axis=-1)
-    return layers.Reshape((*x.shape[1:3], channels), name=f"{name}.shuffle")(x)
+    return layers.Reshape((*x.shape[1:3], channels), name=f"{name}-shuffle")(x)
 
 
 def _local(x):
@@ -156,31 +157,31 @@ def _local(x):
     corners = ((first, first), (second, first), (first, second), (second, second))
     tiles = []
     for index, corner in enumerate(corners, 1):
-        tile = layers.Cropping2D(corner, name=f"local.crop{index}")(x)
-        tile = _depthwise(tile, f"local.conv{index}_1", 2, multiplier=4)
-        tile = _norm(tile, f"local.bn{index}_1")
-        tile = _depthwise(tile, f"local.conv{index}_2")
-        tiles.append(_norm(tile, f"local.bn{index}_2"))
-    left = layers.Concatenate(1, name="local.left")(tiles[:2])
-    right = layers.Concatenate(1, name="local.right")(tiles[2:])
-    return layers.Concatenate(2, name="local.tiled")([left, right])
+        tile = layers.Cropping2D(corner, name=f"local-crop{index}")(x)
+        tile = _depthwise(tile, f"local-conv{index}_1", 2, multiplier=4)
+        tile = _norm(tile, f"local-bn{index}_1")
+        tile = _depthwise(tile, f"local-conv{index}_2")
+        tiles.append(_norm(tile, f"local-bn{index}_2"))
+    left = layers.Concatenate(1, name="local-left")(tiles[:2])
+    right = layers.Concatenate(1, name="local-right")(tiles[2:])
+    return layers.Concatenate(2, name="local-tiled")([left, right])
 
 
 def _modulate(x):
-    name = "modulator.channel_att.gate_c.gate_c_"
+    name = "modulator-channel_att-gate_c-gate_c_"
     channel = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}mean")(x)
     reduced, channels = x.shape[-1] // 16, x.shape[-1]
     channel = _norm(layers.Dense(reduced, name=f"{name}fc_0")(channel), f"{name}bn_1")
     channel = layers.Dense(channels, name=f"{name}fc_final")(channel)  # (b, 1, 1, 116)
-    name = "modulator.spatial_att.gate_s.gate_s_"
+    name = "modulator-spatial_att-gate_s-gate_s_"
     spatial = _conv(x, reduced, f"{name}conv_reduce0", bias=True)
     spatial = _norm(spatial, f"{name}bn_reduce0")
     for index in range(2):
         spatial = _conv(spatial, reduced, f"{name}conv_di_{index}", 3, dilation=4, bias=True)
         spatial = _norm(spatial, f"{name}bn_di_{index}")
     spatial = _conv(spatial, 1, f"{name}conv_final", bias=True)  # (b, 28, 28, 1)
-    gate = layers.Multiply(name="modulator.product")([channel, spatial])
-    gate = layers.Activation("sigmoid", name="modulator.gate")(gate)
+    gate = layers.Multiply(name="modulator-product")([channel, spatial])
+    gate = layers.Activation("sigmoid", name="modulator-gate")(gate)
     return layers.Multiply(name="modulator")([gate, x])
 
 
@@ -199,9 +200,9 @@ def _depthwise(x, name, strides=1, multiplier=1):
 def _padded(x, strides, name):
     if strides == 1:
         return x, "same"
-    return layers.ZeroPadding2D(1, name=f"{name}.pad")(x), "valid"
+    return layers.ZeroPadding2D(1, name=f"{name}-pad")(x), "valid"
 
 
 def _norm(x, name, relu=True):
     x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)  # PyTorch's defaults
-    return layers.ReLU(name=f"{name}.relu")(x) if relu else x
+    return layers.ReLU(name=f"{name}-relu")(x) if relu else x

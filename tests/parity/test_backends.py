@@ -11,6 +11,7 @@ from emotion.models import PRESETS
 
 CONTRACT = """
 import sys
+from dataclasses import replace
 import keras
 import numpy as np
 from emotion import backend, models
@@ -18,6 +19,8 @@ from emotion import backend, models
 backend.make_deterministic(0)
 assert keras.backend.backend() == sys.argv[1]
 preset = models.preset(sys.argv[2])
+if preset.faces and preset.faces.size == 224:  # fewer frames, less time
+    preset = replace(preset, video=replace(preset.video, count=2))
 rng = np.random.default_rng(0)
 inputs = {
     name: rng.integers(0, 256, (2, *f.shape)).astype(f.dtype)
@@ -45,7 +48,7 @@ def test_a_preset_learns_saves_and_reloads(backend, name, tmp_path):
     pytest.importorskip(backend)
     done = subprocess.run(
         [sys.executable, "-c", CONTRACT, backend, name, str(tmp_path / "model.keras")],
-        env={**os.environ, "KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": ""},
+        env={**os.environ, "KERAS_BACKEND": backend, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
