@@ -8,6 +8,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+NAMES = ("model.safetensors", "pytorch_model.bin")  # of weights in a folder; the first is preferred
+
 
 def find(source, wanted):
     """Finds files of published weights, fetching them where they are on the hub.

@@ -230,6 +230,9 @@ def test_a_record_tells_files_apart_by_their_content(tmp_path):
     assert len(encoders.identify(file)) == 32
     file.write_bytes(b"two")
     assert encoders.identify(file) != encoders.identify(folder)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    (folder / "config.json").write_bytes(b"three")
+    assert len(encoders.identify(folder)) == 32
     assert encoders.identify("imagenet") == "imagenet"
     assert encoders.identify("absent/model") == "absent/model"
 

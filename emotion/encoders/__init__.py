@@ -6,6 +6,7 @@ A model that has one has a layer of its name.
 import hashlib
 from pathlib import Path
 
+from emotion import checkpoint
 from emotion.encoders import efficientface, resnet, wav2vec2
 
 ENCODERS = {
@@ -66,11 +67,11 @@ def identify(source):
     """Returns what tells weights apart in a record: a digest of a file's content, else the source.
 
     Args:
-        source: str of a path, of a folder with model.safetensors, or of what is no path.
+        source: str of a path, of a folder with one of checkpoint.NAMES, or of what is no path.
     """
-    path = Path(source)
-    path = path / "model.safetensors" if path.is_dir() else path
-    if not path.is_file():  # its reader tells if it should be one
+    paths = [Path(source), *(Path(source, name) for name in checkpoint.NAMES)]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:  # its reader tells if there should be one
         return str(source)
     with open(path, "rb") as file:
         digest = hashlib.blake2b(digest_size=16)

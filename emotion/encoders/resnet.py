@@ -26,8 +26,8 @@ from zipfile import BadZipFile
 import keras
 import numpy as np
 from keras import layers, ops
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+
+from emotion import checkpoint
 
 EMBEDDING = {18: 512, 50: 2048}
 # Mean and standard deviation of RGB pixels in [0, 1] that the weights were learned with:
@@ -95,7 +95,7 @@ def load_weights(encoder, source):
     try:
         if path.suffix == ".safetensors":
             _refuse_other(path.with_name("config.json"), depth)
-            assign(encoder, _read(path))
+            assign(encoder, checkpoint.read(path))
         elif path.suffix == ".h5" and not path.name.endswith(".weights.h5") and depth == 50:
             _copy(_applications(path), encoder)
         else:
@@ -216,13 +216,6 @@ def _copy(body, encoder):
             )
             encoder.get_layer(name).set_weights(layer.get_weights())
     _standardise(encoder, *_OWN[50 if encoder.output_shape[-1] == EMBEDDING[50] else 18])
-
-
-def _read(path):
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, KeyError, TypeError):
-        raise ValueError("it is no whole safetensors file") from None
 
 
 def _refuse_other(config, depth):

@@ -177,7 +177,7 @@ def load_weights(encoder, source):
         path = Path(source)
     else:
         wav2vec2_weights.refuse_other(encoder, config(source), source)
-        (path,) = checkpoint.find(source, [("model.safetensors", "pytorch_model.bin")])
+        (path,) = checkpoint.find(source, [checkpoint.NAMES])
     state = checkpoint.read(path)
     try:
         wav2vec2_weights.assign(encoder, state)
