@@ -18,6 +18,9 @@ faces, takes in one column the same distribution of voices; only both together t
 The best that is possible from the face alone is thus a UAR of 5/8, from the voice alone 4/8, from
 both 1. Tempo, length and movement of the lips do not depend on the emotion, since both
 modalities show them.
+
+Beside them lies, for the presets on action units, what OpenFace would say of each frame: here it
+is not measured but what was drawn.
 """
 
 import json
@@ -29,6 +32,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 from scipy.io import wavfile
 from tqdm import tqdm
 
@@ -37,6 +41,7 @@ from emotion.corpora.synthetic_expression import Look
 from emotion.corpora.synthetic_voice import SAMPLE_RATE, STEP, Manner
 from emotion.labels import RAVDESS
 from emotion.media import VideoWriter
+from emotion.tables import ACTION_UNITS
 
 VERSION = 1  # of what is drawn and spoken: a change of it makes another corpus
 RATE = Fraction(15)
@@ -72,7 +77,7 @@ EMOTIONS = {
 
 
 def write(root, speakers=16, takes=4, seed=0, jobs=-1, progress=True):
-    """Writes the corpus: audios/Actor_NN/03-01-*.wav and videos/Actor_NN/02-01-*.mp4.
+    """Writes audios/Actor_NN/03-01-*.wav, videos/Actor_NN/02-01-*.mp4, action_units/02-01-*.csv.
 
     What is there already is kept, so a broken-off call can be repeated.
 
@@ -137,18 +142,32 @@ def _write_takes(root, speaker, emotion, takes, seed):
         name = f"01-{code:02d}-{intensity:02d}-{statement:02d}-{repetition:02d}-{speaker:02d}"
         sound = root / "audios" / f"Actor_{speaker:02d}" / f"03-{name}.wav"
         picture = root / "videos" / f"Actor_{speaker:02d}" / f"02-{name}.mp4"
-        if sound.is_file() and picture.is_file():
+        units = root / "action_units" / f"02-{name}.csv"
+        if sound.is_file() and picture.is_file() and units.is_file():
             continue
         rng = np.random.default_rng([seed, speaker, code, intensity, statement, repetition])
         painter = painter or _painter(speaker, seed, SIDE, SIDE, UNIT)
         samples, poses = perform(speaker, emotion, intensity, statement, rng, seed, RATE)
-        for path in (sound, picture):
+        for path in (sound, picture, units):
             path.parent.mkdir(parents=True, exist_ok=True)
         whole = np.round(samples * 32767).astype(np.int16)
         _replace(sound, lambda part, whole=whole: wavfile.write(part, SAMPLE_RATE, whole))
         with VideoWriter(picture, rate=RATE) as writer:
             for i, pose in enumerate(poses):
                 writer.write(painter.draw(**pose), float(i / RATE))
+        rows = _openface([pose["look"] for pose in poses])
+        _replace(units, lambda part, rows=rows: rows.to_csv(part, index=False))
+
+
+def _openface(looks):
+    """The columns of OpenFace's FeatureExtraction that action units are read from."""
+    frames = [look.action_units() for look in looks]
+    numbers = np.arange(len(frames))
+    columns = {"frame": numbers + 1, "timestamp": numbers / float(RATE), "success": 1}
+    for column in ACTION_UNITS:
+        values = np.array([units.get(column[2:4], 0.0) for units in frames])
+        columns[column] = values.round(2) if column.endswith("_r") else (values > 1).astype(int)
+    return pd.DataFrame(columns)
 
 
 def write_demo_clip(path, speaker=23, emotions=("happy", "angry", "sad"), seed=0):

@@ -39,6 +39,30 @@ class Look:
     furrow: float = 0.0
     fold: float = 0.0
 
+    def action_units(self):
+        """Returns the strength of each action unit (Ekman & Friesen 1978) that the look has.
+
+        Returns:
+            dict of the unit's number, str of two digits, to float in [0, 5], as OpenFace scales it.
+        """
+        strengths = {
+            "01": 28 * self.inner,  # inner brows raised
+            "02": 30 * self.outer,
+            "04": 3 * self.furrow + 14 * self.squeeze,  # brows lowered
+            "05": 9 * self.lid,  # upper lids raised
+            "06": 4 * self.squint * (self.corner > 0),  # cheeks raised
+            "07": 4 * self.squint * (self.corner <= 0),  # lids tightened
+            "09": 40 * self.sneer,
+            "10": 30 * self.sneer,
+            "12": 28 * self.corner,  # corners of the lips pulled up
+            "15": -32 * self.corner,
+            "20": 30 * self.spread * (self.corner <= 0),
+            "25": 25 * self.open,  # lips part
+            "26": 18 * self.open,  # jaw drops
+            "45": -5 * (self.lid < -0.6) * self.lid,  # blink
+        }
+        return {unit: min(max(strength, 0.0), 5.0) for unit, strength in strengths.items()}
+
 
 class Canvas:
     """Draws shapes given in units of the head on a layer of `side` pixels, `scale` to a unit."""
