@@ -30,6 +30,12 @@ def parser():
         metavar="S",
         help="seconds a prediction looks at (default: the run's)",
     )
+    add(
+        "--features",
+        type=Path,
+        metavar="TABLE",
+        help="action units of the recording, under its name (.pkl, .csv), for a run that uses them",
+    )
     add("--hop", type=float, metavar="S", help="seconds between predictions (default: window / 3)")
     add(
         "--yunet",
@@ -79,9 +85,12 @@ def run(args):
     if args.predictions:
         annotate.check_predictions(args.video_path, args.predictions)
     recognizer = load(args.model or newest(), args.yunet)
+    given = args.features and recognizer.given(args.video_path, args.features)
+    if not given and "action_units" in recognizer.spec.given:
+        print("no --features TABLE is given: the action units count as absent", file=sys.stderr)
     with Progress() as progress:
         timeline = annotate.analyse(
-            args.video_path, recognizer, args.window, args.hop, progress=progress
+            args.video_path, recognizer, args.window, args.hop, progress, given
         )
         if info.video:
             annotate.write_annotated(timeline, output, progress)

@@ -65,7 +65,7 @@ def _prepare(options):
     from emotion import cache, corpora, models, workers
     from emotion.faces import Detector
 
-    clips = corpora.clips(options.data, options.corpus)
+    clips = corpora.clips(options.data, options.corpus, options.features)
     preset = models.preset(options.preset).only(options.modality)
     spec = preset.spec(Detector(options.face_detector).name if preset.faces else "none")
     folder = options.cache or cache.default_folder()
@@ -130,7 +130,9 @@ def _compare(options):
     found = corpora.clips(options.data, options.corpus, options.features)
     pool = workers.pool(options.workers)
     try:
-        entries, clips, unfit, lacking = comparison.usable(entries, found, options.cache, pool)
+        entries, clips, unfit, lacking = comparison.usable(
+            entries, found, options.cache, pool, options.encoder_weights
+        )
         passed_over = corpora.left_out(options.data, options.corpus)
         notes = [
             *passed_over,
@@ -214,6 +216,7 @@ def _parser():
     command = commands.add_parser("prepare", help="decode and crop every clip into the cache")
     command.set_defaults(run=_prepare)
     _add_data(command)
+    command.add_argument("--features", help="table of action units to join to the clips")
     command.add_argument("--preset", default="cnn3d_mfcc")
     command.add_argument("--modality", choices=("audio", "video", "both"), default="both")
     command.add_argument("--face-detector", choices=("auto", "yunet", "haar"), default="auto")

@@ -15,7 +15,6 @@ from emotion.timeline import (
     STEP,
     Timeline,
     analyse,
-    box_at,
     check_predictions,
     write_predictions,
 )
@@ -24,14 +23,14 @@ __all__ = ["Face", "Timeline", "analyse", "annotate_video", "check_output", "che
 __all__ += ["draw_frame", "summary", "write_annotated", "write_predictions"]
 
 
-def annotate_video(path, output, recognizer, window=None, hop=None, progress=None):
+def annotate_video(path, output, recognizer, window=None, hop=None, progress=None, given=None):
     """Annotates a video.
 
     Args:
         path: str or Path.
         output: str or Path of the mp4; it appears only when complete.
         recognizer: Recognizer.
-        window, hop, progress: as in `analyse`.
+        window, hop, progress, given: as in `analyse`.
 
     Returns:
         Timeline.
@@ -43,7 +42,7 @@ def annotate_video(path, output, recognizer, window=None, hop=None, progress=Non
     check_output(path, output)
     if not media.probe(path).video:
         raise MediaError(f"{path} has sound only, so there is no video to annotate; use `analyse`.")
-    timeline = analyse(path, recognizer, window, hop, progress)
+    timeline = analyse(path, recognizer, window, hop, progress, given)
     write_annotated(timeline, output, progress)
     return timeline
 
@@ -62,10 +61,11 @@ def summary(timeline):
     """Returns a str that says in a sentence what the predictions of a timeline rest on."""
     count, found = len(timeline.tracks), timeline.predictions
     faces = f"{count} face{'' if count == 1 else 's'}" if count else "no face"
+    seen = ("face", "the picture") if count else ("action units", "action units")
     kinds = (
-        ("from sound and face", sum(p.heard and p.seen for p in found)),
+        (f"from sound and {seen[0]}", sum(p.heard and p.seen for p in found)),
         ("from sound alone", sum(p.heard and not p.seen for p in found)),
-        ("from the picture alone", sum(p.seen and not p.heard for p in found)),
+        (f"from {seen[1]} alone", sum(p.seen and not p.heard for p in found)),
     )
     parts = [f"{number} {name}" for name, number in kinds if number]
     return f"{faces}; predictions: {', '.join(parts) or 'none (neither sound nor face)'}"
@@ -97,7 +97,7 @@ def scenes(timeline):
 
     Returns:
         Function of a time (s), giving (list of Face, note str or None): each face that is there,
-        with the prediction whose window's centre is nearest; without any, that of sound alone.
+        with the prediction whose window's centre is nearest; without any, that of no face.
     """
     centres, found = {}, {}
     for prediction in timeline.predictions:
@@ -128,10 +128,51 @@ def scenes(timeline):
             return shown, None if heard else "no sound: from the picture alone"
         alone = nearest(None, time)
         if alone is not None and alone.start <= time <= alone.end:
-            return [_face(None, f"{missing}from sound alone", alone)], None
+            return [_face(None, f"{missing}{_sources(alone)}", alone)], None
         return [], "no face" if missing else None
 
     return describe
+
+
+def box_at(track, times, seen, time):
+    """Says where a face is, between its detections.
+
+    A face missed at one or two looks in a row is taken to have stayed; otherwise its box ends half
+    way to the look that did not find it.
+
+    Args:
+        track: faces.Track.
+        times: float array (n,), when faces were looked for.
+        seen: float array (k,), `times[track.indices]`.
+        time: float, seconds.
+
+    Returns:
+        float array (4,), xyxy, or None where the face is not there.
+    """
+    after = int(np.searchsorted(seen, time, side="right"))
+    last = track.indices[after - 1] if after > 0 else None
+    following = track.indices[after] if after < len(track.indices) else None
+    if last is not None and following is not None and following - last <= 3:
+        share = (time - times[last]) / (times[following] - times[last])
+        return (1 - share) * track.boxes[after - 1] + share * track.boxes[after]
+    if last is not None:
+        until = times[last + 1] if last + 1 < len(times) else times[last] + 2 * STEP
+        if time <= (times[last] + until) / 2:
+            return track.boxes[after - 1]
+    if (
+        following is not None
+        and following > 0
+        and time >= times[following - 1 : following + 1].mean()
+    ):
+        return track.boxes[after]
+    return None
+
+
+def _sources(prediction):
+    """Says what a prediction without a face on the picture is from."""
+    if not prediction.seen:
+        return "from sound alone"
+    return "from sound and action units" if prediction.heard else "from action units alone"
 
 
 def _face(box, name, prediction):

@@ -71,7 +71,7 @@ def entries(presets, modalities=MODALITIES, epochs=None, detector="auto"):
     return found
 
 
-def usable(entries, clips, cache_folder=None, pool=None):
+def usable(entries, clips, cache_folder=None, pool=None, encoder_weights=()):
     """Finds the entries that can run on a corpus, and the clips that all of these can use.
 
     Args:
@@ -79,13 +79,15 @@ def usable(entries, clips, cache_folder=None, pool=None):
         clips: list of Clip.
         cache_folder: Path of the signal cache, or None for the default one.
         pool: workers.Pool, or None to decode in this process.
+        encoder_weights: as in `compare`; here they are fetched.
 
     Returns:
         (entries, clips, unfit, left_out): the lists without those that cannot run, dict of an
         entry's name to the reason, dict of a clip's id to the reason.
 
     Raises:
-        ValueError: no entry can run, or they have no clip in common.
+        ValueError: no entry can run, or they have no clip in common; ValueError, OSError also as
+            `encoders.load`, but where weights cannot be fetched.
     """
     lacking = {}  # spec of one modality -> {clip id: reason}
     parts = {entry.name: [] for entry in entries}
@@ -99,10 +101,13 @@ def usable(entries, clips, cache_folder=None, pool=None):
                 lacking[spec] = {clip.id: reason for clip, reason in unusable}
             parts[entry.name].append(spec)
     unfit, left_out = {}, {}
-    for name, specs in parts.items():
+    for entry in entries:
+        specs = parts[entry.name]
         empty = [lacking[spec] for spec in specs if len(lacking[spec]) == len(clips)]
         if empty:
-            unfit[name] = f"it can use none of the clips: {next(iter(empty[0].values()))}"
+            unfit[entry.name] = f"it can use none of the clips: {next(iter(empty[0].values()))}"
+        elif reason := _unfetched(entry.preset, encoder_weights):
+            unfit[entry.name] = reason
         else:
             left_out |= {clip: reason for spec in specs for clip, reason in lacking[spec].items()}
     fit = [entry for entry in entries if entry.name not in unfit]
@@ -158,7 +163,10 @@ def compare(
         for split in [folds.split(clips, protocol, fold, seed) for fold in chosen]:
             folder = f"seed-{seed}-fold-{split.fold}"
             runs += [(entry, split, seed, out / entry.name / folder) for entry in entries]
-    asked = {entry.name: _asked(entry.preset, len(names), encoder_weights) for entry in entries}
+    asked = {
+        entry.name: _asked(models.build_model(entry.preset, len(names)), encoder_weights)
+        for entry in entries
+    }
     for entry, split, seed, folder in runs:
         if (folder / "run.json").is_file():
             settings = (entry.preset, split, names, entry.spec, seed, asked[entry.name][1])
@@ -221,12 +229,21 @@ def _finished(folder):
     return (folder / "metrics.json").is_file()
 
 
-def _asked(preset, classes, encoder_weights):
-    """The encoder weights that are for this preset's encoders, and their dict of sources."""
-    model = models.build_model(preset, classes)
+def _asked(model, encoder_weights):
+    """The encoder weights that are for a model's encoders, and their dict of sources."""
     has = {layer.name for layer in model.layers}
     own = [text for text in encoder_weights if text == "none" or text.partition("=")[0] in has]
     return own, encoders.sources(model, own)
+
+
+def _unfetched(preset, encoder_weights):
+    """Says why the weights of a preset's encoders cannot be fetched; None where they can."""
+    model = models.build_model(preset, 2)
+    try:
+        encoders.load(model, _asked(model, encoder_weights)[1])
+    except (ConnectionError, ModuleNotFoundError) as error:
+        return str(error)
+    return None
 
 
 def _refuse_other(folder, settings):

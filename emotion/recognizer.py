@@ -62,6 +62,31 @@ class Recognizer:
         logits = self._model.predict_on_batch(self.inputs(signals))
         return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
 
+    def given(self, path, features):
+        """Returns what a table says of a recording, for each of its windows.
+
+        Action units alone: a window is not the clip whose mean-MFCC series a table may have too,
+        and has sound of its own.
+
+        Args:
+            path: str or Path of the recording.
+            features: Path of a table with values of the recording under its name.
+
+        Returns:
+            dict of feature name to float32 array, for `Signal.given`.
+
+        Raises:
+            FileNotFoundError, ValueError: the table cannot be read or lacks the recording, or the
+                run uses no action units.
+        """
+        if "action_units" not in self.spec.given:
+            raise ValueError(
+                f"{self.run.folder} uses no action units, which is what a table is for. "
+                f"Received: {features}; leave it out."
+            )
+        values = tables.values(features, Path(path).stem)
+        return {"action_units": values["action_units"]}
+
     def predict_file(self, path, features=None):
         """Predicts a whole recording as one window, decoded as training decodes a clip.
 

@@ -41,12 +41,13 @@ class Timeline:
     predictions: list
 
 
-def analyse(path, recognizer, window=None, hop=None, progress=None):
+def analyse(path, recognizer, window=None, hop=None, progress=None, given=None):
     """Follows the faces of a recording and predicts each in every window.
 
     A window with sound and faces gives a prediction a face, from both; without a face one from
     sound alone; without sound one a face, from the picture alone; without either none. A recording
-    shorter than the window is one window, and the last window ends with the recording.
+    shorter than the window is one window, and the last window ends with the recording. What a table
+    says of the recording, each window is given: its values do not follow the windows.
 
     Args:
         path: str or Path.
@@ -54,6 +55,7 @@ def analyse(path, recognizer, window=None, hop=None, progress=None):
         window: float, seconds; None takes the recogniser's.
         hop: float, seconds from one window to the next; None is a third of the window.
         progress: function(stage str, seconds done, seconds in all or None), or None.
+        given: dict of `Recognizer.given`, or None.
 
     Returns:
         Timeline.
@@ -71,11 +73,12 @@ def analyse(path, recognizer, window=None, hop=None, progress=None):
             f"`hop` must be positive and at most `window` ({window} s). Received: hop={hop}."
         )
     info = media.probe(path)
-    events = list(_events(info, recognizer))
+    events = list(_events(info, recognizer, given))
     if not events:
-        missing = "sound" if recognizer.detector is None else "picture"
+        seen = "action units (from a table)" if recognizer.detector is None else "picture"
+        missing = seen if recognizer.preset.modality == "video" else "sound"
         raise MediaError(f"{path} has no {missing}, all that this run was trained on; use another.")
-    recent = _Recent(recognizer)
+    recent = _Recent(recognizer, given or {})
     predictions, waiting = [], []
     start = closed = now = 0.0
     count = 0
@@ -108,13 +111,17 @@ def analyse(path, recognizer, window=None, hop=None, progress=None):
     return _timeline(info, recognizer.labels, duration, recent, predictions)
 
 
-def _events(info, recognizer):
-    """Streams of (seconds, kind, value), each in order of time, of what the run hears and sees."""
-    if info.audio and recognizer.preset.modality != "video":
+def _events(info, recognizer, given):
+    """Streams of (seconds, kind, value), each in order of time, of what the run hears and sees.
+
+    Where that is neither, but something is given, the pictures tell how long the recording is.
+    """
+    heard = info.audio and recognizer.preset.modality != "video"
+    if heard:
         blocks = media.read_blocks(info.path, recognizer.sample_rate, SOUND_BLOCK)
         size = round(SOUND_BLOCK * recognizer.sample_rate) / recognizer.sample_rate
         yield ((i * size, "sound", block) for i, block in enumerate(blocks))
-    if info.video and recognizer.detector is not None:
+    if info.video and (recognizer.detector is not None or given and not heard):
         pictures = media.read_frames(info.path, step=STEP)
         yield ((time, "frame", frame) for time, frame in pictures)
 
@@ -122,8 +129,8 @@ def _events(info, recognizer):
 class _Recent:
     """The sound and the face crops of the last window, and the boxes of the whole recording."""
 
-    def __init__(self, recognizer):
-        self.recognizer = recognizer
+    def __init__(self, recognizer, given):
+        self.recognizer, self.given = recognizer, given
         self.tracker = faces.Tracker(confirm=1)
         self.samples, self.first = np.zeros(0, np.float32), 0
         self.crops = []  # (time, id, crop)
@@ -133,6 +140,8 @@ class _Recent:
         self.samples = np.concatenate([self.samples, block])
 
     def see(self, time, frame):
+        if self.recognizer.detector is None:
+            return
         boxes = self.recognizer.detector(frame)
         for id, box in zip(self.tracker.update(boxes), boxes, strict=True):
             self.boxes.setdefault(id, []).append((len(self.times), *box[:4]))
@@ -163,8 +172,8 @@ class _Recent:
             if len(times) >= min(2, looks):  # a face found once among many looks is spurious
                 frames = np.stack([crop for _, other, crop in inside if other == id])
                 found.append((id, Signal(samples, rate, frames, np.array(times), end - start)))
-        if not found and samples is not None:
-            found.append((None, Signal(samples, rate, None, None, end - start)))
+        if not found and (samples is not None or self.given):
+            found.append((None, Signal(samples, rate, None, None, end - start, self.given)))
         return found
 
 
@@ -178,8 +187,8 @@ def _predict(recognizer, waiting):
             end,
             tuple(recognizer.labels),
             row,
-            heard=signal.samples is not None,
-            seen=signal.frames is not None,
+            heard=signal.heard,
+            seen=signal.seen,
             track=id,
         )
         for (start, end, id, signal), row in zip(waiting, rows, strict=True)
@@ -199,40 +208,6 @@ def _timeline(info, labels, duration, recent, predictions):
         if p.track in renamed
     ]
     return Timeline(info, tuple(labels), duration, np.array(recent.times), tracks, kept)
-
-
-def box_at(track, times, seen, time):
-    """Says where a face is, between its detections.
-
-    A face missed at one or two looks in a row is taken to have stayed; otherwise its box ends half
-    way to the look that did not find it.
-
-    Args:
-        track: faces.Track.
-        times: float array (n,), when faces were looked for.
-        seen: float array (k,), `times[track.indices]`.
-        time: float, seconds.
-
-    Returns:
-        float array (4,), xyxy, or None where the face is not there.
-    """
-    after = int(np.searchsorted(seen, time, side="right"))
-    last = track.indices[after - 1] if after > 0 else None
-    following = track.indices[after] if after < len(track.indices) else None
-    if last is not None and following is not None and following - last <= 3:
-        share = (time - times[last]) / (times[following] - times[last])
-        return (1 - share) * track.boxes[after - 1] + share * track.boxes[after]
-    if last is not None:
-        until = times[last + 1] if last + 1 < len(times) else times[last] + 2 * STEP
-        if time <= (times[last] + until) / 2:
-            return track.boxes[after - 1]
-    if (
-        following is not None
-        and following > 0
-        and time >= times[following - 1 : following + 1].mean()
-    ):
-        return track.boxes[after]
-    return None
 
 
 def check_predictions(path, output):

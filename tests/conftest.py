@@ -44,6 +44,20 @@ def signals(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def recording(clips, tmp_path_factory):
+    """Path of a video with sound, named as RAVDESS names it: the first clip of `corpus`."""
+    from emotion import media
+
+    path = tmp_path_factory.mktemp("recording") / f"01-{clips[0].id}.mp4"
+    rate = media.probe(clips[0].video).rate
+    sound = media.read_samples(clips[0].audio, 44100), 44100
+    with media.VideoWriter(path, rate=rate, sound=sound) as writer:
+        for time, frame in media.read_frames(clips[0].video):
+            writer.write(frame, time)
+    return path
+
+
+@pytest.fixture(scope="session")
 def trained(clips, signals, tmp_path_factory):
     """A run of the default preset, trained for two epochs on `corpus` with the Haar cascade."""
     from dataclasses import replace

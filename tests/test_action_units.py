@@ -5,21 +5,21 @@ import pickle
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+import run_inference
 import train_model
-from callbacks import RunState
-from emotion import cache, corpora, evaluation, folds, labels, models, tables, training, workers
+from emotion import cache, corpora, evaluation, folds, labels, media, models, tables, training
 from emotion.augment import Augmentation
-from emotion.clip import MediaError
+from emotion.clip import MediaError, Signal
 from emotion.recognizer import Recognizer
-from tests.test_training import contents
 
 ROOT = Path(__file__).parents[1]
-PRESETS = ("action_unit_bilstm", "mfcc_action_units")
 
 
 def write_table(path, speakers=6, seed=0):
@@ -60,34 +60,11 @@ def start(table, corpus, signals):
     return start
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", PRESETS)
-def test_a_run_broken_off_ends_as_one_never_stopped(name, start, tmp_path, monkeypatch):
-    whole = start(name, tmp_path / "whole", epochs=3)
-    pools = [None, workers.pool(1)]
-    save, tried = RunState._save, []
-
-    def full_disk(self):
-        tried.append(self.epoch)
-        if len(tried) % 2:  # every epoch fails once
-            raise OSError(28, "No space left on device")
-        save(self)
-
-    monkeypatch.setattr(RunState, "_save", full_disk)
-    for attempt in range(10):
-        try:
-            run = start(
-                name, tmp_path / "cut", epochs=3, resume=attempt > 0, pool=pools[attempt % 2]
-            )
-            break
-        except OSError:
-            continue
-    assert attempt == 3
-    assert contents(run) == contents(whole)
-    monkeypatch.undo()
+def test_a_run_is_not_resumed_with_another_table(start, tmp_path):
+    start("action_unit_bilstm", tmp_path / "run", epochs=1)
     other = write_table(tmp_path / "au_mfcc.pkl", seed=1)
     with pytest.raises(ValueError, match="cannot be resumed.*data: "):
-        start(name, tmp_path / "cut", table=other, epochs=3, resume=True)
+        start("action_unit_bilstm", tmp_path / "run", table=other, epochs=1, resume=True)
 
 
 @pytest.mark.slow
@@ -113,12 +90,63 @@ def test_it_learns_and_a_file_without_action_units_is_predicted_from_sound(
         recognizer.predict_file(clips[1].audio, joined)
 
 
+@pytest.fixture
+def infer(recording, tmp_path, capsys):
+    """Runs the command on a video; returns its exit code, stdout, stderr and predictions."""
+
+    def infer(run, *more):
+        output = {"--output": tmp_path / "out.mp4", "--predictions": tmp_path / "out.csv"}
+        arguments = {"--video_path": recording, "--model": run, "--window": 1, **output}
+        code = run_inference.main([*map(str, chain(*arguments.items())), *map(str, more)])
+        return code, *capsys.readouterr(), None if code else pd.read_csv(output["--predictions"])
+
+    return infer
+
+
+@pytest.fixture
+def frames(recording, tmp_path):
+    """Path of a CSV as OpenFace writes it, a row a frame of `recording`."""
+    path = tmp_path / f"{recording.stem}.csv"
+    rows = [f"{i},1,{','.join(str(i % 3) for _ in tables.ACTION_UNITS)}" for i in range(4)]
+    path.write_text("\n".join([f"frame,success,{','.join(tables.ACTION_UNITS)}", *rows]))
+    return path
+
+
 @pytest.mark.slow
-def test_without_sound_a_file_says_what_is_missing(start, clips, tmp_path):
+def test_the_command_gives_a_table_to_each_window(start, infer, recording, frames, tmp_path):
+    run = start("mfcc_action_units", tmp_path / "run", epochs=1)
+    _, out, err, without = infer(run.folder)
+    assert "action units count as absent" in err and f"{len(without)} from sound alone" in out
+    code, out, err, rows = infer(run.folder, "--features", frames)
+    assert code == 0 and "absent" not in err
+    assert len(rows) > 2 and f"{len(rows)} from sound and action units" in out
+    assert rows["heard"].all() and rows["seen"].all() and not without["seen"].any()
+    given = {"action_units": np.full((1, 35), 0.75, np.float32)}  # the mean of 0, 1, 2 and 0
+    samples = media.read_samples(recording, 16000)
+    starts = [round(16000 * start) for start in rows["start"]]
+    windows = [Signal(samples[i : i + 16000], 16000, None, None, 1.0, given) for i in starts]
+    names, recognizer = list(run.labels), Recognizer(run.folder)
+    np.testing.assert_allclose(rows[names], recognizer.predict(windows), atol=0.01)
+    assert np.abs(rows[names] - without[names]).max(axis=None) > 0.05
+
+
+@pytest.mark.slow
+def test_without_sound_action_units_are_all_there_is(start, infer, clips, frames, tmp_path):
     run = start("mfcc_action_units", tmp_path / "run", epochs=1, modality="video")
     with pytest.raises(MediaError, match="no action units .from a table. in it") as error:
         Recognizer(run.folder).predict_file(clips[0].audio)
     assert "\n" not in str(error.value)
+    code, _, err, _ = infer(run.folder)
+    assert code == 2 and "has no action units (from a table), all that this run was" in err
+    code, out, _, rows = infer(run.folder, "--features", frames)
+    assert code == 0 and f"{len(rows)} from action units alone" in out
+    assert len(rows[list(run.labels)].drop_duplicates()) == 1 and rows["end"].max() > 1.5
+
+
+def test_a_table_is_refused_where_it_has_no_use(trained, infer, frames, tmp_path):
+    code, _, err, _ = infer(trained.folder, "--features", frames)
+    assert code == 2 and err.count("\n") == 1 and "uses no action units" in err
+    assert not (tmp_path / "out.mp4").exists()
 
 
 def test_augmentation_leaves_values_alone_or_out(table):

@@ -25,7 +25,7 @@ class Stub:
     labels, window, sample_rate, crop_size, crop_margin = LABELS, 1.2, 16000, 32, 0.2
 
     def __init__(self, detector=None, modality="both"):
-        self.preset = SimpleNamespace(modality=modality)
+        self.preset, self.spec = SimpleNamespace(modality=modality), SimpleNamespace(given=())
         self.detector = detector or faces.Detector("haar")
         self.signals = []
 

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from callbacks import RunState
-from emotion import comparison, corpora, folds, models, report, standings, training
+from emotion import comparison, corpora, encoders, folds, models, report, standings, training
 from emotion.__main__ import main
 from tests.test_action_units import write_table
+from tests.test_models import small
 from tests.test_training import contents
 
 PRESETS = "action_unit_bilstm,cnn3d_mfcc"
@@ -61,6 +62,24 @@ def test_all_use_the_clips_that_each_can_use(clips, table, signals):
     assert names(fit) == ["mfcc_action_units-audio", "cnn3d_mfcc-audio", "cnn3d_mfcc-both"]
     assert list(unfit) == ["mfcc_action_units-both"] and used == clips[:2]
     assert "no action units (from a table)" in unfit["mfcc_action_units-both"]
+
+
+def test_weights_that_cannot_be_fetched_leave_a_preset_out(clips, signals, monkeypatch):
+    def unreachable(encoder, source):
+        assert source == "imagenet"
+        raise ConnectionError("the weights cannot be fetched")
+
+    monkeypatch.setattr(encoders.resnet, "load_weights", unreachable)
+    entries = comparison.entries([small("mean_mfcc_resnet18_transformer")], detector="haar")
+    kept = [replace(clips[0], video=None), clips[1]]
+    fit, used, unfit, _ = comparison.usable(entries, kept, signals)
+    assert names(fit) == ["mean_mfcc_resnet18_transformer-audio"] and used == kept
+    assert set(unfit.values()) == {"the weights cannot be fetched"} and len(unfit) == 2
+    for weights in (["none"], ["resnet18=none"]):
+        assert comparison.usable(entries, kept, signals, encoder_weights=weights)[0] == entries
+    monkeypatch.undo()
+    with pytest.raises(FileNotFoundError, match="no ResNet-18 weights at absent"):
+        comparison.usable(entries, kept, signals, encoder_weights=["resnet18=absent"])
 
 
 def test_mistakes_are_one_line_and_leave_nothing(run, tmp_path, capsys):

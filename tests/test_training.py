@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from callbacks import RunState
-from emotion import folds, labels, models, training, workers
+from emotion import encoders, folds, labels, models, training, workers
+from emotion.encoders import resnet
 
 ROOT = Path(__file__).parents[1]
 AUDIO = models.preset("cnn3d_mfcc").only("audio")
@@ -150,13 +151,23 @@ def test_milestones_and_sgd_go_on_as_they_were(start, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_fused_preset_goes_on_as_it_was(start, tmp_path):
-    preset = models.preset("efficientface_intermediate_attention")
+def test_a_run_knows_what_its_encoder_began_with(start, tmp_path):
+    preset = models.preset("mean_mfcc_resnet18_transformer").only("video")
     preset = replace(preset, video=replace(preset.video, count=2, size=32))
-    recipe = {"preset": preset, "milestones": (2,), "warmup_epochs": 0}
-    whole = start(tmp_path / "whole", epochs=2, **recipe)
-    start(tmp_path / "longer", epochs=1, **recipe)
-    assert contents(start(tmp_path / "longer", epochs=2, resume=True, **recipe)) == contents(whole)
+    for name in ("one", "other"):
+        resnet.build(18, name).save_weights(tmp_path / f"{name}.weights.h5")
+    sources = {name: f"resnet18={tmp_path}/{name}.weights.h5" for name in ("one", "other")}
+    run = start(tmp_path / "run", preset=preset, epochs=1, encoder_weights=[sources["one"]])
+    digest = run.record["encoder_weights"]["resnet18"]
+    assert digest == encoders.identify(tmp_path / "one.weights.h5")
+    for source, told in (
+        (sources["other"], f"encoder_weights.resnet18: {digest} then, [0-9a-f]{{32}} now"),
+        ("imagenet", f"encoder_weights.resnet18: {digest} then, imagenet now"),
+        ("none", f"encoder_weights: .*{digest}.* then, None now"),
+    ):
+        with pytest.raises(ValueError, match=told) as error:
+            start(tmp_path / "run", resume=True, preset=preset, encoder_weights=[source])
+        assert "\n" not in str(error.value)
 
 
 def test_encoder_weights_that_cannot_be_used_leave_no_run(start, tmp_path):

@@ -32,8 +32,10 @@ def preset(name):
 
 
 def describe(preset):
-    """Returns the first line of the docstring of a preset's model."""
-    return MODELS[preset.model].__doc__.partition("\n")[0]
+    """Returns the first line of the docstring of a preset's model, with the preset's fusion."""
+    line = MODELS[preset.model].__doc__.partition("\n")[0]
+    fusion = preset.fusion and preset.fusion.replace("_", " ")
+    return f"{line.removesuffix('.')} ({fusion})." if fusion else line
 
 
 def build_model(preset, classes):
