@@ -82,8 +82,9 @@ def usable(entries, clips, cache_folder=None, pool=None, encoder_weights=()):
         encoder_weights: as in `compare`; here they are fetched.
 
     Returns:
-        (entries, clips, unfit, left_out): the lists without those that cannot run, dict of an
-        entry's name to the reason, dict of a clip's id to the reason.
+        (entries, clips, unfit, left_out): the lists without the entries that cannot run or can use
+        less than half of the clips, dict of an entry's name to the reason, dict of a clip's id to
+        the reason.
 
     Raises:
         ValueError: no entry can run, or they have no clip in common; ValueError, OSError also as
@@ -103,9 +104,10 @@ def usable(entries, clips, cache_folder=None, pool=None, encoder_weights=()):
     unfit, left_out = {}, {}
     for entry in entries:
         specs = parts[entry.name]
-        empty = [lacking[spec] for spec in specs if len(lacking[spec]) == len(clips)]
-        if empty:
-            unfit[entry.name] = f"it can use none of the clips: {next(iter(empty[0].values()))}"
+        most = max((lacking[spec] for spec in specs), key=len)
+        if len(most) > len(clips) / 2:  # it would take more clips from the others than it leaves
+            told = f"it can use {len(clips) - len(most)} of {len(clips)} clips"
+            unfit[entry.name] = f"{told}: {next(iter(most.values()))}"
         elif reason := _unfetched(entry.preset, encoder_weights):
             unfit[entry.name] = reason
         else:

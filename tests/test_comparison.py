@@ -62,6 +62,10 @@ def test_all_use_the_clips_that_each_can_use(clips, table, signals):
     assert names(fit) == ["mfcc_action_units-audio", "cnn3d_mfcc-audio", "cnn3d_mfcc-both"]
     assert list(unfit) == ["mfcc_action_units-both"] and used == clips[:2]
     assert "no action units (from a table)" in unfit["mfcc_action_units-both"]
+    kept = [clips[0], *(replace(clip, video=None) for clip in clips[1:5])]
+    fit, used, unfit, _ = comparison.usable(entries, kept, signals)
+    assert names(fit) == ["mfcc_action_units-audio", "cnn3d_mfcc-audio"] and used == kept
+    assert unfit["cnn3d_mfcc-both"].startswith("it can use 1 of 5 clips: ")
 
 
 def test_weights_that_cannot_be_fetched_leave_a_preset_out(clips, signals, monkeypatch):
