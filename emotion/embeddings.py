@@ -1,8 +1,9 @@
 """Embeddings: what frozen encoders make of the clips, computed once and kept on disk.
 
 A branch in which nothing trains says the same of a clip in every epoch. `cut` asks it once; what
-is trained then begins behind the layer `audio_embedding` or `video_embedding`. The clip enters it
-as it is, without augmentation, and its dropout is off.
+is trained then begins behind the layer `audio_embedding` or `video_embedding`. The clip enters the
+branch as it is, without augmentation, and dropout is off there; where clips are mixed, embeddings
+are.
 """
 
 import hashlib
