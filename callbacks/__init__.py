@@ -4,4 +4,5 @@ from callbacks.milestones import Milestones
 from callbacks.progress_line import ProgressLine
 from callbacks.run_state import RunState
 from callbacks.stopwatch import Stopwatch
+from callbacks.unfreeze import Unfreeze
 from callbacks.warm_up import WarmUp

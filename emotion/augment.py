@@ -31,8 +31,9 @@ class Augmentation:
         shift: float, largest shift of the frames as a fraction of their side.
         light: float, largest relative change of contrast, and of brightness in parts of 255.
         missing: float in [0, 1], probability that one modality is left out (each half as often),
-            so that the model has seen what it meets in a recording without sound or face. What a
-            table gives is left out with its modality, and otherwise left as it is.
+            so that the model has seen what it meets in a recording without sound or face. What was
+            computed beforehand, a table's values or a frozen encoder's embedding, is left out with
+            its modality, and otherwise left as it is.
         mixup: float, both parameters of the Beta distribution that weights are drawn from when
             clips of a batch are mixed in pairs (`mix`), where the model hears them: from mixed
             faces alone it did not begin to learn; 0 mixes none.

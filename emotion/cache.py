@@ -47,6 +47,12 @@ class Spec:
     detector: str = "haar"
     given: tuple = ()
 
+    def settings(self, modality):
+        """Returns the tuple of what decides a clip's "audio" or "video"; its first may be None."""
+        if modality == "audio":
+            return (self.sample_rate,)
+        return (self.frames, self.size, self.margin, self.detector)
+
 
 def default_folder():
     """Path of the cache: $EMOTION_CACHE, else the user's cache folder."""
@@ -70,13 +76,14 @@ def decode(clip, spec):
     return _signal(clip, spec, _sound(clip.audio, spec), _picture(clip.video, spec))
 
 
-def load(clip, spec, folder=None):
+def load(clip, spec, folder=None, given=None):
     """Does what `decode` does, from disk where it was done before.
 
     Args:
         clip: Clip.
         spec: Spec.
         folder: Path of the cache; None for `default_folder()`.
+        given: dict of name to array, added to what a table gives; or None.
 
     Returns:
         Signal.
@@ -84,12 +91,48 @@ def load(clip, spec, folder=None):
     Raises:
         MediaError, ValueError: as `decode`.
     """
+    sound = _part(_sound, clip.audio, spec, spec.settings("audio"), folder)
+    picture = _part(_picture, clip.video, spec, spec.settings("video"), folder)
+    return _signal(clip, spec, sound, picture, given)
+
+
+def kept(path, settings, compute, folder=None):
+    """Returns what was computed from a file, from disk where it was done before.
+
+    Args:
+        path: Path of the file; its content and `settings` are the key.
+        settings: tuple of plain values, whatever decides the result besides.
+        compute: function without arguments that returns a dict of name to array.
+        folder: Path of the cache; None for `default_folder()`.
+
+    Returns:
+        dict of name to array.
+
+    Raises:
+        What `compute` raises.
+    """
     folder = Path(folder or default_folder())
-    sound = _kept(folder, _sound, clip.audio, spec, (spec.sample_rate,))
-    picture = _kept(
-        folder, _picture, clip.video, spec, (spec.frames, spec.size, spec.margin, spec.detector)
-    )
-    return _signal(clip, spec, sound, picture)
+    key = hashlib.blake2b(digest_size=16)
+    key.update(repr((_VERSION, *settings)).encode())
+    key.update(_content(path))
+    entry = folder / f"{key.hexdigest()}.safetensors"
+    try:
+        return load_file(entry)
+    except FileNotFoundError:
+        pass
+    except (OSError, SafetensorError):
+        entry.unlink(missing_ok=True)  # damaged: made anew
+    arrays = compute()
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=folder, suffix=".part")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(save({kind: np.asarray(a, order="C") for kind, a in arrays.items()}))
+        os.replace(name, entry)  # two processes may both get here: the same bytes win
+    except BaseException:
+        os.unlink(name)
+        raise
+    return arrays
 
 
 def prepare(clips, spec, folder=None, pool=None, progress=True):
@@ -116,6 +159,12 @@ def _reason(clip, spec, folder):
     except (MediaError, FileNotFoundError) as error:
         return str(error)
     return None
+
+
+def _part(compute, path, spec, settings, folder):
+    if path is None or settings[0] is None:
+        return {}
+    return kept(path, (compute.__name__, settings), partial(compute, path, spec), folder)
 
 
 def _sound(path, spec):
@@ -150,12 +199,12 @@ def _picture(path, spec):
     }
 
 
-def _signal(clip, spec, sound, picture):
+def _signal(clip, spec, sound, picture, given=None):
     samples, frames = sound.get("samples"), picture.get("frames")
-    given = {}
+    given = dict(given or {})
     if clip.given and spec.given:
-        given = tables.values(clip.given, clip.id)
-        given = {name: given[name] for name in spec.given if name in given}
+        values = tables.values(clip.given, clip.id)
+        given |= {name: values[name] for name in spec.given if name in values}
     if samples is None and frames is None and not given:
         kinds = (
             ("sound", spec.sample_rate),
@@ -181,33 +230,6 @@ def _detector(name):
 @lru_cache(maxsize=16)
 def _detector_of_thread(name, thread):
     return faces.Detector(name)
-
-
-def _kept(folder, compute, path, spec, settings):
-    """The dict of arrays that `compute(path, spec)` returns, kept in `folder`."""
-    if path is None or settings[0] is None:
-        return {}
-    key = hashlib.blake2b(digest_size=16)
-    key.update(repr((_VERSION, compute.__name__, settings)).encode())
-    key.update(_content(path))
-    entry = folder / f"{key.hexdigest()}.safetensors"
-    try:
-        return load_file(entry)
-    except FileNotFoundError:
-        pass
-    except (OSError, SafetensorError):
-        entry.unlink(missing_ok=True)  # damaged: made anew
-    arrays = compute(path, spec)
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=folder, suffix=".part")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(save({kind: np.asarray(a, order="C") for kind, a in arrays.items()}))
-        os.replace(name, entry)  # two processes may both get here: the same bytes win
-    except BaseException:
-        os.unlink(name)
-        raise
-    return arrays
 
 
 def _content(path):

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-# Which modality a precomputed feature stands for.
-_GIVEN = {"audio": ("mean_mfcc_series",), "video": ("action_units",)}
+# Which modality stands behind what was computed beforehand.
+_GIVEN = {
+    "audio": ("mean_mfcc_series", "audio_embedding"),
+    "video": ("action_units", "video_embedding"),
+}
 
 
 def spread(duration, count):
@@ -65,7 +68,8 @@ class Signal:
         frames: uint8 array (t, h, w, 3), RGB face crops; None where no face is seen.
         times: float64 array (t,), seconds of each frame from the start of the signal.
         duration: float, seconds.
-        given: dict of feature name to array, what a table says of the clip.
+        given: dict of name to array, what was computed beforehand: features that a table says of
+            the clip, embeddings that a frozen encoder makes of it.
     """
 
     samples: np.ndarray | None
@@ -77,12 +81,12 @@ class Signal:
 
     @property
     def heard(self):
-        """bool, whether it has sound, or what a table says of it."""
+        """bool, whether it has sound, or what was computed from it."""
         return self.samples is not None or any(name in self.given for name in _GIVEN["audio"])
 
     @property
     def seen(self):
-        """bool, whether it has a face, or what a table says of it."""
+        """bool, whether it has a face, or what was computed from it."""
         return self.frames is not None or any(name in self.given for name in _GIVEN["video"])
 
     def without(self, modality):

@@ -19,7 +19,8 @@ class Recipe:
         epochs: int, at most.
         batch_size: int, clips.
         learning_rate: float, reached after the warm-up.
-        warmup_epochs: int, epochs over which the learning rate rises from zero.
+        warmup_epochs: int, epochs over which the learning rate rises from zero; and again when
+            encoders begin to train.
         clipnorm: float, largest norm of the gradient of a weight, or None for any.
         weight_decay: float; a step takes learning_rate * weight_decay of each weight away, beside
             its gradient (Loshchilov & Hutter 2019, arXiv:1711.05101).
@@ -32,6 +33,14 @@ class Recipe:
         momentum: float in [0, 1], of SGD.
         milestones: tuple of int, epochs counted from 1 at whose start the learning rate falls to a
             tenth. Where there are any, it does not look at the validation loss.
+        head_epochs: int, epochs at the start in which encoders with learned weights do not train,
+            at most `patience`, so that early stopping cannot end the training among them. Encoders
+            that begin with random weights train from the start.
+        encoder_learning_rate: float, of all that trains after those epochs, or None for
+            `learning_rate`.
+
+    Raises:
+        ValueError: `head_epochs` is negative or above `patience`, or goes with milestones.
     """
 
     epochs: int = 50
@@ -47,6 +56,20 @@ class Recipe:
     optimizer: str = "adam"
     momentum: float = 0.9
     milestones: tuple = ()
+    head_epochs: int = 0
+    encoder_learning_rate: float | None = None
+
+    def __post_init__(self):
+        if not 0 <= self.head_epochs <= self.patience:
+            raise ValueError(
+                f"`head_epochs` must be from 0 to `patience` ({self.patience}). "
+                f"Received: head_epochs={self.head_epochs}."
+            )
+        if self.head_epochs and self.milestones:
+            raise ValueError(
+                "`head_epochs` and `milestones` both set the learning rate; give one of them. "
+                f"Received: head_epochs={self.head_epochs}, milestones={self.milestones}."
+            )
 
 
 @dataclass(frozen=True)

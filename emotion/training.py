@@ -13,12 +13,12 @@ import keras
 import numpy as np
 import pandas as pd
 
-from callbacks import Milestones, ProgressLine, RunState, Stopwatch, WarmUp
-from emotion import backend, cache, encoders, tables
+from callbacks import Milestones, ProgressLine, RunState, Stopwatch, Unfreeze, WarmUp
+from emotion import backend, cache, embeddings, encoders, tables
 from emotion.batches import Batches, balanced_weights
 from emotion.metrics import UnweightedAverageRecall
 from emotion.models import build_model
-from emotion.preset import OPTIMIZERS
+from emotion.preset import OPTIMIZERS, from_json
 from emotion.run import Run, load_run, write_text
 
 _PACKAGES = ("keras", "tensorflow", "numpy", "librosa", "audiomentations", "opencv-python", "av")
@@ -41,6 +41,9 @@ def train(
     extra=None,
 ):
     """Trains a preset on a split.
+
+    Encoders that are frozen are asked once (`embeddings.cut`); those that begin with learned
+    weights follow after `recipe.head_epochs` (`callbacks.Unfreeze`).
 
     Args:
         preset: Preset.
@@ -91,20 +94,22 @@ def train(
     encoders.load(model, pretrained)
     if initial:
         initial.load(model, preset, labels, split.speakers, split.protocol)
-    model.compile(
+    clips = [*split.train, *split.validation]
+    head, fed, load = embeddings.cut(model, preset, clips, spec, cache_folder)
+    head.compile(
         optimizer=_optimizer(recipe),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
         metrics=[UnweightedAverageRecall(len(labels))],
         jit_compile=False,
     )
-    model.optimizer.build(model.trainable_variables)
+    head.optimizer.build(head.trainable_variables)
     write_text(folder / "run.json", json.dumps(run.record, indent=1))
     early_stopping = keras.callbacks.EarlyStopping(
         "val_uar", mode="max", patience=recipe.patience, restore_best_weights=True
     )
     schedule = _schedule(recipe)
     state = RunState(folder / "state", early_stopping, schedule)
-    common = dict(preset=preset, labels=labels, batch_size=recipe.batch_size, load=load, pool=pool)
+    common = dict(preset=fed, labels=labels, batch_size=recipe.batch_size, load=load, pool=pool)
     batches = Batches(
         split.train,
         augmentation=preset.augmentation,
@@ -113,8 +118,9 @@ def train(
         class_weights=balanced_weights(split.train, labels),
         **common,
     )
+    warm_up = WarmUp(recipe.learning_rate, recipe.warmup_epochs * len(batches))
     callbacks = [
-        WarmUp(recipe.learning_rate, recipe.warmup_epochs * len(batches)),
+        warm_up,
         schedule,
         early_stopping,
         state,
@@ -122,14 +128,18 @@ def train(
         Stopwatch(folder / "timing.json", len(split.train), state.epoch),
         ProgressLine(recipe.epochs, state.history),
     ]
+    learned = _learned(model, encoders.ENCODERS if initial else pretrained)
+    if learned and recipe.head_epochs:
+        rate = recipe.encoder_learning_rate or recipe.learning_rate
+        callbacks.append(Unfreeze(learned, recipe.head_epochs, rate, warm_up))
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard"))
     if state.stopped or state.epoch >= recipe.epochs:
-        state.set_model(model)
+        state.set_model(head)
         state.restore()
-        model.set_weights(early_stopping.best_weights)
+        head.set_weights(early_stopping.best_weights)
     else:
-        model.fit(
+        head.fit(
             backend.stream(batches),
             validation_data=backend.stream(Batches(split.validation, **common)),
             epochs=recipe.epochs,
@@ -186,6 +196,12 @@ def _schedule(recipe):
         patience=recipe.plateau_patience,
         min_lr=recipe.min_learning_rate,
     )
+
+
+def _learned(model, names):
+    """The layers of the encoders of these names, without those that are frozen for good."""
+    found = [layer for layer in model.layers if layer.name in names]
+    return [part for encoder in found for part in encoder.layers if part.trainable]
 
 
 def _write_history(folder, state):
@@ -245,6 +261,8 @@ def _refuse_other(before, now, folder):
 
 def _differences(before, now):
     names = now.keys() - {"versions"}
+    recorded = from_json(before["preset"]).to_json()  # with the settings that came later
+    before = {**before, "preset": json.loads(json.dumps(recorded))}
     pairs = _leaves({n: before.get(n) for n in names}, {n: now[n] for n in names})
     return {name: f"{old} then, {new} now" for name, old, new in pairs}
 

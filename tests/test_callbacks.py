@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from callbacks import Milestones, ProgressLine, Stopwatch, WarmUp
+from callbacks import Milestones, ProgressLine, Stopwatch, Unfreeze, WarmUp
 
 
 def fit(callback, epochs=2, learning_rate=0.1):
@@ -40,6 +40,49 @@ def test_milestones_are_a_function_of_the_epoch():
     assert logs["learning_rate"] == pytest.approx(0.01)
     with pytest.raises(ValueError, match=r"Received: epochs=\(0, 3\)"):
         Milestones(0.1, (0, 3))
+
+
+def test_unfreeze_lets_layers_rest_and_then_train_at_another_rate():
+    body = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2),
+                             keras.layers.BatchNormalization()])  # fmt: skip
+    model = keras.Sequential([keras.Input((2,)), body, keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(0.1), "mse")
+    model.optimizer.build(model.trainable_variables)
+    seen = []
+    read = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append(
+            (
+                body.get_weights(),
+                float(model.optimizer.learning_rate),
+                model.layers[-1].get_weights(),
+            )
+        )
+    )
+    before = body.get_weights()
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(8, 2)).astype("float32"), np.ones((8, 1), "float32")
+    warm_up = WarmUp(0.1, 0)
+    unfreeze = Unfreeze(body.layers, 2, 0.01, warm_up)
+    arguments = {"batch_size": 4, "verbose": 0, "callbacks": [warm_up, unfreeze, read]}
+    model.fit(x, y, epochs=4, **arguments)
+    bodies, rates, heads = zip(*seen)
+    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01])
+    assert all(map(np.array_equal, bodies[1], before))  # its moving statistics too
+    assert not any(map(np.array_equal, bodies[2], bodies[1]))
+    assert not np.array_equal(heads[0][0], heads[1][0])
+    assert int(model.optimizer.iterations) == 4  # of the second phase
+    assert all(layer.trainable for layer in body.layers)
+
+    model.optimizer.learning_rate = 0.005
+    model.fit(x, y, epochs=4, initial_epoch=3, **arguments)  # resumed: the rate is the state's
+    assert seen[-1][1] == pytest.approx(0.005)
+    assert not any(map(np.array_equal, seen[-1][0], bodies[3]))
+
+    warm_up.steps = 4
+    model.fit(x, y, epochs=3, initial_epoch=1, **arguments)
+    assert [rate for _, rate, _ in seen[-2:]] == pytest.approx([0.005, 0.005])
+    with pytest.raises(ValueError, match="at least 1. Received: epoch=0"):
+        Unfreeze([], 0, 0.01, warm_up)
 
 
 def test_progress_line_tells_uar_best_and_time_left():

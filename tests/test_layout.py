@@ -31,6 +31,7 @@ ORDER = (
     "encoders",
     "layers",
     "preset",
+    "embeddings",
     "models",
     "batches",
     "metrics",
@@ -135,7 +136,8 @@ def loaded(code):
 
 
 def test_a_data_worker_loads_no_backend():
-    present = [name for name in WITHOUT_NETWORK if importlib.util.find_spec(f"emotion.{name}")]
+    names = (*WITHOUT_NETWORK, "embeddings")  # which imports Keras where it cuts a model
+    present = [name for name in names if importlib.util.find_spec(f"emotion.{name}")]
     assert not BACKENDS & loaded("\n".join(f"import emotion.{name}" for name in present))
 
 

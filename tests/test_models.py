@@ -141,7 +141,7 @@ def test_the_vectors_transformer_learns_a_tiny_set_and_resnet_stays():
 def test_resnet_sees_one_frame_as_it_sees_many():
     model = models.build_model(small_vector().only("video"), 8)
     frames = inputs(small_vector())["video"]
-    means = keras.Model(model.inputs, model.get_layer("video_mean").output)
+    means = keras.Model(model.inputs, model.get_layer("video_embedding").output)
     encoder = model.get_layer("resnet18")
     wanted = (np.array(encoder(frames[:, 0])) + np.array(encoder(frames[:, 1]))) / 2
     np.testing.assert_allclose(means({"video": frames}), wanted, rtol=1e-4, atol=1e-5)

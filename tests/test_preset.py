@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from emotion import models
-from emotion.preset import from_json
+from emotion.preset import Recipe, from_json
 
 
 @pytest.mark.parametrize("name", models.PRESETS)
@@ -16,6 +16,13 @@ def test_json_gives_the_preset_back(name, modality):
     preset = replace(preset, recipe=replace(preset.recipe, learning_rate=1e-3))
     assert from_json(json.loads(json.dumps(preset.to_json()))) == preset
     assert preset.modality == modality
+
+
+def test_a_head_phase_ends_before_early_stopping_may():
+    with pytest.raises(ValueError, match=r"to `patience` \(3\). Received: head_epochs=4"):
+        Recipe(patience=3, head_epochs=4)
+    with pytest.raises(ValueError, match="give one of them. Received: head_epochs=1, mile"):
+        Recipe(head_epochs=1, milestones=(2,))
 
 
 def test_what_another_version_recorded_is_refused_by_name():

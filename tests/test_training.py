@@ -6,15 +6,17 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 
 from callbacks import RunState
-from emotion import encoders, folds, labels, models, training, workers
-from emotion.encoders import resnet
+from emotion import cache, encoders, evaluation, folds, labels, models, training, workers
+from emotion.encoders import resnet, wav2vec2
 
 ROOT = Path(__file__).parents[1]
 AUDIO = models.preset("cnn3d_mfcc").only("audio")
@@ -27,7 +29,7 @@ def start(clips, signals):
 
     def start(
         folder, seed=0, resume=False, pool=None, protocol="speaker-kfold", preset=AUDIO,
-        encoder_weights=(), **recipe,
+        encoder_weights=(), cache_folder=signals, **recipe,
     ):  # fmt: skip
         preset = replace(preset, recipe=replace(preset.recipe, **{**RECIPE, **recipe}))
         return training.train(
@@ -37,7 +39,7 @@ def start(clips, signals):
             folder,
             preset.spec("haar" if preset.video else "none"),
             seed=seed,
-            cache_folder=signals,
+            cache_folder=cache_folder,
             pool=pool,
             resume=resume,
             encoder_weights=encoder_weights,
@@ -168,6 +170,103 @@ def test_a_run_knows_what_its_encoder_began_with(start, tmp_path):
         with pytest.raises(ValueError, match=told) as error:
             start(tmp_path / "run", resume=True, preset=preset, encoder_weights=[source])
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.slow
+def test_a_run_on_embeddings_goes_on_as_it_was(start, clips, tmp_path, monkeypatch):
+    preset = models.preset("mean_mfcc_resnet18_transformer")
+    preset = replace(preset, video=replace(preset.video, count=2, size=32))
+    ran, run = [], keras.Model.predict_on_batch
+    monkeypatch.setattr(
+        keras.Model, "predict_on_batch", lambda self, x: ran.append(self.name) or run(self, x)
+    )
+    recipe = {"preset": preset, "encoder_weights": ["none"], "epochs": 3}
+    whole = start(tmp_path / "whole", cache_folder=tmp_path / "one", **recipe)
+    split = folds.split(clips, "speaker-kfold", 0)
+    assert ran == ["video_body"] * (1 + len(split.train) + len(split.validation))
+    start(tmp_path / "longer", cache_folder=tmp_path / "two", **{**recipe, "epochs": 1})
+    ran.clear()
+    again = start(tmp_path / "longer", cache_folder=tmp_path / "two", resume=True, **recipe)
+    assert ran == ["video_body"]  # the zeros
+    assert contents(again) == contents(whole)
+    load = partial(cache.load, spec=preset.spec("haar"), folder=tmp_path / "one")
+    kept = replace(whole, record={**whole.record, "speakers": {"train": (), "validation": ()}})
+    report = evaluation.evaluate(kept, split.validation, load)  # from the frames themselves
+    assert report.metrics["uar"] == pytest.approx(pd.read_csv(
+        whole.folder / "history.csv")["val_uar"].max(), abs=1e-6)  # fmt: skip
+
+
+@pytest.fixture
+def two_phases(start, tmp_path, monkeypatch):
+    """Trains a tiny wav2vec2_resnet50 with sound alone; keyword arguments change it."""
+    config = wav2vec2.Config(
+        conv_dim=(8, 8), conv_kernel=(10, 3), conv_stride=(5, 2), hidden_size=16,
+        num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        num_conv_pos_embedding_groups=2,
+    )  # fmt: skip
+    monkeypatch.setattr(wav2vec2, "build", partial(wav2vec2.build, config))
+    monkeypatch.setattr(wav2vec2, "load_weights", lambda encoder, source: None)  # as they are
+    (tmp_path / "weights").write_bytes(b"")
+    preset = models.preset("wav2vec2_resnet50").only("audio")
+    preset = replace(preset, audio=replace(preset.audio, seconds=0.25))
+    two = {"head_epochs": 2, "patience": 4, "learning_rate": 1e-3, "encoder_learning_rate": 1e-4}
+
+    def train(folder, epochs, weights=tmp_path / "weights", **changes):
+        more = {**two, "epochs": epochs, "plateau_patience": 9, "warmup_epochs": 0, **changes}
+        return start(tmp_path / folder, preset=preset, encoder_weights=[weights], **more)
+
+    return train
+
+
+def variables(run):
+    """The encoder's weights after the last epoch, by path, and the rates of the epochs."""
+    (state,) = (run.folder / "state").glob("epoch-*.npz")
+    with np.load(state) as arrays:
+        values = [arrays[name] for name in sorted(arrays) if name.startswith("variable")]
+    paths = [variable.path for variable in run.model().variables]
+    rates = pd.read_csv(run.folder / "history.csv")["learning_rate"].tolist()
+    return dict(zip(paths, values)), rates
+
+
+@pytest.mark.slow
+def test_encoders_follow_the_head(two_phases):
+    first, rates = variables(two_phases("first", 1))
+    last, _ = variables(two_phases("head", 2))
+    whole, all_rates = variables(two_phases("whole", 4))
+    assert rates == pytest.approx([1e-3])
+    assert all_rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4])
+    encoder = {p for p in first if p.startswith(("encoder-", "feature_")) and "seed" not in p}
+    assert len(encoder) > 20 and all(np.array_equal(first[p], last[p]) for p in encoder)
+    assert not np.array_equal(first["logits/kernel"], last["logits/kernel"])
+    changed = {path for path in encoder if not np.array_equal(last[path], whole[path])}
+    frozen = {path for path in encoder if path.startswith("feature_extractor-")}
+    assert len(frozen) == 4 and not changed & frozen
+    assert {p.rpartition("/")[2] for p in encoder - frozen - changed} <= {"bias"}  # of the keys
+
+    _, rates = variables(two_phases("random", 3, weights="none"))
+    assert rates == pytest.approx([1e-3] * 3)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_across_the_phases(two_phases):
+    changes = {"warmup_epochs": 1, "plateau_patience": 1, "plateau_factor": 0.3}
+    whole = contents(two_phases("whole", 5, **changes))
+    for epochs in range(1, 5):
+        run = two_phases("cut", epochs, resume=epochs > 1, **changes)
+        resting = {e.name for e in run.model().get_layer("wav2vec2").layers if not e.trainable}
+        assert all(name.startswith("feature_extractor-") for name in resting)
+    assert contents(two_phases("cut", 5, resume=True, **changes)) == whole
+    assert contents(run) == whole
+
+
+def test_a_run_recorded_before_a_setting_was_there_goes_on(start, tmp_path):
+    run = start(tmp_path / "run", epochs=1)
+    record = json.loads((run.folder / "run.json").read_text())
+    for name in ("head_epochs", "encoder_learning_rate"):
+        del record["preset"]["recipe"][name]
+    (run.folder / "run.json").write_text(json.dumps(record))
+    assert training.load_run(run.folder).preset == run.preset
+    start(tmp_path / "run", epochs=1, resume=True)
 
 
 def test_encoder_weights_that_cannot_be_used_leave_no_run(start, tmp_path):

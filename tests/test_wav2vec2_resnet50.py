@@ -14,6 +14,6 @@ def test_the_extractor_stays_as_it_was_published():
 
 def test_wav2vec2_resnet50_has_the_widths_of_its_design():
     model = wav2vec2_resnet50.build(PRESET, 6)
-    assert model.get_layer("audio_mean").input.shape == (None, 199, 768)
-    assert model.get_layer("video_mean").input.shape == (None, 8, 2048)
+    assert model.get_layer("audio_embedding").input.shape == (None, 199, 768)
+    assert model.get_layer("video_embedding").input.shape == (None, 8, 2048)
     assert model.get_layer("fusion").output.shape == (None, 768 + 2048)

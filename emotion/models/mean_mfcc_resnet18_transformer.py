@@ -81,7 +81,7 @@ def _see(x):
     encoder.trainable = False  # its batch normalization keeps its statistics, too
     x = encoder(ops.reshape(x, (-1, size, size, 3)))  # (b * t, 512)
     x = ops.reshape(x, (-1, count, resnet.EMBEDDING[18]))
-    return layers.GlobalAveragePooling1D(name="video_mean")(x)
+    return layers.GlobalAveragePooling1D(name="video_embedding")(x)
 
 
 def _encode(x, name):

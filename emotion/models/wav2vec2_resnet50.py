@@ -7,13 +7,13 @@
     video (8, 224, 224, 3) -> ResNet-50, 2048 a frame -> mean over frames -> 2048
     concatenate -> Dense 256, ReLU, dropout -> Dense classes (logits)
 
-Source: a student project on CREMA-D, which tunes the two alone, then together. Their convolutional
-ends are tuned apart: Wav2Vec2's extractor stays as it was published, as is usual, ResNet-50 is
-tuned whole. With one modality the model is that branch and the head.
+Source: a student project on CREMA-D, which tunes the two alone, then together. The head learns
+first, at 3e-4; from the 11th epoch all is tuned, at 1e-5: ResNet-50 whole, Wav2Vec2 but for its
+convolutional end, which stays as it was published, as is usual. With one modality the model is that
+branch and the head.
 
 What follows a shorter clip is silence, and is in the mean: the base model was pretrained without a
-mask. Not built: a head that learns first, at 3e-4, and encoders that follow at 1e-5; here one rate
-is for all, between the two.
+mask.
 """
 
 import keras
@@ -29,7 +29,13 @@ PRESETS = (
         "wav2vec2_resnet50",
         audio=Waveform(),
         video=FaceFrames(count=8, size=224),
-        recipe=Recipe(epochs=30, batch_size=8, learning_rate=3e-5),
+        recipe=Recipe(
+            epochs=30,
+            batch_size=8,
+            learning_rate=3e-4,
+            head_epochs=10,
+            encoder_learning_rate=1e-5,
+        ),
     ),
 )
 
@@ -50,7 +56,7 @@ def build(preset, classes):
     for name, feature in preset.features.items():
         inputs[name] = keras.Input(feature.shape, dtype=feature.dtype, name=name)
         steps = branches[name](inputs[name])
-        embeddings.append(layers.GlobalAveragePooling1D(name=f"{name}_mean")(steps))
+        embeddings.append(layers.GlobalAveragePooling1D(name=f"{name}_embedding")(steps))
     x = layers.Concatenate(name="fusion")(embeddings) if len(embeddings) > 1 else embeddings[0]
     x = layers.Dense(256, activation="relu", name="fusion_dense")(x)
     x = layers.Dropout(0.3, name="fusion_dropout")(x)
