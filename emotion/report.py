@@ -86,7 +86,8 @@ def confusion(measured, folder):
     axes.set(
         xlabel="predicted",
         ylabel="true",
-        title=f"UAR {measured['uar']:.3f}, {measured['clips']} clips, {measured['protocol']}",
+        title=f"UAR {evaluation.told(measured, 'uar')}, {measured['clips']} clips, "
+        f"{measured['protocol']}",
     )
     figure.colorbar(image, label="share of the true class", shrink=0.8)
     _save(figure, folder / "confusion.png")

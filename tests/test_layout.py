@@ -34,6 +34,11 @@ ORDER = (
     "models",
     "batches",
     "metrics",
+    "uncertainty",
+    "calibration",
+    "groups",
+    "scores",
+    "fusion",
     "run",
     "initial",
     "training",
@@ -48,6 +53,7 @@ ORDER = (
     "annotate",
     "live",
     "web",
+    "commands",
     "__main__",
 )
 WITHOUT_NETWORK = (*ORDER[: ORDER.index("features") + 1], "preset")
