@@ -121,6 +121,7 @@ def comparison(table, chance, title, path):
 
 
 def _save(figure, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.stem + ".part.png")
     figure.savefig(part, dpi=150)
     plt.close(figure)

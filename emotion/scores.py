@@ -24,8 +24,8 @@ CORPORA = {
     "cremad": (crema_d, ("speech",)),
 }
 IDS = ("id", "clip", "clip_id", "file", "filename", "name", "path")
-# Columns that are no classes; label and speaker must be the corpus's.
-BESIDES = ("label", "predicted", "repetition", "fold", "split", *ATTRIBUTES)
+# Columns that are no classes; label and speaker must be the corpus's. Row numbers have no name.
+BESIDES = ("", "label", "predicted", "repetition", "fold", "split", *ATTRIBUTES)
 _NEVER_PUBLISHED = {"cremad": 20}  # how many clips, not named by crema_d.py, nobody can have
 _SUM = 1e-3
 
@@ -90,13 +90,13 @@ def read(path, corpus=None):
     if not path.is_file():
         raise FileNotFoundError(f"The score file {path} does not exist.")
     with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, restkey="", restval="")
+        reader = csv.DictReader(file, restval="")
         columns = [column.strip() for column in reader.fieldnames or []]
         reader.fieldnames = columns
         rows = [(reader.line_num, row) for row in reader]
     if not rows:
         raise ValueError(f"{path} has no rows: give it a row a clip, below the column names.")
-    ids = next((column for column in columns if column.lower() in IDS), None)
+    ids = next((c for name in IDS for c in columns if c.lower() == name), None)
     if ids is None:
         received = ", ".join(columns)
         raise ValueError(
@@ -109,6 +109,8 @@ def read(path, corpus=None):
     found = {}
     for number, row in rows:
         where = f"{path}, row {number}"
+        if None in row:
+            raise ValueError(f"{where}: more cells than columns; give each cell a named column.")
         clip = _clip(where, row, row[ids].strip(), corpus, known)
         if clip is None:
             continue
@@ -211,7 +213,7 @@ def _classes(path, columns, labels):
     found = {}
     for column in columns:
         name = column.lower()
-        if name in BESIDES:
+        if name in BESIDES or name in IDS:
             continue
         label = SYNONYMS.get(name, name)
         if label not in labels:
@@ -237,7 +239,7 @@ def _clip(where, row, id, corpus, known):
     """Returns the Clip of a row, or None where the corpus leaves it out, or raises."""
     naming = CORPORA[corpus][0]
     named = naming.named(id)
-    if named is None or named.info["channel"] not in CORPORA[corpus][1]:
+    if named is None or named.id not in known.keys() | crema_d.BROKEN.keys():
         raise ValueError(
             f"{where}: {id!r} is no clip of {corpus}. {naming.NAMING}; "
             "correct it, or name another --corpus."

@@ -52,7 +52,7 @@ def _score(path, corpus, protocol, output):
     absent = f"; absent: {', '.join(m['absent_speakers'])}" if m["absent_speakers"] else ""
     print(
         f"{path} holds {system.kind}: {m['clips']} clips of {len(m['speakers'])} speakers, "
-        f"{m['protocol']}, {len(m['folds'])} folds{absent}"
+        f"{m['protocol']}, folds {', '.join(m['folds'])}{absent}"
     )
     for name in ("uar", "war"):
         over = f", over folds {evaluation.told(m, name)}" if len(m["folds"]) > 1 else ""
@@ -64,7 +64,8 @@ def _score(path, corpus, protocol, output):
         if recall is not None:
             print(f"  {label:10s} {recall:.3f} {_between(m['intervals']['recall'][label])}")
     for attribute, compared in m["groups"].items():
-        print(groups.sentence(attribute, compared))
+        if len(compared["groups"]) > 1:
+            print(groups.sentence(attribute, compared))
     if output:
         report.confusion(m, Path(output))
         evaluation.save(scored, Path(output))
