@@ -220,10 +220,7 @@ def aggregate(reports):
     joined = measure(predictions, first["labels"])
     for name in [name for name, value in joined.items() if isinstance(value, float)]:
         values = [report.metrics[name] for report in reports]
-        joined[f"{name}_mean"], joined[f"{name}_std"] = (
-            float(np.mean(values)),
-            float(np.std(values)),
-        )
+        joined |= {f"{name}_mean": float(np.mean(values)), f"{name}_std": float(np.std(values))}
     return Report(
         {
             **joined,
