@@ -224,10 +224,11 @@ def _told(split):
 
 
 def _score(measured):
-    spread = f" ± {measured['uar_std']:.3f}" if "uar_std" in measured else ""
+    from emotion.evaluation import told
+
     met = "trained on as well" if measured["warning"] else "never trained on"
     return (
-        f"UAR {measured['uar']:.3f}{spread}, WAR {measured['war']:.3f} on "
+        f"UAR {told(measured, 'uar')}, WAR {told(measured, 'war')} on "
         f"{measured['clips']} clips of {len(measured['speakers'])} speakers {met}"
     )
 

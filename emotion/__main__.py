@@ -3,6 +3,8 @@
 import argparse
 import sys
 
+from emotion.commands import COMMANDS
+
 
 def main(arguments=None):
     """Runs a command.
@@ -74,38 +76,6 @@ def _prepare(options):
     for clip, reason in unusable:
         print(f"{clip.id}: {reason}")
     print(f"{len(clips) - len(unusable)} of {len(clips)} clips are in {folder}.")
-
-
-def _evaluate(options):
-    from functools import partial
-
-    from emotion import backend
-
-    backend.start()
-    from emotion import cache, corpora, evaluation, folds, training
-
-    altered = {k: getattr(options, k) for k in ("without", "noise") if getattr(options, k)}
-    told = "".join(f", {how} {modality}" for how, modality in altered.items())
-
-    print(f"{'run':24s} {'modality':8s} {'UAR':>6s} {'WAR':>6s} {'F1':>6s}  on")
-    for folder in options.runs:
-        run = training.load_run(folder)
-        spec = run.preset.spec(run.record["detector"])
-        load = partial(cache.load, spec=spec, folder=options.cache)
-        record = run.record
-        features = options.features or record.get("features_path")
-        clips = corpora.clips(options.data or record["data_path"], record["corpus"], features)
-        clips = [clip for clip in clips if clip.id not in record["left_out"]]
-        split = folds.split(clips, record["protocol"], record["fold"], record["seed"])
-        report = evaluation.evaluate(run, split.test, load, **altered)
-        for how, modality in altered.items():
-            evaluation.save(report, run.folder / f"{how}-{modality}")
-        m = report.metrics
-        print(
-            f"{folder:24s} {m['modality']:8s} {m['uar']:6.3f} {m['war']:6.3f} {m['macro_f1']:6.3f}"
-            f"  {m['clips']} clips of {len(m['speakers'])} speakers, {m['protocol']} {m['fold']}"
-            f"{told}"
-        )
 
 
 def _compare(options):
@@ -240,19 +210,8 @@ def _parser():
     command.add_argument("--cache", help="folder of decoded clips")
     command.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
 
-    command = commands.add_parser("evaluate", help="score runs on their test speakers")
-    command.set_defaults(run=_evaluate)
-    command.add_argument("runs", nargs="+", metavar="RUN")
-    command.add_argument("--data", help="data folder or manifest (default: the one trained on)")
-    command.add_argument("--features", help="table joined to it (default: the one trained on)")
-    command.add_argument("--cache", help="folder of decoded clips")
-    which = command.add_mutually_exclusive_group()
-    for how, text in (("without", "zero in place of"), ("noise", "noise in place of")):
-        which.add_argument(
-            f"--{how}",
-            choices=("audio", "video"),
-            help=f"{text} it; also written to RUN/{how}-MODALITY",
-        )
+    for module in COMMANDS:
+        module.add(commands)
     return parser
 
 

@@ -7,9 +7,23 @@ import keras
 import numpy as np
 import pandas as pd
 
-from emotion import backend, metrics
+from emotion import backend, calibration, groups, metrics, scores, uncertainty
 from emotion.batches import Batches
 from emotion.run import write_text
+
+# What all folds of a protocol share.
+CONDITIONS = (
+    "protocol",
+    "absent_speakers",
+    "labels",
+    "label_target",
+    "adapted_to_test_speaker",
+    "modality",
+    "without",
+    "noise",
+    "warning",
+    "scores",
+)
 
 
 @dataclass(frozen=True)
@@ -17,11 +31,9 @@ class Report:
     """The result of an evaluation.
 
     Attributes:
-        metrics: dict, what metrics.json holds: uar, war, macro_f1, top_1 to top_5, recall,
-            confusion, and what was measured: clips, speakers, protocol, fold, labels, modality,
-            and which modality was `without` or `noise`, or None.
-        predictions: pandas.DataFrame, one row a clip: id, speaker, label, predicted, and a column
-            a class with its probability.
+        metrics: dict, what metrics.json holds: what `measure` gives, and under which conditions:
+            protocol, fold, labels, modality, and which modality was `without` or `noise`, or None.
+        predictions: pandas.DataFrame, of `scores.table`.
     """
 
     metrics: dict
@@ -66,20 +78,9 @@ def evaluate(run, clips, load, pool=None, without=None, noise=None):
     batches.without, batches.noise = without, noise
     logits = run.model().predict(backend.stream(batches), verbose=0)
     probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
-    targets = np.array([labels.index(clip.label) for clip in clips])
-    predictions = pd.DataFrame(
-        {
-            "id": [clip.id for clip in clips],
-            "speaker": [clip.speaker for clip in clips],
-            "label": [clip.label for clip in clips],
-            "predicted": [labels[index] for index in np.argmax(probabilities, axis=1)],
-            **{label: probabilities[:, index] for index, label in enumerate(labels)},
-        }
-    )
+    predictions = scores.table(clips, probabilities, labels)
     measured = {
-        **metrics.summary(targets, probabilities, labels),
-        "clips": len(clips),
-        "speakers": sorted({clip.speaker for clip in clips}),
+        **measure(predictions, labels),
         "protocol": record["protocol"],
         "fold": record["fold"],
         "validation_speakers": record["speakers"]["validation"],
@@ -93,6 +94,76 @@ def evaluate(run, clips, load, pool=None, without=None, noise=None):
         "warning": record["warning"],
     }
     return Report(measured, predictions)
+
+
+def measure(predictions, labels):
+    """What predictions are worth.
+
+    Args:
+        predictions: pandas.DataFrame, of `scores.table`.
+        labels: sequence of str.
+
+    Returns:
+        dict: what `metrics.summary` gives; ece; calibration, the bins of
+        `calibration.reliability`; intervals, (low, high) of uar, war and recall by class, of
+        `uncertainty.intervals`, None where undefined; groups, of `groups.compare`; clips, their
+        number; speakers, their names.
+    """
+    place = {label: index for index, label in enumerate(labels)}
+    targets = predictions["label"].map(place).to_numpy()
+    probabilities = predictions[list(labels)].to_numpy()
+    bins = calibration.reliability(targets, probabilities)
+    speakers, counts = metrics.confusions(
+        targets, np.argmax(probabilities, axis=1), predictions["speaker"], len(labels)
+    )
+    uar, war, *recall = [
+        None if np.isnan(one).any() else one.tolist() for one in uncertainty.intervals(counts)
+    ]
+    return {
+        **metrics.summary(targets, probabilities, labels),
+        "ece": calibration.expected_calibration_error(bins),
+        "calibration": bins,
+        "intervals": {
+            "level": uncertainty.LEVEL,
+            "uar": uar,
+            "war": war,
+            "recall": dict(zip(labels, recall)),
+        },
+        "groups": groups.compare(predictions, labels),
+        "clips": len(predictions),
+        "speakers": speakers,
+    }
+
+
+def score(system, protocol=None):
+    """Scores what any system said of the test clips of a protocol.
+
+    Args:
+        system: scores.Scores.
+        protocol: str; None takes the corpus's own, see `folds.default_protocol`.
+
+    Returns:
+        Report, as `aggregate` joins the folds; what a file does not tell, such as the speakers
+        of validation, is None in its metrics.
+
+    Raises:
+        ValueError: the protocol does not fit the corpus, or a clip that it tests has no row.
+    """
+    reports = []
+    for split, tested in scores.tests(system, protocol):
+        predictions = scores.table(tested.clips, tested.probabilities, tested.labels)
+        conditions = dict.fromkeys(CONDITIONS) | {
+            "protocol": split.protocol,
+            "absent_speakers": split.absent,
+            "labels": list(system.labels),
+            "label_target": "intended",
+            "warning": split.warning,
+            "scores": {"file": str(system.path), "kind": system.kind},
+        }
+        own = {"fold": split.fold, "validation_speakers": None}
+        measured = measure(predictions, system.labels)
+        reports.append(Report({**measured, **conditions, **own}, predictions))
+    return aggregate(reports)
 
 
 def _refuse_nothing(preset, without, noise):
@@ -141,40 +212,31 @@ def aggregate(reports):
         reports: list of Report, one a fold.
 
     Returns:
-        Report: uar, war, macro_f1 and top-k are means over folds, with their standard deviations
-        (`uar_std`, ddof=0) beside them; recall and confusion are of all clips together.
+        Report: its metrics are of all clips together, and beside uar, war, macro_f1, top-k and ece
+        stand their means over folds (`uar_mean`) and standard deviations (`uar_std`, ddof=0).
     """
     predictions = pd.concat([report.predictions for report in reports], ignore_index=True)
     first = reports[0].metrics
-    labels = first["labels"]
-    targets = np.array([labels.index(label) for label in predictions["label"]])
-    joined = metrics.summary(targets, predictions[labels].to_numpy(), labels)
+    joined = measure(predictions, first["labels"])
     for name in [name for name, value in joined.items() if isinstance(value, float)]:
         values = [report.metrics[name] for report in reports]
-        joined[f"{name}_pooled"] = joined[name]
-        joined[name], joined[f"{name}_std"] = float(np.mean(values)), float(np.std(values))
-    fixed = (
-        "protocol",
-        "absent_speakers",
-        "labels",
-        "label_target",
-        "adapted_to_test_speaker",
-        "modality",
-        "without",
-        "noise",
-        "warning",
-    )
+        joined |= {f"{name}_mean": float(np.mean(values)), f"{name}_std": float(np.std(values))}
     return Report(
         {
             **joined,
-            "clips": len(predictions),
-            "speakers": sorted(set(predictions["speaker"])),
             "folds": {str(report.metrics["fold"]): report.metrics["uar"] for report in reports},
             "validation_speakers": {
                 str(report.metrics["fold"]): report.metrics["validation_speakers"]
                 for report in reports
             },
-            **{name: first[name] for name in fixed},
+            **{name: first[name] for name in CONDITIONS if name in first},
         },
         predictions,
     )
+
+
+def told(measured, name):
+    """Returns a score as "0.564 ± 0.067", the mean over folds and its deviation, or as "0.564"."""
+    if len(measured.get("folds", ())) > 1:
+        return f"{measured[f'{name}_mean']:.3f} ± {measured[f'{name}_std']:.3f}"
+    return f"{measured[name]:.3f}"

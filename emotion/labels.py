@@ -2,6 +2,19 @@
 
 RAVDESS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 CREMA_D = ("neutral", "happy", "sad", "angry", "fearful", "disgust")
+# What other systems and papers call the same class.
+SYNONYMS = {
+    "neutrality": "neutral",
+    "calmness": "calm",
+    "happiness": "happy",
+    "joy": "happy",
+    "sadness": "sad",
+    "anger": "angry",
+    "fear": "fearful",
+    "disgusted": "disgust",
+    "surprise": "surprised",
+    **{name[:3]: name for name in RAVDESS},
+}
 
 
 def label_set(present):

@@ -29,6 +29,27 @@ def confusion(targets, predicted, classes):
     return counts
 
 
+def confusions(targets, predicted, members, classes):
+    """Counts of each group of clips, such as those of one speaker.
+
+    Args:
+        targets, predicted: int arrays (n,).
+        members: sequence (n,) of str, the group of each clip.
+        classes: int.
+
+    Returns:
+        Tuple of the groups, list of str in order, and int64 array (groups, classes, classes).
+
+    >>> names, counts = confusions([0, 1, 1], [0, 1, 0], ["b", "a", "b"], 2)
+    >>> names, counts[1].tolist()
+    (['a', 'b'], [[1, 0], [1, 0]])
+    """
+    names, place = np.unique(np.asarray(members, str), return_inverse=True)
+    counts = np.zeros((len(names), classes, classes), np.int64)
+    np.add.at(counts, (place, np.asarray(targets, int), np.asarray(predicted, int)), 1)
+    return names.tolist(), counts
+
+
 def recalls(counts):
     """Recall of each class.
 

@@ -86,7 +86,8 @@ def confusion(measured, folder):
     axes.set(
         xlabel="predicted",
         ylabel="true",
-        title=f"UAR {measured['uar']:.3f}, {measured['clips']} clips, {measured['protocol']}",
+        title=f"UAR {evaluation.told(measured, 'uar')}, {measured['clips']} clips, "
+        f"{measured['protocol']}",
     )
     figure.colorbar(image, label="share of the true class", shrink=0.8)
     _save(figure, folder / "confusion.png")
@@ -120,6 +121,7 @@ def comparison(table, chance, title, path):
 
 
 def _save(figure, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.stem + ".part.png")
     figure.savefig(part, dpi=150)
     plt.close(figure)

@@ -58,6 +58,17 @@ def test_a_modality_is_missing_or_noise(trained, clips, load, tested, how, modal
     np.testing.assert_allclose(row, expected, atol=1e-4)
 
 
+def test_a_run_is_measured_by_speaker_and_group(tested, trained):
+    measured, labels = tested.metrics, trained.labels
+    assert set(measured["groups"]) == {"speaker", "sex", "intensity", "statement", "channel"}
+    assert set(measured["intervals"]["recall"]) == set(labels)
+    sexes = measured["groups"]["sex"]["groups"]
+    assert sum(group["clips"] for group in sexes.values()) == len(tested.predictions)
+    assert 0 <= measured["ece"] <= 1
+    assert sum(one["clips"] for one in measured["calibration"]) == measured["clips"]
+    json.loads(json.dumps(measured, allow_nan=False))
+
+
 def test_nothing_real_is_refused(trained, load):
     with pytest.raises(ValueError, match="without=audio, noise=video"):
         evaluation.evaluate(trained, [], load, without="audio", noise="video")
@@ -92,7 +103,13 @@ def test_folds_are_averaged_and_pooled(tested):
     half = len(tested.predictions) // 2
     worse = evaluation.Report({**tested.metrics, "uar": 0.0, "fold": 1}, tested.predictions[:half])
     joined = evaluation.aggregate([tested, worse]).metrics
-    assert joined["uar"] == pytest.approx(tested.metrics["uar"] / 2)
+    assert joined["uar_mean"] == pytest.approx(tested.metrics["uar"] / 2)
+    table = pd.concat([tested.predictions, worse.predictions])
+    right = table["label"] == table["predicted"]
+    assert joined["uar"] == pytest.approx(right.groupby(table["label"]).mean().mean())
+    assert joined["war"] == pytest.approx(right.mean()) and joined["war_std"] == 0
+    assert evaluation.told(joined, "uar") == f"{joined['uar_mean']:.3f} ± {joined['uar_std']:.3f}"
+    assert evaluation.told(tested.metrics, "uar") == f"{tested.metrics['uar']:.3f}"
     assert joined["uar_std"] == pytest.approx(tested.metrics["uar"] / 2)
     assert joined["clips"] == len(tested.predictions) + half
     assert joined["folds"] == {"0": tested.metrics["uar"], "1": 0.0}

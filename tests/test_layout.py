@@ -35,6 +35,11 @@ ORDER = (
     "models",
     "batches",
     "metrics",
+    "uncertainty",
+    "calibration",
+    "groups",
+    "scores",
+    "fusion",
     "run",
     "initial",
     "training",
@@ -49,6 +54,7 @@ ORDER = (
     "annotate",
     "live",
     "web",
+    "commands",
     "__main__",
 )
 WITHOUT_NETWORK = (*ORDER[: ORDER.index("features") + 1], "preset")

@@ -15,7 +15,8 @@ cases = st.integers(2, 8).flatmap(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=1000, deadline=None)
 @given(cases)
 def test_numbers_equal_scikit_learn(case):
     classes, true, predicted = case
@@ -24,6 +25,9 @@ def test_numbers_equal_scikit_learn(case):
         counts, reference.confusion_matrix(true, predicted, labels=range(classes))
     )
     present = sorted(set(true))
+    by_class = reference.recall_score(true, predicted, labels=present, average=None)
+    np.testing.assert_allclose(metrics.recalls(counts)[present], by_class, rtol=0, atol=1e-12)
+    assert np.isnan(np.delete(metrics.recalls(counts), present)).all()
     recall = reference.recall_score(
         true, predicted, labels=present, average="macro", zero_division=0
     )

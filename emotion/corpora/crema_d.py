@@ -68,6 +68,16 @@ def parse(path):
     return Name(*match.groups())
 
 
+def named(id):
+    """Returns the Clip that an id or a file name names, without its files, or None.
+
+    >>> named("1001_DFA_ANG_XX.flv").label
+    'angry'
+    """
+    name = parse(Path(id).stem + ".wav")
+    return name and _clip("_".join(name), name, [], EMOTIONS[name.emotion], "intended")
+
+
 def laid_out(root):
     """Returns whether a path is a folder with AudioWAV, VideoFlash or VideoMP4 in it, or is one."""
     root = Path(root).resolve()
@@ -164,7 +174,7 @@ def _clip(id, name, paths, label, labels):
         id=id,
         label=label,
         speaker=name.actor,
-        audio=(sounds or pictures)[0],
+        audio=(sounds or pictures or [None])[0],
         video=pictures[0] if pictures else None,
         info={
             "channel": "speech",

@@ -60,6 +60,17 @@ def parse(path):
     return None if sung_beyond_fearful or silent_audio_file else name
 
 
+def named(id):
+    """Returns the Clip that an id or a file name names, without its files, or None.
+
+    >>> named("Actor_12/03-01-05-02-01-02-12.wav") == named("01-05-02-01-02-12")
+    True
+    """
+    stem = Path(id).stem
+    name = parse(f"{stem}.mp4" if stem.count("-") == 6 else f"01-{stem}.mp4")
+    return name and clip(name)
+
+
 def files(root):
     """Lists the media files below a folder, whatever their names, in a fixed order.
 

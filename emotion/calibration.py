@@ -1,0 +1,100 @@
+"""Calibration: whether a model that is 70 % sure is right in 70 % of cases."""
+
+import numpy as np
+from scipy import optimize, special
+
+BINS = 15
+_SHARPEST = 100.0  # a scale beyond it says no more than that every clip was right
+
+
+def reliability(targets, probabilities):
+    """What a reliability diagram shows: how often clips are right, by how sure the model is.
+
+    Args:
+        targets: int array (n,), true classes.
+        probabilities: float array (n, c).
+
+    Returns:
+        List of 15 dicts, one a bin of equal width, bin i of the confidences (the highest
+        probability of a clip) in (i / 15, (i + 1) / 15]: clips, confidence (their mean) and
+        accuracy; these two are None in an empty bin.
+    """
+    confidence = np.max(probabilities, axis=1)
+    right = np.argmax(probabilities, axis=1) == np.asarray(targets)
+    place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    clips = np.bincount(place, minlength=BINS)
+    sums = [np.bincount(place, values, BINS) for values in (confidence, right)]
+    return [
+        {
+            "clips": int(count),
+            "confidence": float(sure / count) if count else None,
+            "accuracy": float(hits / count) if count else None,
+        }
+        for count, sure, hits in zip(clips, *sums)
+    ]
+
+
+def expected_calibration_error(bins):
+    """ECE: the sum over bins of clips / n * |accuracy - confidence|, 0 (best) to 1.
+
+    Source: Guo, Pleiss, Sun & Weinberger, "On Calibration of Modern Neural Networks", ICML 2017,
+    eq. 3, arXiv:1706.04599.
+
+    Args:
+        bins: list of dict, of `reliability`.
+
+    >>> expected_calibration_error(reliability([0, 1], [[0.75, 0.25], [0.75, 0.25]]))
+    0.25
+    """
+    filled = [one for one in bins if one["clips"]]
+    total = sum(one["clips"] for one in filled)
+    gaps = (one["clips"] * abs(one["accuracy"] - one["confidence"]) for one in filled)
+    return float(sum(gaps) / total)
+
+
+def scales(targets, systems):
+    """The factors b >= 0 for which softmax(b_1 logits_1 + b_2 logits_2 + ...) fits best.
+
+    They minimise the mean negative log-likelihood, which is convex in them. A weight w and a
+    temperature T of each system come to the same: only w / T = b enters.
+
+    Args:
+        targets: int array (n,), true classes.
+        systems: float array (s, n, c), logits or log-probabilities, finite.
+
+    Returns:
+        float64 array (s,), each at most 100.
+    """
+    systems = np.asarray(systems, np.float64)
+    true = np.take_along_axis(systems, np.asarray(targets)[None, :, None], axis=2)[..., 0]
+
+    def loss(b):
+        logits = np.tensordot(b, systems, 1)
+        value = np.mean(special.logsumexp(logits, axis=1) - b @ true)
+        expected = np.einsum("nc,snc->s", special.softmax(logits, axis=1), systems)
+        return value, expected / len(targets) - true.mean(axis=1)
+
+    start = np.full(len(systems), 1 / len(systems))
+    limits = [(0, _SHARPEST)] * len(systems)
+    found = optimize.minimize(loss, start, jac=True, bounds=limits, options={"ftol": 1e-14})
+    return found.x
+
+
+def temperature(targets, logits):
+    """The T > 0 that calibrates softmax(logits / T) best, by `scales`; above 1: too sure.
+
+    Fit it on validation speakers, never on those it is tested on.
+
+    Args:
+        targets: int array (n,), true classes.
+        logits: float array (n, c), or log-probabilities.
+
+    Returns:
+        float, at least 0.01; inf where the logits say nothing of the classes.
+
+    >>> sure = np.log([[0.9, 0.1]] * 10)
+    >>> round(temperature([0] * 7 + [1] * 3, sure), 3)  # 70 % right: softmax gives 0.7 for it
+    2.593
+    """
+    (scale,) = scales(targets, [logits])
+    return float(1 / scale) if scale > 0 else float("inf")

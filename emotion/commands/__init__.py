@@ -1,0 +1,8 @@
+"""The commands: each file has `add(commands)`, its arguments, and `run(options)`, what it does.
+
+What a command needs is imported inside its `run`, so that --help stays fast.
+"""
+
+from emotion.commands import evaluate, fuse, significance
+
+COMMANDS = (evaluate, fuse, significance)
