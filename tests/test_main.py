@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from emotion.__main__ import _actors, main
+from emotion.__main__ import main
+from emotion.commands.download import _actors
 
 
 def run(*arguments, cwd=None):

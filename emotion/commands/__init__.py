@@ -3,6 +3,15 @@
 What a command needs is imported inside its `run`, so that --help stays fast.
 """
 
-from emotion.commands import evaluate, fuse, significance
+from emotion.commands import (
+    check,
+    compare,
+    download,
+    evaluate,
+    fuse,
+    prepare,
+    significance,
+    synthetic,
+)
 
-COMMANDS = (evaluate, fuse, significance)
+COMMANDS = (check, download, synthetic, prepare, compare, evaluate, fuse, significance)
