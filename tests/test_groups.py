@@ -35,20 +35,20 @@ def test_the_gap_names_the_groups_furthest_apart():
 
 
 def test_groups_are_compared_on_the_classes_of_both():
-    # All neutral clips, which are normal, are wrong; on the other classes normal is the better.
+    # Neutral, which is never strong, is all right; on the other classes strong is the better.
     measured = groups.compare(
         table(
-            ("1", None, "normal", "neutral", "sad"),
-            ("1", None, "normal", "happy", "happy"),
+            ("1", None, "normal", "neutral", "neutral"),
+            ("1", None, "normal", "happy", "sad"),
             ("1", None, "normal", "sad", "sad"),
             ("1", None, "strong", "happy", "happy"),
-            ("1", None, "strong", "sad", "happy"),
+            ("1", None, "strong", "sad", "sad"),
         ),
         LABELS,
     )["intensity"]
     assert measured["groups"]["strong"]["lacks"] == ["neutral"]
     assert measured["gap"]["classes"] == ["happy", "sad"]
-    assert (measured["gap"]["best"], measured["gap"]["uar"]) == ("normal", [1.0, 0.5])
+    assert (measured["gap"]["best"], measured["gap"]["uar"]) == ("strong", [1.0, 0.5])
 
 
 def test_a_group_of_one_class_is_said_to_be_too_little():

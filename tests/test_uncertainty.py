@@ -39,8 +39,8 @@ def test_intervals_cover_the_truth_of_correlated_speakers(speakers, monkeypatch)
     covered = np.mean((found[..., 0] <= truth) & (truth <= found[..., 1]), axis=0)
     assert (covered[:2] > 0.93).all() and (covered[:2] < 0.97).all()
     assert 0.93 < covered[2:].mean() < 0.97
-    if speakers > 10:
-        assert (covered[2:] > 0.92).all() and (covered[2:] < 0.97).all()
+    if speakers > 10:  # docs/scores.md; 1000 cases move a share by 0.02, and a recall of 0.93 skews
+        assert (covered[2:] > 0.9).all() and (covered[2:] < 0.98).all()
 
 
 def test_the_interval_is_the_same_each_time_and_holds_the_score():
@@ -89,7 +89,7 @@ def test_random_swaps_come_near_to_all_of_them(monkeypatch):
     exact = uncertainty.difference(a, b)["uar"]["p"]
     monkeypatch.setattr(uncertainty, "_EXACT", 13)
     first, again = (uncertainty.difference(a, b, seed=5)["uar"]["p"] for _ in range(2))
-    assert first == again == pytest.approx(exact, abs=0.01)
+    assert first == again == pytest.approx(exact, abs=0.01) and first != exact
 
 
 @pytest.mark.slow
