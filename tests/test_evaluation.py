@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emotion import cache, evaluation, report
+from emotion import cache, evaluation, pictures
 from emotion.__main__ import main
 
 
@@ -119,7 +119,7 @@ def test_files_are_written_whole(tested, tmp_path):
     evaluation.save(tested, tmp_path)
     table = pd.read_csv(tmp_path / "predictions.csv", dtype={"speaker": str})
     assert list(table.columns)[:4] == ["id", "speaker", "label", "predicted"]
-    report.confusion(tested.metrics, tmp_path)
+    pictures.confusion(tested.metrics, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
-        "predictions.csv", "metrics.json", "confusion.png"
+        "predictions.csv", "metrics.json", "confusion.png", "confusion.svg"
     }  # fmt: skip
