@@ -26,9 +26,10 @@ def curves(run, clips, load, pool=None, model=None):
     reached = {
         one for clip in map(load, clips) for one in disturb.DISTURBANCES if one.reaches(clip)
     }
+    applied = [one for one in disturb.DISTURBANCES if one in reached]
     model = model or run.model()
     rows = []
-    for one in tqdm([d for d in disturb.DISTURBANCES if d in reached], desc="disturb"):
+    for one in tqdm(applied, desc="disturb", disable=not applied):
         disturbed = partial(disturb.load, read=load, disturbance=one)
         table = evaluation.predict(run, clips, disturbed, pool, model=model)
         found, said = (table[name].map(run.labels.index) for name in ("label", "predicted"))

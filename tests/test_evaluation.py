@@ -81,6 +81,7 @@ def test_the_command_leaves_a_modality_out(trained, corpus, signals, tmp_path, c
     record = {**trained.record, "corpus": None, "left_out": {}}
     (folder / "run.json").write_text(json.dumps(record))
     arguments = ["evaluate", str(folder), "--cache", str(signals), "--data", str(corpus)]
+    arguments += ["--workers", "0"]
     assert main([*arguments, "--without", "video"]) == 0
     assert capsys.readouterr().out.endswith(", without video\n")
     measured = json.loads((folder / "without-video/metrics.json").read_text())
