@@ -112,7 +112,7 @@ def _run(options):
 
 
 def _train(options, preset, clips, spec, pool):
-    from emotion import cache, corpora, evaluation, folds, labels, report, training
+    from emotion import cache, corpora, evaluation, folds, labels, pictures, report, training
 
     passed_over = corpora.left_out(options.data, options.corpus)
     print(*(f"{line}\n" for line in passed_over), sep="", end="", file=sys.stderr)
@@ -163,7 +163,7 @@ def _train(options, preset, clips, spec, pool):
         print(f"{place}: {_score(reports[-1].metrics)}")
     if several:
         joined = evaluation.aggregate(reports)
-        report.confusion(joined.metrics, folder)
+        pictures.confusion(joined.metrics, folder)
         evaluation.save(joined, folder)
         print(f"{folder}: {_score(joined.metrics)}, mean of {len(reports)} folds")
     return 0

@@ -4,6 +4,7 @@ import numpy as np
 from scipy import optimize, special
 
 BINS = 15
+_LEAST = 1e-12  # the probability that stands for 0, whose logarithm would outweigh all
 _SHARPEST = 100.0  # a scale beyond it says no more than that every clip was right
 
 
@@ -50,6 +51,11 @@ def expected_calibration_error(bins):
     total = sum(one["clips"] for one in filled)
     gaps = (one["clips"] * abs(one["accuracy"] - one["confidence"]) for one in filled)
     return float(sum(gaps) / total)
+
+
+def logarithms(probabilities):
+    """Returns log-probabilities, float64; a probability below 1e-12 counts as that."""
+    return np.log(np.maximum(np.asarray(probabilities, np.float64), _LEAST))
 
 
 def scales(targets, systems):

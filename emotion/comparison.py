@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 
-from emotion import cache, encoders, folds, labels, models, report, training
+from emotion import cache, encoders, folds, labels, models, pictures, report, training
 from emotion.faces import Detector
 from emotion.preset import MODALITIES
 from emotion.run import load_run, write_text
@@ -207,7 +207,7 @@ def _write(table, heading, classes, out):
     write_text(out / "comparison.csv", table.to_csv(index=False))
     write_text(out / "comparison.md", f"# Comparison\n\n{heading}\n{markdown(table)}")
     title = heading.partition(".")[0]
-    report.comparison(table, 1 / classes, title, out / "comparison.png")
+    pictures.comparison(table, 1 / classes, title, out)
 
 
 def _heading(runs, clips, names, notes):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from emotion import backend, calibration, groups, metrics, scores, uncertainty
 from emotion.batches import Batches
@@ -40,7 +41,7 @@ class Report:
     predictions: pd.DataFrame
 
 
-def evaluate(run, clips, load, pool=None, without=None, noise=None):
+def evaluate(run, clips, load, pool=None, without=None, noise=None, model=None):
     """Scores a run's best model on clips.
 
     Args:
@@ -52,6 +53,7 @@ def evaluate(run, clips, load, pool=None, without=None, noise=None):
             training; or None.
         noise: "audio" or "video", the input in whose place is noise, always the same: standard
             normal where it is float32, uniform where it is uint8; or None.
+        model: keras.Model, that of the run, where it is loaded already.
 
     Returns:
         Report.
@@ -74,11 +76,7 @@ def evaluate(run, clips, load, pool=None, without=None, noise=None):
         )
     if without or noise:
         _refuse_nothing(preset, without, noise)
-    batches = _Altered(clips, preset, labels, preset.recipe.batch_size, load, pool=pool)
-    batches.without, batches.noise = without, noise
-    logits = run.model().predict(backend.stream(batches), verbose=0)
-    probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
-    predictions = scores.table(clips, probabilities, labels)
+    predictions = predict(run, clips, load, pool, without, noise, model)
     measured = {
         **measure(predictions, labels),
         "protocol": record["protocol"],
@@ -96,6 +94,23 @@ def evaluate(run, clips, load, pool=None, without=None, noise=None):
     return Report(measured, predictions)
 
 
+def predict(run, clips, load, pool=None, without=None, noise=None, model=None):
+    """What a run's best model says of clips: `evaluate` without a judgement.
+
+    Args:
+        run, clips, load, pool, without, noise, model: as `evaluate`.
+
+    Returns:
+        pandas.DataFrame, of `scores.table`.
+    """
+    batch_size = run.preset.recipe.batch_size
+    batches = _Altered(clips, run.preset, run.labels, batch_size, load, pool=pool)
+    batches.without, batches.noise = without, noise
+    logits = (model or run.model()).predict(backend.stream(batches), verbose=0)
+    probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+    return scores.table(clips, probabilities, run.labels)
+
+
 def measure(predictions, labels):
     """What predictions are worth.
 
@@ -109,9 +124,7 @@ def measure(predictions, labels):
         `uncertainty.intervals`, None where undefined; groups, of `groups.compare`; clips, their
         number; speakers, their names.
     """
-    place = {label: index for index, label in enumerate(labels)}
-    targets = predictions["label"].map(place).to_numpy()
-    probabilities = predictions[list(labels)].to_numpy()
+    targets, probabilities = _arrays(predictions, labels)
     bins = calibration.reliability(targets, probabilities)
     speakers, counts = metrics.confusions(
         targets, np.argmax(probabilities, axis=1), predictions["speaker"], len(labels)
@@ -133,6 +146,39 @@ def measure(predictions, labels):
         "clips": len(predictions),
         "speakers": speakers,
     }
+
+
+def calibrate(predictions, validation, labels):
+    """What a temperature would do: fitted on some speakers, applied to others.
+
+    Args:
+        predictions: pandas.DataFrame of `scores.table`, of the clips tested.
+        validation: pandas.DataFrame, the same of clips of validation speakers.
+        labels: sequence of str.
+
+    Returns:
+        dict: temperature, of `calibration.temperature`; ece_calibrated and calibration_after, the
+        ece of `predictions` with it and its bins. All None without validation clips, or where the
+        temperature has no end since the model says nothing of them.
+    """
+    after = dict.fromkeys(("temperature", "ece_calibrated", "calibration_after"))
+    if not len(validation):
+        return after
+    targets, probabilities = _arrays(validation, labels)
+    fitted = calibration.temperature(targets, calibration.logarithms(probabilities))
+    if np.isinf(fitted):
+        return after
+    targets, probabilities = _arrays(predictions, labels)
+    cooled = special.softmax(calibration.logarithms(probabilities) / fitted, axis=1)
+    bins = calibration.reliability(targets, cooled)
+    error = calibration.expected_calibration_error(bins)
+    return {"temperature": fitted, "ece_calibrated": error, "calibration_after": bins}
+
+
+def _arrays(predictions, labels):
+    """The true classes (n,) and the probabilities (n, c) of a table."""
+    place = {label: index for index, label in enumerate(labels)}
+    return predictions["label"].map(place).to_numpy(), predictions[list(labels)].to_numpy()
 
 
 def score(system, protocol=None):

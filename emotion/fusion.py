@@ -5,8 +5,6 @@ from scipy import special
 
 from emotion import calibration
 
-_LEAST = 1e-12  # the probability that stands for 0, whose logarithm would outweigh all
-
 
 def agree(systems):
     """Raises ValueError where files of scores are not of the same clips.
@@ -78,7 +76,7 @@ def fuse(systems, scales=None):
 
 
 def _logarithms(systems):
-    return np.log(np.maximum([system.probabilities for system in systems], _LEAST))
+    return calibration.logarithms([system.probabilities for system in systems])
 
 
 def _agree_on_classes(first, other):

@@ -67,6 +67,38 @@ def recalls(counts):
     return np.divide(np.diag(counts), totals, out=np.full(len(counts), np.nan), where=totals > 0)
 
 
+def precisions(counts):
+    """Precision of each class: of the clips it was said of, the share that is right.
+
+    Args:
+        counts: array (c, c) of `confusion`.
+
+    Returns:
+        float64 array (c,) in [0, 1]; nan for a class that was never said.
+
+    >>> precisions([[3, 0], [1, 0]]).tolist()
+    [0.75, nan]
+    """
+    return recalls(np.transpose(counts))
+
+
+def f1s(counts):
+    """F1 of each class: 2 tp / (2 tp + fp + fn), 0 where nothing is right.
+
+    Args:
+        counts: array (c, c) of `confusion`.
+
+    Returns:
+        float64 array (c,) in [0, 1]; nan for a class that is neither true nor said of any clip.
+
+    >>> f1s([[3, 0, 0], [2, 0, 0], [0, 0, 0]]).tolist()
+    [0.75, 0.0, nan]
+    """
+    counts = np.asarray(counts, np.float64)
+    both = counts.sum(axis=0) + counts.sum(axis=1)
+    return np.divide(2 * np.diag(counts), both, out=np.full(len(counts), np.nan), where=both > 0)
+
+
 def uar(counts):
     """Unweighted average recall: the mean of the recalls of the classes present.
 
@@ -86,16 +118,12 @@ def war(counts):
 
 
 def macro_f1(counts):
-    """Mean F1 over the classes that occur as truth or as prediction.
-
-    F1 = 2 tp / (2 tp + fp + fn), 0 where nothing is right.
+    """Mean of `f1s` over the classes that occur as truth or as prediction.
 
     >>> round(macro_f1([[3, 1], [1, 1]]), 3)
     0.625
     """
-    counts = np.asarray(counts, np.float64)
-    denominator = counts.sum(axis=0) + counts.sum(axis=1)
-    return float(np.mean(2 * np.diag(counts)[denominator > 0] / denominator[denominator > 0]))
+    return float(np.nanmean(f1s(counts)))
 
 
 def top_k(targets, scores, k):
@@ -122,19 +150,24 @@ def summary(targets, probabilities, labels):
         labels: tuple of str, c names.
 
     Returns:
-        dict: uar, war, macro_f1, top_1 (equal to war), top_2, top_3, top_5, recall (by class, None
-        where undefined), confusion. A k above the number of classes is left out.
+        dict: uar, war, macro_f1, top_1 (equal to war), top_2, top_3, top_5, precision, recall and
+        f1 (by class, None where undefined), confusion. A k above the number of classes is left out.
     """
     counts = confusion(targets, np.argmax(probabilities, axis=1), len(labels))
-    by_class = recalls(counts)
     return {
         "uar": uar(counts),
         "war": war(counts),
         "macro_f1": macro_f1(counts),
         **{f"top_{k}": top_k(targets, probabilities, k) for k in TOPS if k <= len(labels)},
-        "recall": {n: None if np.isnan(r) else float(r) for n, r in zip(labels, by_class)},
+        "precision": _by_class(labels, precisions(counts)),
+        "recall": _by_class(labels, recalls(counts)),
+        "f1": _by_class(labels, f1s(counts)),
         "confusion": counts.tolist(),
     }
+
+
+def _by_class(labels, values):
+    return {name: None if np.isnan(one) else float(one) for name, one in zip(labels, values)}
 
 
 @keras.saving.register_keras_serializable("emotion")

@@ -8,7 +8,17 @@ import pandas as pd
 import pytest
 
 from callbacks import RunState
-from emotion import comparison, corpora, encoders, folds, models, report, standings, training
+from emotion import (
+    comparison,
+    corpora,
+    encoders,
+    folds,
+    models,
+    pictures,
+    report,
+    standings,
+    training,
+)
 from emotion.__main__ import main
 from tests.test_action_units import write_table
 from tests.test_models import small
@@ -124,7 +134,7 @@ def test_a_row_is_the_mean_of_its_runs(tmp_path):
     line = standings.markdown(table).splitlines()[2]
     assert line == ("| cnn3d_mfcc | audio | 0.500 ± 0.250 | 0.250 ± 0.125 | 0.250 ± 0.125 | n/a | "
                     "1 234 567 | 3.5 | 8.2 | 2 |")  # fmt: skip
-    report.comparison(table, 0.125, "title", tmp_path / "comparison.png")
+    pictures.comparison(table, 0.125, "title", tmp_path)
     assert (tmp_path / "comparison.png").stat().st_size > 5000
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emotion import cache, evaluation, report
+from emotion import cache, evaluation, pictures
 from emotion.__main__ import main
 
 
@@ -81,6 +81,7 @@ def test_the_command_leaves_a_modality_out(trained, corpus, signals, tmp_path, c
     record = {**trained.record, "corpus": None, "left_out": {}}
     (folder / "run.json").write_text(json.dumps(record))
     arguments = ["evaluate", str(folder), "--cache", str(signals), "--data", str(corpus)]
+    arguments += ["--workers", "0"]
     assert main([*arguments, "--without", "video"]) == 0
     assert capsys.readouterr().out.endswith(", without video\n")
     measured = json.loads((folder / "without-video/metrics.json").read_text())
@@ -119,7 +120,7 @@ def test_files_are_written_whole(tested, tmp_path):
     evaluation.save(tested, tmp_path)
     table = pd.read_csv(tmp_path / "predictions.csv", dtype={"speaker": str})
     assert list(table.columns)[:4] == ["id", "speaker", "label", "predicted"]
-    report.confusion(tested.metrics, tmp_path)
+    pictures.confusion(tested.metrics, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
-        "predictions.csv", "metrics.json", "confusion.png"
+        "predictions.csv", "metrics.json", "confusion.png", "confusion.svg"
     }  # fmt: skip
