@@ -3,6 +3,6 @@
 What a command needs is imported inside its `run`, so that --help stays fast.
 """
 
-from emotion.commands import evaluate, fuse, significance
+from emotion.commands import evaluate, explain, fuse, significance
 
-COMMANDS = (evaluate, fuse, significance)
+COMMANDS = (evaluate, explain, fuse, significance)
