@@ -4,6 +4,7 @@ Orange speaks for the class, blue against it.
 """
 
 import os
+import textwrap
 from fractions import Fraction
 
 import cv2
@@ -87,8 +88,7 @@ def mfcc(coefficients, values, span, title, path):
         axes.set(title=text, xlabel="time in seconds")
         figure.colorbar(drawn, label=label)
     left.set_yticks(range(count), [f"mfcc_{index}" for index in range(count)], fontsize=6)
-    figure.suptitle(title)
-    _save(figure, path)
+    _save(figure, title, path)
 
 
 def strip(pictures, times, title, path):
@@ -117,8 +117,7 @@ def strip(pictures, times, title, path):
     patches = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in (_ORANGE, _BLUE)]
     names = ("for the class", "against it")
     figure.legend(patches, names, frameon=False, ncols=2, loc="outside lower center")
-    figure.suptitle(title)
-    _save(figure, path)
+    _save(figure, title, path)
 
 
 def video(frames, warmth, duration, sound, path):
@@ -161,12 +160,11 @@ def attention(maps, extents, title, path):
             ylabel=f"time of the {asks} in seconds",
         )
         figure.colorbar(drawn, label="attention, a row sums to 1")
-    figure.suptitle(title)
-    _save(figure, path)
+    _save(figure, title, path)
 
 
 def summary(values, vectors, names, title, path):
-    """Draws the named values that matter most: for each a row, in it a point for each clip.
+    """Draws the named values that matter most, a row each: a point for each clip, or a bar for one.
 
     Args:
         values: float array (clips, n), SHAP values.
@@ -178,33 +176,31 @@ def summary(values, vectors, names, title, path):
     order = np.argsort(-np.abs(values).mean(axis=0))[:_SHOWN]
     figure, axes = plt.subplots(figsize=(8, 1.4 + 0.26 * len(order)), layout="constrained")
     axes.axvline(0, color=_GREY, linewidth=0.8)
-    for row, index in enumerate(order):
-        ranks = np.argsort(np.argsort(vectors[:, index])) / max(len(vectors) - 1, 1)
-        drawn = axes.scatter(
-            values[:, index],
-            row + _spread(values[:, index], np.ptp(values[:, order])),
-            c=ranks if len(vectors) > 1 else [0.5],
-            cmap=_LOW_HIGH,
-            vmin=0,
-            vmax=1,
-            s=12,
-            linewidths=0,
-        )
-    axes.set_yticks(range(len(order)), [names[index] for index in order])
-    axes.invert_yaxis()
-    axes.set(xlabel="SHAP value: what it adds to the logit of the class", title=title)
-    if len(vectors) > 1:
+    if len(vectors) == 1:
+        colours = [_ORANGE if value > 0 else _BLUE for value in values[0, order]]
+        axes.barh(range(len(order)), values[0, order], color=colours)
+    else:
+        width = np.ptp(values[:, order])
+        for row, index in enumerate(order):
+            ranks = np.argsort(np.argsort(vectors[:, index])) / (len(vectors) - 1)
+            across, beside = values[:, index], row + _spread(values[:, index], width)
+            drawn = axes.scatter(
+                across, beside, s=12, c=ranks, cmap=_LOW_HIGH, vmin=0, vmax=1, linewidths=0
+            )
         bar = figure.colorbar(drawn, label="rank of the value among the clips", ticks=(0, 1))
         bar.set_ticklabels(("lowest", "highest"))
-    _save(figure, path)
+    axes.set_yticks(range(len(order)), [names[index] for index in order])
+    axes.invert_yaxis()
+    axes.set(xlabel="SHAP value: what it adds to the logit of the class")
+    _save(figure, title, path)
 
 
 def shares(parts, classes, labels, title, path):
-    """Draws what each modality adds to the logit of the predicted class, by class.
+    """Draws what each modality adds to the logit of the class that is explained, by class.
 
     Args:
         parts: dict of modality to float array (clips,), of `explain.shares`.
-        classes: list of str (clips,), the predicted classes.
+        classes: list of str (clips,), the class that is explained of each.
         labels: tuple of str.
         title: str.
         path: Path without a suffix.
@@ -220,9 +216,9 @@ def shares(parts, classes, labels, title, path):
     counts = [f"{label} ({np.sum(np.array(classes) == label)})" for label in present]
     axes.set_yticks(range(len(present)), counts)
     axes.invert_yaxis()
-    axes.set(xlabel="mean of what it adds to the logit", ylabel="predicted (clips)", title=title)
-    figure.legend(frameon=False, loc="outside right upper")
-    _save(figure, path)
+    axes.set(xlabel="mean of what it adds to the logit", ylabel="explained class (clips)")
+    figure.legend(frameon=False, ncols=2, loc="outside lower center")
+    _save(figure, title, path)
 
 
 def embedding(places, groups, title, path):
@@ -251,8 +247,7 @@ def embedding(places, groups, title, path):
         told = "undefined" if np.isnan(value) else f"{value:.2f}"
         axes.set(title=f"by {kind}: silhouette {told}", xticks=(), yticks=())
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
-    figure.suptitle(title)
-    _save(figure, path)
+    _save(figure, title, path)
 
 
 def _spread(values, width):
@@ -269,7 +264,8 @@ def _rgb(colour):
     return np.array([int(colour[index : index + 2], 16) for index in (1, 3, 5)], np.float32)
 
 
-def _save(figure, path):
+def _save(figure, title, path):
+    figure.suptitle(textwrap.fill(title, int(9 * figure.get_figwidth())))
     path.parent.mkdir(parents=True, exist_ok=True)
     for suffix in (".png", ".svg"):
         part = path.with_name(f"{path.name}.part{suffix}")

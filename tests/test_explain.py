@@ -1,37 +1,23 @@
 """Explanations: they add up, and they point at what the model went by."""
 
+import json
+import shutil
 from dataclasses import replace
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
-from emotion import explain, inside, models
+from emotion import explain, illustrate, inside, labels, media, models
+from emotion.__main__ import main
 from emotion.features import FaceFrames
-
-SMALL = {
-    "cnn3d_mfcc": FaceFrames(count=20, size=32),
-    "mean_mfcc_resnet18_transformer": FaceFrames(count=1, size=32),
-    "efficientface_intermediate_attention": FaceFrames(count=2, size=32),
-    "efficientface_late_transformer": FaceFrames(count=2, size=32),
-}
-
-
-def made(name, **features):
-    """A small model with random weights, its preset, and the inputs of a clip."""
-    keras.utils.set_random_seed(0)
-    preset = replace(models.preset(name), video=SMALL[name], **features)
-    rng = np.random.default_rng(0)
-    inputs = {
-        "audio": rng.normal(size=preset.audio.shape).astype(np.float32),
-        "video": rng.integers(0, 256, preset.video.shape, np.uint8),
-    }
-    return models.build_model(preset, 8), preset, inputs
+from emotion.run import write_text
 
 
 @pytest.fixture(scope="module")
-def default():
-    return made("cnn3d_mfcc")
+def default(small):
+    return small("cnn3d_mfcc")
 
 
 def batch(inputs):
@@ -92,8 +78,20 @@ def test_the_baseline_is_the_mean_that_the_model_learned(default):
     assert (rows["audio"] == means[:, None, None]).all() and not rows["video"].any()
 
 
-def test_shap_values_sum_to_the_difference_over_many_baselines():
-    model, preset, inputs = made("mean_mfcc_resnet18_transformer")
+def test_expected_gradients_of_a_linear_model_are_known():
+    weights = np.array([[1.0], [-2.0], [0.5]], np.float32)
+
+    def call(inputs):
+        return keras.ops.matmul(inputs["x"], weights)
+
+    x, rows = np.float32([1, 2, 3]), np.float32([[0, 0, 0], [2, 2, 2]])
+    found = explain.attribute(call, explain.gradients(call), {"x": x}, {"x": rows}, 0)
+    np.testing.assert_allclose(found.values["x"], weights[:, 0] * (x - 1), atol=1e-6)
+    assert found.steps == 16 and found.error < 1e-6
+
+
+def test_shap_values_sum_to_the_difference_over_many_baselines(small):
+    model, preset, inputs = small("mean_mfcc_resnet18_transformer")
     vector = inside.vector(model, preset)
     names = vector.names
     assert (len(names), names[0], names[39], names[40], names[-1]) == (
@@ -115,52 +113,95 @@ def test_shap_values_sum_to_the_difference_over_many_baselines():
     assert inside.vector(models.build_model(heard, 8), heard).names == names[:40]
 
 
-def test_expected_gradients_of_a_linear_model_are_known():
-    weights = np.array([[1.0], [-2.0], [0.5]], np.float32)
-
-    def call(inputs):
-        return keras.ops.matmul(inputs["x"], weights)
-
-    x, rows = np.float32([1, 2, 3]), np.float32([[0, 0, 0], [2, 2, 2]])
-    found = explain.attribute(call, explain.gradients(call), {"x": x}, {"x": rows}, 0)
-    np.testing.assert_allclose(found.values["x"], weights[:, 0] * (x - 1), atol=1e-6)
-    assert found.steps == 16 and found.error < 1e-6
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("fusion", "steps"), [("intermediate_attention", 150), ("late_transformer", 144)]
-)
-def test_attention_maps_are_time_by_time(fusion, steps):
-    model, _, inputs = made(f"efficientface_{fusion}")
-    maps = inside.attention(model, inputs)
-    assert {pair: one.shape for pair, one in maps.items()} == {
-        ("audio", "video"): (steps, 2), ("video", "audio"): (2, steps)
+def test_heat_lies_on_the_corner_that_gives_the_class_away():
+    keras.utils.set_random_seed(0)
+    rng, size, count = np.random.default_rng(0), 32, 74
+    preset = models.preset("cnn3d_mfcc").only("video")
+    preset = replace(preset, video=FaceFrames(count=20, size=size))
+    classes = np.arange(count) % 4
+    frames = np.repeat(rng.integers(0, 256, (count, 1, size, size, 3), np.uint8), 20, axis=1)
+    colours = np.array([(230, 40, 40), (40, 230, 40), (40, 40, 230), (220, 220, 220)], np.uint8)
+    frames[:, :, :8, :8] = colours[classes][:, None, None, None]
+    model = models.build_model(preset, 4)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(3e-3), loss, metrics=["accuracy"])
+    train = {"video": frames[:64]}, classes[:64]
+    model.fit(*train, batch_size=16, epochs=12, verbose=0)
+    assert model.evaluate({"video": frames[64:]}, classes[64:], verbose=0)[1] == 1
+    call, absent = inside.function(model), {"video": frames[:64].mean(axis=0)[None]}
+    slopes, hits = explain.gradients(call), 0
+    for clip, target in zip(frames[64:], classes[64:]):
+        found = explain.attribute(call, slopes, {"video": clip}, absent, int(target))
+        assert found.error <= 0.01
+        warmth = np.abs(illustrate.heat(found.values["video"])).sum(axis=0)
+        row, column = np.unravel_index(warmth.argmax(), warmth.shape)
+        hits += row < 8 and column < 8 and warmth[:8, :8].sum() > warmth.sum() / 2
+    assert hits >= 9
+
+
+def test_the_command_explains_a_clip(trained, recording, tmp_path, capsys):
+    output = tmp_path / "why"
+    arguments = ["explain", str(trained.folder), str(recording), "--output", str(output)]
+    assert main([*arguments, "--label", "surprised"]) == 0
+    assert {path.name for path in output.iterdir()} == {
+        "mfcc.png", "mfcc.svg", "frames.png", "frames.svg", "heat.mp4", "explanation.json"
     }  # fmt: skip
-    for one in maps.values():
-        np.testing.assert_allclose(one.sum(axis=1), 1, atol=1e-5)
+    record = json.loads((output / "explanation.json").read_text())
+    assert record["label"] == "surprised" and record["completeness_error"] <= 0.01
+    assert sum(record["shares"].values()) == pytest.approx(record["difference"], rel=1e-4)
+    told = capsys.readouterr().out
+    assert "surprised" in told and f"completeness error {record['completeness_error']:.2%}" in told
+    made, given = media.probe(output / "heat.mp4"), media.probe(recording)
+    assert made.audio and made.duration == pytest.approx(given.duration, abs=0.1)
 
 
-def test_a_model_without_attention_or_named_values(default):
-    assert inside.attention(default[0], default[2]) == {}
-    assert inside.vector(default[0], default[1]) is None
+def test_the_command_explains_the_test_clips(trained, clips, corpus, signals, tmp_path, capsys):
+    folder = shutil.copytree(trained.folder, tmp_path / "run")
+    record = {**trained.record, "corpus": None, "left_out": {}, "data_path": str(corpus)}
+    (folder / "run.json").write_text(json.dumps(record))
+    output = tmp_path / "why"
+    arguments = ["explain", str(folder), "--cache", str(signals), "--output", str(output)]
+    assert main([*arguments, "--data"]) == 0
+    assert {path.name for path in output.iterdir()} == {
+        "embedding.png", "embedding.svg", "shares.png", "shares.svg", "shares.csv",
+        "explanation.json",
+    }  # fmt: skip
+    table = pd.read_csv(output / "shares.csv", dtype={"speaker": str})
+    tested = [clip.id for clip in clips if clip.speaker in record["speakers"]["test"]]
+    assert sorted(table["id"]) == sorted(tested)
+    told = json.loads((output / "explanation.json").read_text())
+    assert told["shares"]["audio"] == pytest.approx(table["audio"].mean())
+    assert told["silhouette"]["speaker"] is None, "one speaker is tested"
+    assert "Silhouette" in capsys.readouterr().out
 
 
-def test_the_layer_before_the_logits(default):
-    model, _, inputs = default
-    points = inside.before_logits(model)(batch(inputs))
-    layer = model.get_layer("logits")
-    np.testing.assert_allclose(
-        points @ layer.kernel.numpy() + layer.bias.numpy(),
-        model.predict_on_batch(batch(inputs)),
-        atol=1e-5,
-    )
+@pytest.fixture(scope="module")
+def tabular(tmp_path_factory):
+    """An untrained run on values that are no pictures."""
+    folder = tmp_path_factory.mktemp("tabular")
+    preset = models.preset("action_unit_bilstm")
+    record = {"preset": preset.to_json(), "labels": labels.RAVDESS, "detector": None, "window": 3.0}
+    models.build_model(preset, 8).save(folder / "model.keras")
+    write_text(folder / "run.json", json.dumps(record))
+    return folder
 
 
-def test_silhouette_and_projection():
-    points = np.repeat(np.eye(4, dtype=np.float32), 3, axis=0)
-    assert inside.silhouette(points, list("aaabbbcccddd")) == pytest.approx(1)
-    assert np.isnan(inside.silhouette(points, ["a"] * 12))
-    assert inside.project(points).shape == (12, 2)
-    with pytest.raises(ValueError, match="at least 4 clips"):
-        inside.project(points[:3])
+@pytest.mark.parametrize(
+    ("run", "more", "told"),
+    [
+        ("trained", [], "explain takes CLIP or --data"),
+        ("trained", ["nowhere.mp4"], "nowhere.mp4"),
+        ("trained", ["CLIP", "--label", "bored"], "--label must be one of neutral, calm"),
+        ("trained", ["--data", "nowhere"], "nowhere"),
+        ("nowhere", ["CLIP"], "nowhere is not a run"),
+        ("tabular", ["CLIP"], "reads neither an MFCC map nor frames"),
+    ],
+)
+def test_a_mistake_is_one_line(run, more, told, trained, tabular, recording, tmp_path, capsys):
+    folder = {"trained": trained.folder, "tabular": tabular}.get(run, tmp_path / run)
+    more = [str(recording) if word == "CLIP" else word for word in more]
+    assert main(["explain", str(folder), *more, "--output", str(tmp_path / "why")]) == 2
+    error = capsys.readouterr().err
+    assert told in error and error.count("\n") == 1
+    assert not (tmp_path / "why").exists()
