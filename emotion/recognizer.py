@@ -24,6 +24,7 @@ class Recognizer:
         preset: Preset.
         labels: tuple of str.
         detector: faces.Detector, the one the run was trained with; None where it sees nothing.
+        model: keras.Model, to logits.
         window: float, seconds, the median duration of the clips it was trained on.
         sample_rate: int, Hz; crop_size: int, pixels; crop_margin: float: what a signal must have.
 
@@ -40,7 +41,7 @@ class Recognizer:
         self.crop_size, self.crop_margin = self.spec.size, self.spec.margin
         name = self.run.record["detector"]
         self.detector = Detector(name, detector_weights) if name else None
-        self._model = self.run.model()
+        self.model = self.run.model()
 
     def inputs(self, signals):
         """Returns the model's inputs for a list of Signal: a dict of arrays with a batch axis."""
@@ -59,7 +60,7 @@ class Recognizer:
         """
         if not signals:
             return np.zeros((0, len(self.labels)), np.float32)
-        logits = self._model.predict_on_batch(self.inputs(signals))
+        logits = self.model.predict_on_batch(self.inputs(signals))
         return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
 
     def given(self, path, features):
@@ -102,6 +103,28 @@ class Recognizer:
             FileNotFoundError, MediaError: it cannot be read, or nothing is heard or seen in it.
             ValueError: the table cannot be read, or lacks the recording.
         """
+        signal = self.read(path, features)
+        return Prediction(
+            start=0.0,
+            end=signal.duration,
+            labels=self.labels,
+            probabilities=self.predict([signal])[0],
+            heard=signal.heard,
+            seen=signal.seen,
+        )
+
+    def read(self, path, features=None):
+        """Decodes a whole recording as training decodes a clip.
+
+        Args:
+            path, features: as for `predict_file`.
+
+        Returns:
+            Signal.
+
+        Raises:
+            FileNotFoundError, MediaError, ValueError: as `predict_file`.
+        """
         path = Path(path)
         info = media.probe(path)
         clip = Clip(
@@ -112,12 +135,4 @@ class Recognizer:
             video=path if info.video else None,
             given=features,
         )
-        signal = cache.decode(clip, self.spec)
-        return Prediction(
-            start=0.0,
-            end=signal.duration,
-            labels=self.labels,
-            probabilities=self.predict([signal])[0],
-            heard=signal.heard,
-            seen=signal.seen,
-        )
+        return cache.decode(clip, self.spec)

@@ -74,3 +74,29 @@ def trained(clips, signals, tmp_path_factory):
         preset.spec("haar"),
         cache_folder=signals,
     )
+
+
+@pytest.fixture(scope="session")
+def small():
+    """Makes a small model of a preset with random weights: model, preset, inputs of one clip."""
+    from dataclasses import replace
+
+    import keras
+    import numpy as np
+
+    from emotion import models
+    from emotion.features import FaceFrames
+
+    counts = {"cnn3d_mfcc": 20, "mean_mfcc_resnet18_transformer": 1}
+
+    def small(name):
+        keras.utils.set_random_seed(0)
+        rng, frames = np.random.default_rng(0), FaceFrames(count=counts.get(name, 2), size=32)
+        preset = replace(models.preset(name), video=frames)
+        inputs = {
+            "audio": rng.normal(size=preset.audio.shape).astype(np.float32),
+            "video": rng.integers(0, 256, frames.shape, np.uint8),
+        }
+        return models.build_model(preset, 8), preset, inputs
+
+    return small

@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -205,3 +206,25 @@ def test_a_missing_table_is_one_line(corpus, more, tmp_path, capsys):
     assert train_model.main(["--data", str(data), *more]) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and ".pkl" in told
+
+
+def test_shuffled_labels_give_chance_within_its_interval(tmp_path):
+    clips = corpora.clips(write_table(tmp_path / "au_mfcc.pkl", speakers=16))
+    preset = models.preset("action_unit_bilstm")
+    preset = replace(preset, recipe=replace(preset.recipe, epochs=8, warmup_epochs=1))
+    speakers = sorted({clip.speaker for clip in clips})
+    roles = {"train": speakers[:4], "validation": speakers[4:6], "test": speakers[6:]}
+
+    def uar(clips, name):
+        parts = {role: [c for c in clips if c.speaker in some] for role, some in roles.items()}
+        split = folds.Split(**parts, protocol="speaker-kfold", fold=0, speakers=roles)
+        spec = preset.spec("none")
+        run = training.train(preset, split, labels.RAVDESS, tmp_path / name, spec)
+        load = partial(cache.load, spec=spec)
+        measured = evaluation.evaluate(run, split.test, load).metrics
+        return measured["uar"], measured["intervals"]["uar"]
+
+    shuffled = np.random.default_rng(0).permutation([clip.label for clip in clips]).tolist()
+    _, (low, high) = uar([replace(c, label=x) for c, x in zip(clips, shuffled)], "shuffled")
+    assert low <= 1 / 8 <= high and high < 0.3
+    assert uar(clips, "true")[1][0] > 0.3, "the same training does learn"

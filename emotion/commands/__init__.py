@@ -8,10 +8,11 @@ from emotion.commands import (
     compare,
     download,
     evaluate,
+    explain,
     fuse,
     prepare,
     significance,
     synthetic,
 )
 
-COMMANDS = (check, download, synthetic, prepare, compare, evaluate, fuse, significance)
+COMMANDS = (check, download, synthetic, prepare, compare, evaluate, explain, fuse, significance)

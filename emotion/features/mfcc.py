@@ -62,6 +62,16 @@ class Mfcc:
         coefficients = cepstrum(samples, self)
         return step_means(coefficients, self.steps)[..., None].astype(np.float32)
 
+    def span(self, signal):
+        """Returns (start, end) in seconds, the part of a signal's sound that the steps cover."""
+        import librosa
+
+        samples = sound(signal, self)
+        start, end = 0, len(samples)
+        if self.trim_db is not None and end:
+            _, (start, end) = librosa.effects.trim(samples, top_db=self.trim_db)
+        return start / self.sample_rate, end / self.sample_rate
+
 
 def sound(signal, feature):
     """Returns the samples (n,) of a signal for a feature; none of them where it has no sound.

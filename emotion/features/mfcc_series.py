@@ -58,3 +58,9 @@ class MfccSeries:
         samples = samples[start : start + length]
         samples = np.pad(samples, (0, length - len(samples)))
         return np.ascontiguousarray(cepstrum(samples, self).T, np.float32)
+
+    def span(self, signal):
+        """Returns (start, end) in seconds, the part of a signal that the steps cover."""
+        excess = len(sound(signal, self)) / self.sample_rate - self.duration
+        start = max(excess, 0.0) / 2
+        return start, start + self.duration

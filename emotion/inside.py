@@ -1,0 +1,124 @@
+"""Inside: what a model makes of a clip on its way to the logits."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from emotion.encoders import resnet
+
+# Who asks, and whose steps it weighs, by the name of the layer (emotion/models).
+_ATTENTION = {
+    "audio_cross_softmax": ("audio", "video"),
+    "video_cross_softmax": ("video", "audio"),
+    "audio_map_softmax": ("video", "audio"),
+    "video_map_softmax": ("audio", "video"),
+}
+
+
+def function(model, start=None):
+    """Returns the function from inputs to logits.
+
+    Not the model itself, which would turn frames back into uint8: that has no gradient.
+
+    Args:
+        model: keras.Model of a preset.
+        start: dict of name to a tensor within the model to begin at, or None for its inputs.
+
+    Returns:
+        function of a dict of name to float32 array (b, ...), to a tensor (b, classes).
+    """
+    return keras.Function(start or model.input, model.output).call
+
+
+@dataclass(frozen=True, eq=False)
+class Vector:
+    """The one vector that mean_mfcc_resnet18_transformer makes of a clip.
+
+    Attributes:
+        names: list of str (n,), mfcc_0 ... resnet18_511.
+        mean: float32 array (n,), over the training clips.
+        of: function of a dict of inputs (b, ...) to float32 array (b, n).
+        call: function of {"vector": (b, n)} to logits (b, classes).
+    """
+
+    names: list
+    mean: np.ndarray
+    of: object
+    call: object
+
+
+def vector(model, preset):
+    """Returns the Vector of a model, or None where it has none.
+
+    Args:
+        model: keras.Model of `preset`.
+        preset: Preset.
+    """
+    if preset.model != "mean_mfcc_resnet18_transformer":
+        return None
+    scale = model.get_layer("fusion_scale")
+    kinds = {"audio": "mfcc", "video": "resnet18"}
+    counts = {"audio": preset.audio and preset.audio.n_mfcc, "video": resnet.EMBEDDING[18]}
+    names = [f"{kinds[name]}_{i}" for name in preset.features for i in range(counts[name])]
+    of = keras.Function(model.input, scale.input).call
+    return Vector(
+        names,
+        np.asarray(scale.moving_mean),
+        lambda inputs: np.asarray(of(inputs)),
+        function(model, {"vector": scale.input}),
+    )
+
+
+def before_logits(model):
+    """Returns the function from inputs to the layer before the logits, a float32 array (b, n)."""
+    ends = [layer.input for layer in model.layers if layer.name.endswith("logits")]
+    call = keras.Function(model.input, ends).call
+    return lambda inputs: np.concatenate([np.asarray(x) for x in call(inputs)], axis=1)
+
+
+def attention(model, inputs):
+    """What each modality attends to, for a preset that fuses by attention.
+
+    Args:
+        model: keras.Model.
+        inputs: dict of name to array, without a batch axis.
+
+    Returns:
+        dict of (who asks, whose steps) to float32 array (steps, steps) whose rows sum to 1; empty
+        for a model without such maps.
+    """
+    ends = {
+        "-".join(_ATTENTION[layer.name]): layer.output
+        for layer in model.layers
+        if layer.name in _ATTENTION
+    }
+    if not ends:
+        return {}
+    maps = keras.Function(model.input, ends).call({name: x[None] for name, x in inputs.items()})
+    return {tuple(name.split("-")): np.asarray(one)[0] for name, one in maps.items()}
+
+
+def project(points, seed=0):
+    """t-SNE (van der Maaten & Hinton 2008) of points (n, c) into the plane: float32 array (n, 2).
+
+    Raises:
+        ValueError: there are fewer than four points.
+    """
+    from sklearn.manifold import TSNE
+
+    if len(points) < 4:
+        raise ValueError(f"t-SNE needs at least 4 clips. Received: {len(points)}.")
+    return TSNE(perplexity=min(30, (len(points) - 1) / 3), random_state=seed).fit_transform(points)
+
+
+def silhouette(points, names):
+    """How well names part points (n, c): from -1 to 1; nan where each or none has its own name.
+
+    Of the points themselves, not of their picture.
+    """
+    from sklearn.metrics import silhouette_score
+
+    if not 1 < len(set(names)) < len(points):
+        return float("nan")
+    return float(silhouette_score(points, names))

@@ -1,0 +1,207 @@
+"""Explanations: they add up, and they point at what the model went by."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from emotion import explain, illustrate, inside, labels, media, models
+from emotion.__main__ import main
+from emotion.features import FaceFrames
+from emotion.run import write_text
+
+
+@pytest.fixture(scope="module")
+def default(small):
+    return small("cnn3d_mfcc")
+
+
+def batch(inputs):
+    return {name: x[None] for name, x in inputs.items()}
+
+
+def test_attributions_sum_to_the_difference_from_the_baseline(default):
+    model, preset, inputs = default
+    call, absent = inside.function(model), explain.baseline(model, preset)
+    found = explain.attribute(call, explain.gradients(call), inputs, batch(absent), target=3)
+    logits = model.predict_on_batch(batch(inputs))[0, 3]
+    zeros = {name: row.astype(inputs[name].dtype)[None] for name, row in absent.items()}
+    difference = logits - model.predict_on_batch(zeros)[0, 3]
+    assert found.difference == pytest.approx(difference, rel=1e-3)
+    total = sum(value.sum(dtype=float) for value in found.values.values())
+    assert abs(total - difference) <= 0.0101 * abs(difference)
+    assert found.error <= 0.01 and found.steps >= 16
+    assert {name: value.shape for name, value in found.values.items()} == {
+        name: x.shape for name, x in inputs.items()
+    }
+    assert np.abs(found.values["video"]).max() > 0, "frames that are cast to uint8 have no gradient"
+
+
+def test_shares_sum_exactly(default):
+    model, preset, inputs = default
+    call, absent = inside.function(model), explain.baseline(model, preset)
+    pair = {name: np.stack([x, x[::-1]]) for name, x in inputs.items()}
+    found = explain.shares(call, pair, absent, np.array([3, 5]))
+    logits = np.asarray(call({name: x.astype(np.float32) for name, x in pair.items()}), float)
+    nothing = np.asarray(call(batch(absent)), float)[0]
+    expected = logits[[0, 1], [3, 5]] - nothing[[3, 5]]
+    np.testing.assert_allclose(found["audio"] + found["video"], expected, rtol=1e-4, atol=1e-5)
+    only = {"audio": pair["audio"], "video": np.stack([absent["video"]] * 2)}
+    assert not explain.shares(call, only, absent, np.array([3, 5]))["video"].any()
+
+
+def test_a_share_is_what_a_modality_adds_on_average():
+    def call(inputs):  # 2 a + 3 v + 4 a v
+        a, v = inputs["audio"], inputs["video"]
+        return 2 * a + 3 * v + 4 * a * v
+
+    inputs = {name: np.ones((1, 1), np.float32) for name in ("audio", "video")}
+    absent = {name: np.zeros(1, np.float32) for name in inputs}
+    found = explain.shares(call, inputs, absent, np.array([0]))
+    assert (found["audio"], found["video"]) == (4, 5)
+    alone = explain.shares(lambda x: 2 * x["audio"], {"audio": inputs["audio"]}, absent, [0])
+    assert list(alone) == ["audio"] and alone["audio"] == 2
+
+
+def test_the_baseline_is_the_mean_that_the_model_learned(default):
+    model, preset, _ = default
+    means = np.arange(40, dtype=np.float32)
+    layer = model.get_layer("audio_scale")
+    kept = layer.moving_mean.numpy()
+    layer.moving_mean.assign(means)
+    rows = explain.baseline(model, preset)
+    layer.moving_mean.assign(kept)
+    assert (rows["audio"] == means[:, None, None]).all() and not rows["video"].any()
+
+
+def test_expected_gradients_of_a_linear_model_are_known():
+    weights = np.array([[1.0], [-2.0], [0.5]], np.float32)
+
+    def call(inputs):
+        return keras.ops.matmul(inputs["x"], weights)
+
+    x, rows = np.float32([1, 2, 3]), np.float32([[0, 0, 0], [2, 2, 2]])
+    found = explain.attribute(call, explain.gradients(call), {"x": x}, {"x": rows}, 0)
+    np.testing.assert_allclose(found.values["x"], weights[:, 0] * (x - 1), atol=1e-6)
+    assert found.steps == 16 and found.error < 1e-6
+
+
+def test_shap_values_sum_to_the_difference_over_many_baselines(small):
+    model, preset, inputs = small("mean_mfcc_resnet18_transformer")
+    vector = inside.vector(model, preset)
+    names = vector.names
+    assert (len(names), names[0], names[39], names[40], names[-1]) == (
+        552, "mfcc_0", "mfcc_39", "resnet18_0", "resnet18_511"
+    )  # fmt: skip
+    assert vector.mean.shape == (552,)
+    logits = vector.call({"vector": vector.of(batch(inputs))})
+    np.testing.assert_allclose(logits, model.predict_on_batch(batch(inputs)), atol=1e-4)
+    rng, slopes = np.random.default_rng(1), explain.gradients(vector.call)
+    background = rng.normal(size=(8, 552)).astype(np.float32)
+    for x in rng.normal(size=(3, 552)).astype(np.float32):
+        logits = np.asarray(vector.call({"vector": x[None]}))[0]
+        target = int(logits.argmax())
+        rows = {"vector": background}
+        found = explain.attribute(vector.call, slopes, {"vector": x}, rows, target)
+        expected = logits[target] - np.asarray(vector.call(rows))[:, target].mean()
+        assert found.values["vector"].sum() == pytest.approx(expected, rel=0.05)
+    heard = preset.only("audio")
+    assert inside.vector(models.build_model(heard, 8), heard).names == names[:40]
+
+
+@pytest.mark.slow
+def test_heat_lies_on_the_corner_that_gives_the_class_away():
+    keras.utils.set_random_seed(0)
+    rng, size, count = np.random.default_rng(0), 32, 74
+    preset = models.preset("cnn3d_mfcc").only("video")
+    preset = replace(preset, video=FaceFrames(count=20, size=size))
+    classes = np.arange(count) % 4
+    frames = np.repeat(rng.integers(0, 256, (count, 1, size, size, 3), np.uint8), 20, axis=1)
+    colours = np.array([(230, 40, 40), (40, 230, 40), (40, 40, 230), (220, 220, 220)], np.uint8)
+    frames[:, :, :8, :8] = colours[classes][:, None, None, None]
+    model = models.build_model(preset, 4)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(3e-3), loss, metrics=["accuracy"])
+    train = {"video": frames[:64]}, classes[:64]
+    model.fit(*train, batch_size=16, epochs=12, verbose=0)
+    assert model.evaluate({"video": frames[64:]}, classes[64:], verbose=0)[1] == 1
+    call, absent = inside.function(model), {"video": frames[:64].mean(axis=0)[None]}
+    slopes, hits = explain.gradients(call), 0
+    for clip, target in zip(frames[64:], classes[64:]):
+        found = explain.attribute(call, slopes, {"video": clip}, absent, int(target))
+        assert found.error <= 0.01
+        warmth = np.abs(illustrate.heat(found.values["video"])).sum(axis=0)
+        row, column = np.unravel_index(warmth.argmax(), warmth.shape)
+        hits += row < 8 and column < 8 and warmth[:8, :8].sum() > warmth.sum() / 2
+    assert hits >= 9
+
+
+def test_the_command_explains_a_clip(trained, recording, tmp_path, capsys):
+    output = tmp_path / "why"
+    arguments = ["explain", str(trained.folder), str(recording), "--output", str(output)]
+    assert main([*arguments, "--label", "surprised"]) == 0
+    assert {path.name for path in output.iterdir()} == {
+        "mfcc.png", "mfcc.svg", "frames.png", "frames.svg", "heat.mp4", "explanation.json"
+    }  # fmt: skip
+    record = json.loads((output / "explanation.json").read_text())
+    assert record["label"] == "surprised" and record["completeness_error"] <= 0.01
+    assert sum(record["shares"].values()) == pytest.approx(record["difference"], rel=1e-4)
+    told = capsys.readouterr().out
+    assert "surprised" in told and f"completeness error {record['completeness_error']:.2%}" in told
+    made, given = media.probe(output / "heat.mp4"), media.probe(recording)
+    assert made.audio and made.duration == pytest.approx(given.duration, abs=0.1)
+
+
+def test_the_command_explains_the_test_clips(trained, clips, corpus, signals, tmp_path, capsys):
+    folder = shutil.copytree(trained.folder, tmp_path / "run")
+    record = {**trained.record, "corpus": None, "left_out": {}, "data_path": str(corpus)}
+    (folder / "run.json").write_text(json.dumps(record))
+    output = tmp_path / "why"
+    arguments = ["explain", str(folder), "--cache", str(signals), "--output", str(output)]
+    assert main([*arguments, "--data"]) == 0
+    assert {path.name for path in output.iterdir()} == {
+        "embedding.png", "embedding.svg", "shares.png", "shares.svg", "shares.csv",
+        "explanation.json",
+    }  # fmt: skip
+    table = pd.read_csv(output / "shares.csv", dtype={"speaker": str})
+    tested = [clip.id for clip in clips if clip.speaker in record["speakers"]["test"]]
+    assert sorted(table["id"]) == sorted(tested)
+    told = json.loads((output / "explanation.json").read_text())
+    assert told["shares"]["audio"] == pytest.approx(table["audio"].mean())
+    assert told["silhouette"]["speaker"] is None, "one speaker is tested"
+    assert "Silhouette" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def tabular(tmp_path_factory):
+    """An untrained run on values that are no pictures."""
+    folder = tmp_path_factory.mktemp("tabular")
+    preset = models.preset("action_unit_bilstm")
+    record = {"preset": preset.to_json(), "labels": labels.RAVDESS, "detector": None, "window": 3.0}
+    models.build_model(preset, 8).save(folder / "model.keras")
+    write_text(folder / "run.json", json.dumps(record))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("run", "more", "told"),
+    [
+        ("trained", [], "explain takes CLIP or --data"),
+        ("trained", ["nowhere.mp4"], "nowhere.mp4"),
+        ("trained", ["CLIP", "--label", "bored"], "--label must be one of neutral, calm"),
+        ("trained", ["--data", "nowhere"], "nowhere"),
+        ("nowhere", ["CLIP"], "nowhere is not a run"),
+        ("tabular", ["CLIP"], "reads neither an MFCC map nor frames"),
+    ],
+)
+def test_a_mistake_is_one_line(run, more, told, trained, tabular, recording, tmp_path, capsys):
+    folder = {"trained": trained.folder, "tabular": tabular}.get(run, tmp_path / run)
+    more = [str(recording) if word == "CLIP" else word for word in more]
+    assert main(["explain", str(folder), *more, "--output", str(tmp_path / "why")]) == 2
+    error = capsys.readouterr().err
+    assert told in error and error.count("\n") == 1
+    assert not (tmp_path / "why").exists()
