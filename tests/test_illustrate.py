@@ -13,7 +13,7 @@ def test_heat_is_scaled_and_keeps_its_sign():
     values = np.zeros((2, 40, 40, 3), np.float32)
     values[0, :8, :8], values[1, 30:, 30:] = 1, -1
     warmth = illustrate.heat(values)
-    assert warmth[0, 4, 4] == pytest.approx(1) and warmth[1, 35, 35] == pytest.approx(-1)
+    assert warmth[0, 4, 4] > 0.99 and warmth[1, 35, 35] < -0.99
     assert np.abs(warmth).max() <= 1 and not warmth[0, 20:].any()
     assert not illustrate.heat(np.zeros((1, 8, 8, 3), np.float32)).any()
 
