@@ -3,10 +3,12 @@
 import json
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
 
+from emotion import cache, corpora, folds
 from emotion.preset import from_json
 
 
@@ -45,6 +47,34 @@ class Run:
                 f"continue it with `python train_model.py --run {self.folder} --resume`."
             )
         return keras.saving.load_model(path, compile=False)
+
+    def data(self, root=None, features=None, cache_folder=None):
+        """Finds the clips that it was trained on, and those that it is tested on.
+
+        Args:
+            root: path of the data folder, manifest or table; None for the one it was trained on.
+            features: path of a table to join, likewise.
+            cache_folder: Path of the signal cache, or None for the default one.
+
+        Returns:
+            (split, load): folds.Split of the clips that could be used, and a function of a Clip
+            that returns its Signal.
+
+        Raises:
+            ValueError, FileNotFoundError: as `corpora.clips` and `folds.split`; ValueError also
+                where the run does not say where its clips are.
+        """
+        root = root or self.record.get("data_path")
+        if root is None:
+            raise ValueError(f"{self.folder} does not say where its clips are; give --data.")
+        features = features or self.record.get("features_path")
+        clips = corpora.clips(root, self.record.get("corpus"), features)
+        clips = [clip for clip in clips if clip.id not in self.record.get("left_out", ())]
+        split = folds.split(
+            clips, self.record["protocol"], self.record["fold"], self.record["seed"]
+        )
+        spec = self.preset.spec(self.record["detector"])
+        return split, partial(cache.load, spec=spec, folder=cache_folder)
 
 
 def load_run(folder):

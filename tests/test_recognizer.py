@@ -29,9 +29,9 @@ def test_a_real_clip_enters_the_model_as_in_training(data, recognizer, signals, 
     load = partial(cache.load, spec=recognizer.spec, folder=signals)
     trained_on, _, _ = Batches([clip], recognizer.preset, recognizer.labels, 1, load)[0]
     fed = []
-    predict = recognizer._model.predict_on_batch
+    predict = recognizer.model.predict_on_batch
     monkeypatch.setattr(
-        recognizer._model, "predict_on_batch", lambda inputs: fed.append(inputs) or predict(inputs)
+        recognizer.model, "predict_on_batch", lambda inputs: fed.append(inputs) or predict(inputs)
     )
     prediction = recognizer.predict_file(path)
     assert prediction.heard and prediction.seen

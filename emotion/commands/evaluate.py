@@ -75,9 +75,11 @@ def _examine(options, pool):
     from pathlib import Path
 
     from emotion import report, screen
+    from emotion.run import load_run
 
     (name,) = options.runs
-    run, split, load = _tested(name, options)
+    run = load_run(name)
+    split, load = run.data(options.data, options.features, options.cache)
     clips = {role: len(getattr(split, role)) for role in run.record["clips"]}
     if options.output is None and clips != run.record["clips"]:
         raise ValueError(
@@ -92,11 +94,13 @@ def _examine(options, pool):
 
 def _compare(options, altered, pool):
     from emotion import evaluation
+    from emotion.run import load_run
 
     told = "".join(f", {how} {modality}" for how, modality in altered.items())
     print(f"{'run':24s} {'modality':8s} {'UAR':>6s} {'WAR':>6s} {'F1':>6s}  on")
     for folder in options.runs:
-        run, split, load = _tested(folder, options)
+        run = load_run(folder)
+        split, load = run.data(options.data, options.features, options.cache)
         report = evaluation.evaluate(run, split.test, load, pool, **altered)
         for how, modality in altered.items():
             evaluation.save(report, run.folder / f"{how}-{modality}")
@@ -106,23 +110,3 @@ def _compare(options, altered, pool):
             f"  {m['clips']} clips of {len(m['speakers'])} speakers, {m['protocol']} {m['fold']}"
             f"{told}"
         )
-
-
-def _tested(folder, options):
-    """Returns the Run in a folder, the Split of its data, and what loads a clip's signal."""
-    from functools import partial
-
-    from emotion import cache, corpora, folds
-    from emotion.run import load_run
-
-    run = load_run(folder)
-    record = run.record
-    data = options.data or record.get("data_path")
-    if data is None:
-        raise ValueError(f"{folder} does not say where its clips are; name them with --data.")
-    features = options.features or record.get("features_path")
-    clips = corpora.clips(data, record.get("corpus"), features)
-    clips = [clip for clip in clips if clip.id not in record.get("left_out", ())]
-    split = folds.split(clips, record["protocol"], record["fold"], record["seed"])
-    spec = run.preset.spec(record["detector"])
-    return run, split, partial(cache.load, spec=spec, folder=options.cache)

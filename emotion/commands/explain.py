@@ -185,17 +185,7 @@ def _class(label, labels):
 
 def _data(options, trained):
     """Some training clips, the test clips, and the function that loads the signal of one."""
-    from functools import partial
-
-    from emotion import cache, corpora, folds
-
-    record = trained.record
-    features = options.features or record.get("features_path")
-    clips = corpora.clips(options.data or record["data_path"], record["corpus"], features)
-    clips = [clip for clip in clips if clip.id not in record["left_out"]]
-    split = folds.split(clips, record["protocol"], record["fold"], record["seed"])
-    spec = trained.preset.spec(record["detector"])
-    load = partial(cache.load, spec=spec, folder=options.cache)
+    split, load = trained.data(options.data, options.features, options.cache)
     return _even(split.train, _BASELINES), split.test, load
 
 
