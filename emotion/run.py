@@ -66,7 +66,9 @@ class Run:
         """
         root = root or self.record.get("data_path")
         if root is None:
-            raise ValueError(f"{self.folder} does not say where its clips are; give --data.")
+            raise ValueError(
+                f"{self.folder} does not say where its clips are; name them with --data."
+            )
         features = features or self.record.get("features_path")
         clips = corpora.clips(root, self.record.get("corpus"), features)
         clips = [clip for clip in clips if clip.id not in self.record.get("left_out", ())]
