@@ -3,26 +3,18 @@
 Orange speaks for the class, blue against it.
 """
 
-import os
-import textwrap
 from fractions import Fraction
 
 import cv2
-import matplotlib
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402  (the backend first: there may be no display)
-from matplotlib.colors import LinearSegmentedColormap  # noqa: E402
+from emotion import media
+from emotion.style import BLUE, COLOURS, GREY, MODALITIES, ORANGE, plt, save, styled
 
-from emotion import media  # noqa: E402
-
-# Okabe & Ito 2008, colour-blind safe
-_BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#666666"
-_COLOURS = (_BLUE, _ORANGE, "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#000000", "#F0E442")
 _MARKERS = "os^Dv*"
-_AGAINST_FOR = LinearSegmentedColormap.from_list("against_for", (_BLUE, "white", _ORANGE))
-_LOW_HIGH = LinearSegmentedColormap.from_list("low_high", (_BLUE, "#BBBBBB", _ORANGE))
+_AGAINST_FOR = LinearSegmentedColormap.from_list("against_for", (BLUE, "white", ORANGE))
+_LOW_HIGH = LinearSegmentedColormap.from_list("low_high", (BLUE, "#BBBBBB", ORANGE))
 _ROW = 10  # frames
 _SHOWN = 20  # named values
 _SIDE = 448  # pixels of a face in a video
@@ -56,10 +48,11 @@ def overlay(frames, warmth):
     """
     grey = frames.mean(axis=3, keepdims=True)
     strength = 0.85 * np.abs(warmth)[..., None]
-    colour = np.where(warmth[..., None] > 0, _rgb(_ORANGE), _rgb(_BLUE))
+    colour = np.where(warmth[..., None] > 0, _rgb(ORANGE), _rgb(BLUE))
     return np.round(grey * (1 - strength) + colour * strength).astype(np.uint8)
 
 
+@styled
 def mfcc(coefficients, values, span, title, path):
     """Draws an MFCC map, and beside it what each of its values adds to the logit.
 
@@ -71,7 +64,7 @@ def mfcc(coefficients, values, span, title, path):
     """
     count = len(coefficients)
     figure, (left, right) = plt.subplots(
-        1, 2, figsize=(11, 1.6 + 0.115 * max(count, 20)), sharey=True, layout="constrained"
+        1, 2, figsize=(11, 1.6 + 0.115 * max(count, 20)), sharey=True
     )
     centred = coefficients - coefficients.mean(axis=1, keepdims=True)
     shown = centred / np.maximum(centred.std(axis=1, keepdims=True), 1e-6)
@@ -88,9 +81,10 @@ def mfcc(coefficients, values, span, title, path):
         axes.set(title=text, xlabel="time in seconds")
         figure.colorbar(drawn, label=label)
     left.set_yticks(range(count), [f"mfcc_{index}" for index in range(count)], fontsize=6)
-    _save(figure, title, path)
+    save(figure, path, title)
 
 
+@styled
 def strip(pictures, times, title, path):
     """Draws frames in rows, each under its time.
 
@@ -106,7 +100,6 @@ def strip(pictures, times, title, path):
         rows,
         columns,
         figsize=(max(1.25 * columns, 7), 1.55 * rows + 0.9),
-        layout="constrained",
         squeeze=False,
     )
     for axes in grid.flat:
@@ -114,10 +107,10 @@ def strip(pictures, times, title, path):
     for axes, picture, time in zip(grid.flat, pictures, times):
         axes.imshow(picture)
         axes.set_title(f"{time:.2f} s", fontsize=9)
-    patches = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in (_ORANGE, _BLUE)]
+    patches = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in (ORANGE, BLUE)]
     names = ("for the class", "against it")
-    figure.legend(patches, names, frameon=False, ncols=2, loc="outside lower center")
-    _save(figure, title, path)
+    figure.legend(patches, names, ncols=2, loc="outside lower center")
+    save(figure, path, title)
 
 
 def video(frames, warmth, duration, sound, path):
@@ -141,6 +134,7 @@ def video(frames, warmth, duration, sound, path):
             writer.write(pairs[part], float(index / rate))
 
 
+@styled
 def attention(maps, extents, title, path):
     """Draws attention maps, time by time.
 
@@ -150,7 +144,7 @@ def attention(maps, extents, title, path):
         title: str.
         path: Path without a suffix.
     """
-    figure, grid = plt.subplots(1, len(maps), figsize=(6 * len(maps), 4.6), layout="constrained")
+    figure, grid = plt.subplots(1, len(maps), figsize=(6 * len(maps), 4.6))
     for axes, ((asks, looks), one) in zip(np.atleast_1d(grid), maps.items()):
         extent = (*extents[looks], *extents[asks][::-1])
         drawn = axes.imshow(one, aspect="auto", extent=extent, cmap="Blues", vmin=0)
@@ -160,9 +154,10 @@ def attention(maps, extents, title, path):
             ylabel=f"time of the {asks} in seconds",
         )
         figure.colorbar(drawn, label="attention, a row sums to 1")
-    _save(figure, title, path)
+    save(figure, path, title)
 
 
+@styled
 def summary(values, vectors, names, title, path):
     """Draws the named values that matter most, a row each: a point for each clip, or a bar for one.
 
@@ -174,10 +169,10 @@ def summary(values, vectors, names, title, path):
         path: Path without a suffix.
     """
     order = np.argsort(-np.abs(values).mean(axis=0))[:_SHOWN]
-    figure, axes = plt.subplots(figsize=(8, 1.4 + 0.26 * len(order)), layout="constrained")
-    axes.axvline(0, color=_GREY, linewidth=0.8)
+    figure, axes = plt.subplots(figsize=(8, 1.4 + 0.26 * len(order)))
+    axes.axvline(0, color=GREY, linewidth=0.8)
     if len(vectors) == 1:
-        colours = [_ORANGE if value > 0 else _BLUE for value in values[0, order]]
+        colours = [ORANGE if value > 0 else BLUE for value in values[0, order]]
         axes.barh(range(len(order)), values[0, order], color=colours)
     else:
         width = np.ptp(values[:, order])
@@ -192,9 +187,10 @@ def summary(values, vectors, names, title, path):
     axes.set_yticks(range(len(order)), [names[index] for index in order])
     axes.invert_yaxis()
     axes.set(xlabel="SHAP value: what it adds to the logit of the class")
-    _save(figure, title, path)
+    save(figure, path, title)
 
 
+@styled
 def shares(parts, classes, labels, title, path):
     """Draws what each modality adds to the logit of the class that is explained, by class.
 
@@ -206,21 +202,21 @@ def shares(parts, classes, labels, title, path):
         path: Path without a suffix.
     """
     present = [label for label in labels if label in classes]
-    figure, axes = plt.subplots(figsize=(8, 1.6 + 0.5 * len(present)), layout="constrained")
-    colours = {"audio": _BLUE, "video": _ORANGE}
-    axes.axvline(0, color=_GREY, linewidth=0.8)
+    figure, axes = plt.subplots(figsize=(8, 1.6 + 0.5 * len(present)))
+    axes.axvline(0, color=GREY, linewidth=0.8)
     for place, (name, values) in enumerate(parts.items()):
         rows = np.arange(len(present)) + 0.36 * (place - (len(parts) - 1) / 2)
         means = [np.mean(values[np.array(classes) == label]) for label in present]
-        axes.barh(rows, means, 0.34, color=colours[name], label=name)
+        axes.barh(rows, means, 0.34, color=MODALITIES[name], label=name)
     counts = [f"{label} ({np.sum(np.array(classes) == label)})" for label in present]
     axes.set_yticks(range(len(present)), counts)
     axes.invert_yaxis()
     axes.set(xlabel="mean of what it adds to the logit", ylabel="explained class (clips)")
-    figure.legend(frameon=False, ncols=2, loc="outside lower center")
-    _save(figure, title, path)
+    figure.legend(ncols=2, loc="outside lower center")
+    save(figure, path, title)
 
 
+@styled
 def embedding(places, groups, title, path):
     """Draws points of a plane once for each grouping, side by side, coloured by it.
 
@@ -230,24 +226,22 @@ def embedding(places, groups, title, path):
         title: str.
         path: Path without a suffix.
     """
-    figure, grid = plt.subplots(
-        1, len(groups), figsize=(6.4 * len(groups), 5), layout="constrained"
-    )
+    figure, grid = plt.subplots(1, len(groups), figsize=(6.4 * len(groups), 5))
     for axes, (kind, (names, value)) in zip(np.atleast_1d(grid), groups.items()):
         for index, name in enumerate(sorted(set(names))):
             some = np.array(names) == name
             axes.scatter(
                 *places[some].T,
-                color=_COLOURS[index % len(_COLOURS)],
-                marker=_MARKERS[index // len(_COLOURS) % len(_MARKERS)],
+                color=COLOURS[index % len(COLOURS)],
+                marker=_MARKERS[index // len(COLOURS) % len(_MARKERS)],
                 s=22,
                 label=name,
                 linewidths=0,
             )
         told = "undefined" if np.isnan(value) else f"{value:.2f}"
         axes.set(title=f"by {kind}: silhouette {told}", xticks=(), yticks=())
-        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
-    _save(figure, title, path)
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
+    save(figure, path, title)
 
 
 def _spread(values, width):
@@ -262,13 +256,3 @@ def _spread(values, width):
 
 def _rgb(colour):
     return np.array([int(colour[index : index + 2], 16) for index in (1, 3, 5)], np.float32)
-
-
-def _save(figure, title, path):
-    figure.suptitle(textwrap.fill(title, int(9 * figure.get_figwidth())))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for suffix in (".png", ".svg"):
-        part = path.with_name(f"{path.name}.part{suffix}")
-        figure.savefig(part, dpi=150)
-        os.replace(part, path.with_name(path.name + suffix))
-    plt.close(figure)

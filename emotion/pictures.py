@@ -1,30 +1,11 @@
 """Pictures: what metrics.json and history.csv hold, drawn in one style as PNG and SVG."""
 
-import os
-
-import matplotlib
 import numpy as np
 import pandas as pd
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402  (the backend first: there may be no display)
+from emotion import evaluation
+from emotion.style import BLUE, COLOURS, GREY, MODALITIES, ORANGE, plt, save, styled
 
-from emotion import evaluation  # noqa: E402
-
-# Okabe & Ito 2008, colour-blind safe.
-_BLUE, _ORANGE, _GREEN, _YELLOW, _PINK = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7"
-_GREY = "#666666"
-_COLOURS = {"audio": _BLUE, "video": _ORANGE, "both": _GREEN}
-_styled = matplotlib.rc_context(
-    {
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "legend.frameon": False,
-        "figure.constrained_layout.use": True,
-        "svg.hashsalt": "emotion",
-    }
-)
 # Kind of disturbance to the title and the axis of its curve; the axis runs from weak to strong.
 _DISTURBED = {
     "noise": ("noise in the sound", "signal-to-noise ratio, dB"),
@@ -46,7 +27,7 @@ def draw(measured, folder):
         robustness(measured, folder)
 
 
-@_styled
+@styled
 def curves(folder):
     """Draws loss, UAR and learning rate over epochs into curves.png of a run folder.
 
@@ -57,17 +38,17 @@ def curves(folder):
     best = history["val_uar"].idxmax()
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.4))
     for axes, name, title in ((left, "loss", "Loss"), (middle, "uar", "UAR")):
-        axes.plot(history["epoch"], history[name], color=_BLUE, label="training")
-        axes.plot(history["epoch"], history[f"val_{name}"], color=_ORANGE, label="validation")
-        axes.axvline(history["epoch"][best], color=_GREY, linestyle=":", label="best")
+        axes.plot(history["epoch"], history[name], color=BLUE, label="training")
+        axes.plot(history["epoch"], history[f"val_{name}"], color=ORANGE, label="validation")
+        axes.axvline(history["epoch"][best], color=GREY, linestyle=":", label="best")
         axes.set(title=title, xlabel="epoch")
         axes.legend()
-    right.semilogy(history["epoch"], history["learning_rate"], color=_BLUE)
+    right.semilogy(history["epoch"], history["learning_rate"], color=BLUE)
     right.set(title="Learning rate", xlabel="epoch")
-    _save(figure, folder, "curves")
+    save(figure, folder / "curves")
 
 
-@_styled
+@styled
 def confusion(measured, folder):
     """Draws row shares and counts.
 
@@ -94,10 +75,10 @@ def confusion(measured, folder):
     axes.set_yticks(range(len(labels)), labels)
     axes.set(xlabel="predicted", ylabel="true", title=_headline(measured))
     figure.colorbar(image, label="share of the true class", shrink=0.8)
-    _save(figure, folder, "confusion")
+    save(figure, folder / "confusion")
 
 
-@_styled
+@styled
 def recall(measured, folder):
     """Draws the recall of each class that has clips, with its interval.
 
@@ -109,10 +90,10 @@ def recall(measured, folder):
     figure, axes = plt.subplots(figsize=(6.5, 1.6 + 0.36 * len(rows)))
     for row, (name, _) in enumerate(rows):
         value, interval = measured["recall"][name], measured["intervals"]["recall"][name]
-        axes.barh(row, value, height=0.7, color=_BLUE, alpha=0.35)
-        axes.plot(interval or [], [row] * len(interval or []), color=_BLUE, linewidth=2)
-        axes.plot(value, row, "o", color=_BLUE)
-    axes.axvline(measured["uar"], color=_GREY, linestyle="--", label="UAR")
+        axes.barh(row, value, height=0.7, color=BLUE, alpha=0.35)
+        axes.plot(interval or [], [row] * len(interval or []), color=BLUE, linewidth=2)
+        axes.plot(value, row, "o", color=BLUE)
+    axes.axvline(measured["uar"], color=GREY, linestyle="--", label="UAR")
     _chance(axes.axvline, measured)
     axes.set_yticks(range(len(rows)), [f"{name} ({clips})" for name, clips in rows])
     axes.invert_yaxis()
@@ -120,22 +101,22 @@ def recall(measured, folder):
     axes.set(xlim=(0, 1.02), xlabel=f"recall ({level})", ylabel="class (clips)")
     axes.set_title(_headline(measured))
     figure.legend(loc="outside lower right", ncols=2)
-    _save(figure, folder, "recall")
+    save(figure, folder / "recall")
 
 
-@_styled
+@styled
 def reliability(measured, folder):
     """Draws accuracy over confidence, and how many clips have it, before and after a temperature.
 
     Args:
         measured, folder: as `confusion`.
     """
-    shown = [(measured["calibration"], measured["ece"], _BLUE, "o", "as it is")]
+    shown = [(measured["calibration"], measured["ece"], BLUE, "o", "as it is")]
     if measured.get("temperature"):
         after = measured["calibration_after"], measured["ece_calibrated"]
-        shown.append((*after, _ORANGE, "s", f"temperature {measured['temperature']:.2f}"))
+        shown.append((*after, ORANGE, "s", f"temperature {measured['temperature']:.2f}"))
     figure, (upper, lower) = plt.subplots(2, 1, figsize=(5.2, 6), sharex=True, height_ratios=(3, 1))
-    upper.plot([0, 1], [0, 1], color=_GREY, linestyle=":", label="as sure as right")
+    upper.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="as sure as right")
     for bins, error, colour, marker, name in shown:
         filled = [one for one in bins if one["clips"]]
         sure, right = ([one[k] for one in filled] for k in ("confidence", "accuracy"))
@@ -146,10 +127,10 @@ def reliability(measured, folder):
     upper.set(ylim=(-0.02, 1.02), ylabel="share that is right", title=_headline(measured))
     upper.legend(loc="upper left")
     lower.set(xlim=(0, 1), xlabel="confidence", ylabel="clips")
-    _save(figure, folder, "reliability")
+    save(figure, folder / "reliability")
 
 
-@_styled
+@styled
 def robustness(measured, folder):
     """Draws UAR over the level of each disturbance, beside that of the clips as they are.
 
@@ -164,25 +145,27 @@ def robustness(measured, folder):
     for axes, kind in zip(several[0], kinds):
         part = rows[rows["kind"] == kind]
         place = range(len(part))
-        undisturbed = axes.axhline(measured["uar"], color=_GREY, linestyle="--")
+        undisturbed = axes.axhline(measured["uar"], color=GREY, linestyle="--")
         chance = _chance(axes.axhline, measured)
         if kind == "without":
-            axes.bar(place, part["uar"], color=[_COLOURS[one] for one in part["level"]], width=0.5)
+            axes.bar(
+                place, part["uar"], color=[MODALITIES[one] for one in part["level"]], width=0.5
+            )
             axes.set_xticks(place, [f"without {one}" for one in part["level"]])
             axes.set(title="a modality missing", xlim=(-0.6, len(part) - 0.4))
         else:
             title, axis = _DISTURBED[kind]
-            colour = _BLUE if kind == "noise" else _ORANGE
+            colour = BLUE if kind == "noise" else ORANGE
             axes.plot(place, part["uar"], "o-", color=colour)
             axes.set_xticks(place, [f"{one:g}" for one in part["level"]])
             axes.set(title=title, xlabel=axis, xlim=(-0.3, len(part) - 0.7))
     several[0][0].set(ylim=(0, 1), ylabel="UAR")
     names = [f"undisturbed, {measured['uar']:.3f}", "chance"]
     figure.legend([undisturbed, chance], names, loc="outside lower center", ncols=2)
-    _save(figure, folder, "robustness")
+    save(figure, folder / "robustness")
 
 
-@_styled
+@styled
 def groups(measured, folder):
     """Draws the UAR of each group of clips: by speaker, sex and what else the corpus tells.
 
@@ -197,9 +180,9 @@ def groups(measured, folder):
     heights = [row + 0.8 * place for row, (*_, place) in enumerate(rows)]
     figure, axes = plt.subplots(figsize=(6.5, 1.7 + 0.19 * (heights[-1] + 1)))
     for height, (_, value, lacks, place) in zip(heights, rows):
-        colour = (_BLUE, _ORANGE, _GREEN, _YELLOW, _PINK)[place]
+        colour = COLOURS[place]
         axes.plot(value, height, "o", color=colour, fillstyle="none" if lacks else "full")
-    axes.axvline(measured["uar"], color=_GREY, linestyle="--", label="all clips")
+    axes.axvline(measured["uar"], color=GREY, linestyle="--", label="all clips")
     _chance(axes.axvline, measured)
     axes.set_yticks(heights, [name for name, *_ in rows], fontsize=8)
     axes.set(xlim=(0, 1.02), ylim=(heights[-1] + 0.8, -0.8), title=_headline(measured))
@@ -207,10 +190,10 @@ def groups(measured, folder):
     axes.set(xlabel=f"UAR{hollow}", ylabel="group (clips)")
     axes.grid(axis="y", linewidth=0.3)
     figure.legend(loc="outside lower right", ncols=2)
-    _save(figure, folder, "groups")
+    save(figure, folder / "groups")
 
 
-@_styled
+@styled
 def comparison(table, chance, title, folder):
     """Draws the UAR of each row of a comparison as a bar with its deviation.
 
@@ -221,7 +204,7 @@ def comparison(table, chance, title, folder):
         folder: Path.
     """
     figure, axes = plt.subplots(figsize=(9, 1.4 + 0.34 * len(table)))
-    for modality, colour in _COLOURS.items():
+    for modality, colour in MODALITIES.items():
         rows = np.flatnonzero(table["modality"] == modality)
         if len(rows):
             part = table.iloc[rows]
@@ -229,13 +212,13 @@ def comparison(table, chance, title, folder):
             axes.barh(rows, part["uar"], color=colour, label=modality, **error)
     for row, (value, spread) in enumerate(zip(table["uar"], table["uar_std"])):
         axes.text(value + spread + 0.012, row, f"{value:.3f}", va="center", fontsize=8)
-    axes.axvline(chance, color=_GREY, linestyle=":", label="chance")
+    axes.axvline(chance, color=GREY, linestyle=":", label="chance")
     names = [f"{row.preset}, {row.modality}" for row in table.itertuples()]
     axes.set_yticks(range(len(table)), names)
     axes.invert_yaxis()
     axes.set(xlim=(0, 1.08), xlabel="UAR of the test clips", title=title)
     figure.legend(loc="outside right upper")
-    _save(figure, folder, "comparison")
+    save(figure, folder / "comparison")
 
 
 def _headline(measured):
@@ -244,13 +227,4 @@ def _headline(measured):
 
 
 def _chance(line, measured):
-    return line(1 / len(measured["labels"]), color=_GREY, linestyle=":", label="chance")
-
-
-def _save(figure, folder, name):
-    folder.mkdir(parents=True, exist_ok=True)
-    for kind, metadata in (("svg", {"Date": None}), ("png", None)):
-        part = folder / f"{name}.part.{kind}"
-        figure.savefig(part, dpi=150, metadata=metadata)
-        os.replace(part, folder / f"{name}.{kind}")
-    plt.close(figure)
+    return line(1 / len(measured["labels"]), color=GREY, linestyle=":", label="chance")

@@ -48,6 +48,7 @@ ORDER = (
     "robustness",
     "inside",
     "explain",
+    "style",
     "pictures",
     "report",
     "screen",

@@ -176,16 +176,16 @@ def test_the_report_of_classes_is_that_of_the_counts():
 
 
 def test_pictures_of_a_class_without_clips_and_of_long_names_are_not_cut(tmp_path, monkeypatch):
-    save, cut = pictures._save, []
+    save, cut = pictures.save, []
 
-    def checked(figure, folder, name):
+    def checked(figure, path):
         figure.canvas.draw()
         box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
         if min(box.x0, box.y0, width - box.x1, height - box.y1) < -0.01:
-            cut.append(name)
-        save(figure, folder, name)
+            cut.append(path.name)
+        save(figure, path)
 
-    monkeypatch.setattr(pictures, "_save", checked)
+    monkeypatch.setattr(pictures, "save", checked)
     rows = [{"kind": "noise", "level": 10.0, "uar": 0.25, "war": 0.5}]
     labels = ("pleasantly surprised", "contemptuous", "disgust")
     pictures.draw(made(labels, robustness=rows), tmp_path)
