@@ -193,7 +193,7 @@ def compare(
                 encoder_weights=asked[entry.name][0],
                 extra=extra,
             )
-            report.complete(run, split.test, load, pool)
+            report.complete(run, split, load, pool)
         cost = folder.parent / "cost.json"
         if not cost.is_file():
             write_text(cost, json.dumps(_cost(load_run(folder), load(split.test[0]))))

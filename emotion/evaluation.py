@@ -41,12 +41,13 @@ class Report:
     predictions: pd.DataFrame
 
 
-def evaluate(run, clips, load, pool=None, without=None, noise=None, model=None):
-    """Scores a run's best model on clips.
+def evaluate(run, split, load, pool=None, without=None, noise=None, model=None):
+    """Scores a run's best model on the test clips of a split.
 
     Args:
         run: run.Run.
-        clips: list of Clip, of speakers that took no part in training or in choosing the model.
+        split: folds.Split, the run's own or another, whose test speakers took no part in training
+            or in choosing the model.
         load: function of a Clip that returns its Signal.
         pool: workers.Pool, or None to make batches in this process.
         without: "audio" or "video", the input that is zero, as modality dropout makes it in
@@ -62,10 +63,11 @@ def evaluate(run, clips, load, pool=None, without=None, noise=None, model=None):
         ValueError: a label is not one of the run's, a speaker was trained on, or `without` or
             `noise` leaves the model nothing that is real.
     """
-    record, preset, labels = run.record, run.preset, run.labels
+    record, preset, labels, clips = run.record, run.preset, run.labels, split.test
     known = {*record["speakers"]["train"], *record["speakers"]["validation"]}
     shared = sorted(known.intersection(clip.speaker for clip in clips))
-    if shared and record["protocol"] != "random":
+    dealt = split.warning and (split.protocol, split.fold) == (record["protocol"], record["fold"])
+    if shared and not dealt:
         raise ValueError(
             f"test speakers must not have been trained on; leave out {', '.join(shared)}."
         )
@@ -79,17 +81,17 @@ def evaluate(run, clips, load, pool=None, without=None, noise=None, model=None):
     predictions = predict(run, clips, load, pool, without, noise, model)
     measured = {
         **measure(predictions, labels),
-        "protocol": record["protocol"],
-        "fold": record["fold"],
+        "protocol": split.protocol,
+        "fold": split.fold,
         "validation_speakers": record["speakers"]["validation"],
-        "absent_speakers": record["absent"],
+        "absent_speakers": list(split.absent),
         "labels": list(labels),
         "label_target": clips[0].info.get("label_target", "intended"),
         "adapted_to_test_speaker": False,
         "modality": preset.modality,
         "without": without,
         "noise": noise,
-        "warning": record["warning"],
+        "warning": split.warning,
     }
     return Report(measured, predictions)
 
@@ -98,7 +100,8 @@ def predict(run, clips, load, pool=None, without=None, noise=None, model=None):
     """What a run's best model says of clips: `evaluate` without a judgement.
 
     Args:
-        run, clips, load, pool, without, noise, model: as `evaluate`.
+        clips: list of Clip.
+        run, load, pool, without, noise, model: as `evaluate`.
 
     Returns:
         pandas.DataFrame, of `scores.table`.
@@ -161,18 +164,26 @@ def calibrate(predictions, validation, labels):
         ece of `predictions` with it and its bins. All None without validation clips, or where the
         temperature has no end since the model says nothing of them.
     """
-    after = dict.fromkeys(("temperature", "ece_calibrated", "calibration_after"))
     if not len(validation):
-        return after
+        return _calibrated([(predictions, None)], labels)
     targets, probabilities = _arrays(validation, labels)
     fitted = calibration.temperature(targets, calibration.logarithms(probabilities))
-    if np.isinf(fitted):
-        return after
-    targets, probabilities = _arrays(predictions, labels)
-    cooled = special.softmax(calibration.logarithms(probabilities) / fitted, axis=1)
-    bins = calibration.reliability(targets, cooled)
-    error = calibration.expected_calibration_error(bins)
-    return {"temperature": fitted, "ece_calibrated": error, "calibration_after": bins}
+    return _calibrated([(predictions, None if np.isinf(fitted) else fitted)], labels)
+
+
+def _calibrated(folds, labels):
+    """What `calibrate` returns, of pairs of predictions and the temperature fitted for them."""
+    if None in [fitted for _, fitted in folds]:
+        return dict.fromkeys(("temperature", "ece_calibrated", "calibration_after"))
+    pairs = [(*_arrays(table, labels), fitted) for table, fitted in folds]
+    cooled = [special.softmax(calibration.logarithms(p) / fitted, axis=1) for _, p, fitted in pairs]
+    targets = np.concatenate([own for own, *_ in pairs])
+    bins = calibration.reliability(targets, np.concatenate(cooled))
+    return {
+        "temperature": float(np.mean([fitted for *_, fitted in pairs])),
+        "ece_calibrated": calibration.expected_calibration_error(bins),
+        "calibration_after": bins,
+    }
 
 
 def _arrays(predictions, labels):
@@ -260,10 +271,18 @@ def aggregate(reports):
     Returns:
         Report: its metrics are of all clips together, and beside uar, war, macro_f1, top-k and ece
         stand their means over folds (`uar_mean`) and standard deviations (`uar_std`, ddof=0).
+        Where all folds have a temperature, each cools its own clips; where all were disturbed,
+        `robustness` is of all clips together.
     """
     predictions = pd.concat([report.predictions for report in reports], ignore_index=True)
     first = reports[0].metrics
     joined = measure(predictions, first["labels"])
+    if all("temperature" in report.metrics for report in reports):
+        pairs = [(report.predictions, report.metrics["temperature"]) for report in reports]
+        joined |= _calibrated(pairs, first["labels"])
+    disturbed = [report.metrics.get("robustness") for report in reports]
+    if None not in disturbed:
+        joined["robustness"] = [_pooled(rows) for rows in zip(*disturbed)]
     for name in [name for name, value in joined.items() if isinstance(value, float)]:
         values = [report.metrics[name] for report in reports]
         joined |= {f"{name}_mean": float(np.mean(values)), f"{name}_std": float(np.std(values))}
@@ -279,6 +298,13 @@ def aggregate(reports):
         },
         predictions,
     )
+
+
+def _pooled(rows):
+    """Joins what a disturbance left in each fold."""
+    counts = np.sum([row["confusion"] for row in rows], axis=0)
+    scored = {"uar": metrics.uar(counts), "war": metrics.war(counts)}
+    return {**rows[0], **scored, "confusion": counts.tolist()}
 
 
 def told(measured, name):

@@ -4,14 +4,14 @@ from emotion import evaluation, pictures, robustness
 from emotion.run import write_text
 
 
-def complete(run, clips, load, pool=None):
+def complete(run, split, load, pool=None):
     """Scores a run that is trained, and writes all that belongs into its folder beside the model.
 
     metrics.json is the last: where it is, the run is complete.
 
     Args:
         run: run.Run.
-        clips: list of Clip, the test clips.
+        split: folds.Split; its test clips are scored.
         load: function of a Clip that returns its Signal.
         pool: workers.Pool, or None to make batches in this process.
 
@@ -21,7 +21,7 @@ def complete(run, clips, load, pool=None):
     Raises:
         ValueError: as `evaluation.evaluate`.
     """
-    scored = evaluation.evaluate(run, clips, load, pool)
+    scored = evaluation.evaluate(run, split, load, pool)
     pictures.curves(run.folder)
     pictures.confusion(scored.metrics, run.folder)
     evaluation.save(scored, run.folder)
@@ -46,7 +46,7 @@ def full(run, split, load, folder, pool=None):
         ValueError: as `evaluation.evaluate`.
     """
     model = run.model()
-    scored = evaluation.evaluate(run, split.test, load, pool, model=model)
+    scored = evaluation.evaluate(run, split, load, pool, model=model)
     allowed = run.record["speakers"]["validation"]
     validation = [clip for clip in split.validation if clip.speaker in allowed]
     held_out = evaluation.predict(run, validation, load, pool, model=model) if validation else ()
@@ -61,3 +61,19 @@ def full(run, split, load, folder, pool=None):
     scored = evaluation.Report(measured, scored.predictions)
     evaluation.save(scored, folder)
     return scored
+
+
+def join(reports, folder):
+    """Joins the reports of a protocol's folds, and writes what they are worth together.
+
+    Args:
+        reports: list of evaluation.Report, one a fold.
+        folder: Path to write metrics.json, predictions.csv and the pictures into.
+
+    Returns:
+        evaluation.Report, of `evaluation.aggregate`.
+    """
+    joined = evaluation.aggregate(reports)
+    pictures.draw(joined.metrics, folder)
+    evaluation.save(joined, folder)
+    return joined

@@ -21,7 +21,7 @@ def curves(run, clips, load, pool=None, model=None):
 
     Returns:
         List of dict, one for each of `disturb.DISTURBANCES` that reaches some of the clips: kind,
-        level, uar and war. Empty for a run whose inputs all come from a table.
+        level, uar, war and confusion. Empty for a run whose inputs all come from a table.
     """
     reached = {
         one for clip in map(load, clips) for one in disturb.DISTURBANCES if one.reaches(clip)
@@ -35,5 +35,5 @@ def curves(run, clips, load, pool=None, model=None):
         found, said = (table[name].map(run.labels.index) for name in ("label", "predicted"))
         counts = metrics.confusion(found, said, len(run.labels))
         scored = {"uar": metrics.uar(counts), "war": metrics.war(counts)}
-        rows.append({"kind": one.kind, "level": one.level, **scored})
+        rows.append({"kind": one.kind, "level": one.level, **scored, "confusion": counts.tolist()})
     return rows

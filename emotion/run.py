@@ -48,13 +48,22 @@ class Run:
             )
         return keras.saving.load_model(path, compile=False)
 
-    def data(self, root=None, features=None, cache_folder=None):
+    @property
+    def spec(self):
+        """cache.Spec of the signals it was trained on."""
+        return self.preset.spec(self.record["detector"])
+
+    def data(
+        self, root=None, features=None, cache_folder=None, corpus=None, protocol=None, fold=None
+    ):
         """Finds the clips that it was trained on, and those that it is tested on.
 
         Args:
             root: path of the data folder, manifest or table; None for the one it was trained on.
             features: path of a table to join, likewise.
             cache_folder: Path of the signal cache, or None for the default one.
+            corpus, protocol: str, likewise.
+            fold: int, likewise; of a `protocol` that is named, the first.
 
         Returns:
             (split, load): folds.Split of the clips that could be used, and a function of a Clip
@@ -70,13 +79,25 @@ class Run:
                 f"{self.folder} does not say where its clips are; name them with --data."
             )
         features = features or self.record.get("features_path")
-        clips = corpora.clips(root, self.record.get("corpus"), features)
+        clips = corpora.clips(root, corpus or self.record.get("corpus"), features)
         clips = [clip for clip in clips if clip.id not in self.record.get("left_out", ())]
-        split = folds.split(
-            clips, self.record["protocol"], self.record["fold"], self.record["seed"]
-        )
-        spec = self.preset.spec(self.record["detector"])
-        return split, partial(cache.load, spec=spec, folder=cache_folder)
+        if fold is None:
+            fold = 0 if protocol else self.record["fold"]
+        protocol = protocol or self.record["protocol"]
+        split = folds.split(clips, protocol, fold, self.record["seed"])
+        return split, partial(cache.load, spec=self.spec, folder=cache_folder)
+
+
+def load_runs(folder):
+    """Returns the list of Run in a folder: the one, or those of a protocol's folds by number.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    parts = [path.parent for path in Path(folder).glob("fold-*/run.json")]
+    if parts:
+        return [load_run(part) for part in sorted(parts, key=lambda one: int(one.name[5:]))]
+    return [load_run(folder)]
 
 
 def load_run(folder):

@@ -75,8 +75,8 @@ def test_it_learns_and_a_file_without_action_units_is_predicted_from_sound(
     run = start("action_unit_bilstm", tmp_path / "run", epochs=25, patience=25, learning_rate=0.01)
     values = corpora.clips(table)
     spec = run.preset.spec(None)
-    report = evaluation.evaluate(run, folds.split(values, "speaker-kfold", 0).test,
-                                 lambda clip: cache.load(clip, spec, signals))  # fmt: skip
+    split = folds.split(values, "speaker-kfold", 0)
+    report = evaluation.evaluate(run, split, lambda clip: cache.load(clip, spec, signals))
     assert report.metrics["uar"] > 0.4  # chance is 0.125
     recognizer = Recognizer(run.folder)
     assert recognizer.detector is None
@@ -223,7 +223,7 @@ def test_shuffled_labels_give_chance_within_its_interval(tmp_path):
         spec = preset.spec("none")
         run = training.train(preset, split, labels.RAVDESS, tmp_path / name, spec)
         load = partial(cache.load, spec=spec)
-        measured = evaluation.evaluate(run, split.test, load).metrics
+        measured = evaluation.evaluate(run, split, load).metrics
         return measured["uar"], measured["intervals"]["uar"]
 
     shuffled = np.random.default_rng(0).permutation([clip.label for clip in clips]).tolist()

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emotion import cache, evaluation, pictures
+from emotion import cache, evaluation, folds, pictures
 from emotion.__main__ import main
 
 
@@ -19,9 +20,13 @@ def load(trained, signals):
 
 
 @pytest.fixture(scope="module")
-def tested(trained, clips, load):
-    speakers = trained.record["speakers"]["test"]
-    return evaluation.evaluate(trained, [c for c in clips if c.speaker in speakers], load)
+def split(trained, clips):
+    return folds.split(clips, trained.record["protocol"], trained.record["fold"])
+
+
+@pytest.fixture(scope="module")
+def tested(trained, split, load):
+    return evaluation.evaluate(trained, split, load)
 
 
 def test_metrics_are_those_of_the_predictions(tested):
@@ -37,12 +42,12 @@ def test_metrics_are_those_of_the_predictions(tested):
 
 @pytest.mark.parametrize("how", ["without", "noise"])
 @pytest.mark.parametrize("modality", ["audio", "video"])
-def test_a_modality_is_missing_or_noise(trained, clips, load, tested, how, modality):
-    test = [c for c in clips if c.speaker in trained.record["speakers"]["test"]]
-    changed = evaluation.evaluate(trained, test, load, **{how: modality})
+def test_a_modality_is_missing_or_noise(trained, split, load, tested, how, modality):
+    test = split.test
+    changed = evaluation.evaluate(trained, split, load, **{how: modality})
     assert changed.metrics[how] == modality and tested.metrics[how] is None
     assert evaluation.aggregate([changed]).metrics[how] == modality
-    again = evaluation.evaluate(trained, test, load, **{how: modality})
+    again = evaluation.evaluate(trained, split, load, **{how: modality})
     pd.testing.assert_frame_equal(changed.predictions, again.predictions)
     inputs, chance = trained.preset.extract(load(test[0])), np.random.default_rng(0)
     shape = (len(test), *inputs[modality].shape)  # they fit one batch
@@ -69,11 +74,11 @@ def test_a_run_is_measured_by_speaker_and_group(tested, trained):
     json.loads(json.dumps(measured, allow_nan=False))
 
 
-def test_nothing_real_is_refused(trained, load):
+def test_nothing_real_is_refused(trained, split, load):
     with pytest.raises(ValueError, match="without=audio, noise=video"):
-        evaluation.evaluate(trained, [], load, without="audio", noise="video")
+        evaluation.evaluate(trained, split, load, without="audio", noise="video")
     with pytest.raises(ValueError, match="audio or video. Received: smell"):
-        evaluation.evaluate(trained, [], load, noise="smell")
+        evaluation.evaluate(trained, split, load, noise="smell")
 
 
 def test_the_command_leaves_a_modality_out(trained, corpus, signals, tmp_path, capsys):
@@ -89,15 +94,18 @@ def test_the_command_leaves_a_modality_out(trained, corpus, signals, tmp_path, c
     assert not (folder / "metrics.json").exists()
 
 
-def test_speakers_that_were_trained_on_are_refused(trained, clips, load):
+@pytest.mark.parametrize("protocol", ["speaker-kfold", "random"])
+def test_speakers_that_were_trained_on_are_refused(trained, clips, load, protocol):
+    with pytest.warns() if protocol == "random" else nullcontext():
+        other = folds.split(clips, protocol, 1)
     with pytest.raises(ValueError, match="must not have been trained on"):
-        evaluation.evaluate(trained, clips, load)
+        evaluation.evaluate(trained, other, load)
 
 
-def test_labels_the_run_does_not_know_are_refused(trained, clips, load):
+def test_labels_the_run_does_not_know_are_refused(trained, clips, split, load):
     strange = replace(clips[0], label="bored", speaker="99")
     with pytest.raises(ValueError, match="Received: bored"):
-        evaluation.evaluate(trained, [strange], load)
+        evaluation.evaluate(trained, replace(split, test=[strange]), load)
 
 
 def test_folds_are_averaged_and_pooled(tested):
@@ -114,6 +122,28 @@ def test_folds_are_averaged_and_pooled(tested):
     assert joined["uar_std"] == pytest.approx(tested.metrics["uar"] / 2)
     assert joined["clips"] == len(tested.predictions) + half
     assert joined["folds"] == {"0": tested.metrics["uar"], "1": 0.0}
+
+
+def test_each_fold_is_cooled_by_its_own_temperature(tested):
+    labels = tested.metrics["labels"]
+    heated = [
+        evaluation.Report(
+            {**tested.metrics, **evaluation._calibrated([(tested.predictions, t)], labels)},
+            tested.predictions,
+        )
+        for t in (0.5, 4.0)
+    ]
+    joined = evaluation.aggregate(heated).metrics
+    assert joined["temperature"] == 2.25 and joined["temperature_std"] == 1.75
+    sure = [
+        sum(
+            one["clips"] * one["confidence"] for one in metrics["calibration_after"] if one["clips"]
+        )
+        for metrics in (joined, *(one.metrics for one in heated))
+    ]
+    assert sure[0] == pytest.approx(sure[1] + sure[2]) and sure[1] > sure[2]
+    one = evaluation.Report({**heated[0].metrics, "temperature": None}, tested.predictions)
+    assert evaluation.aggregate([*heated, one]).metrics["temperature"] is None
 
 
 def test_files_are_written_whole(tested, tmp_path):

@@ -72,7 +72,7 @@ def test_robustness_has_every_kind_and_a_missing_modality_is_its_zeros(
     assert [level for kind, level in rows if kind == "blur"] == [1, 2, 4]
     assert len(rows) == 14
     for modality in ("audio", "video"):
-        zeros = evaluation.evaluate(trained, split.test, load, without=modality).metrics
+        zeros = evaluation.evaluate(trained, split, load, without=modality).metrics
         row = rows["without", modality]
         assert (row["uar"], row["war"]) == (zeros["uar"], zeros["war"])
 
@@ -217,3 +217,50 @@ def test_the_numbers_of_a_run_stay_its_own(trained, corpus, tmp_path, capsys):
     assert "name an --output" in capsys.readouterr().err
     assert main(["evaluate", str(folder), str(folder), "--output", str(tmp_path)]) == 2
     assert "--output is for one RUN" in capsys.readouterr().err
+
+
+@pytest.fixture
+def of_folds(trained, clips, corpus, signals, tmp_path):
+    """A folder of two folds, which are one run under the names of two."""
+    record = {**trained.record, "corpus": None, "left_out": {}, "data_path": str(corpus)}
+    for fold in (0, 1):
+        folder = shutil.copytree(trained.folder, tmp_path / f"run/fold-{fold}")
+        (folder / "run.json").write_text(json.dumps(record))
+    return tmp_path / "run"
+
+
+@pytest.mark.slow
+def test_folds_are_evaluated_together(of_folds, signals, capsys):
+    arguments = ["evaluate", str(of_folds), "--cache", str(signals), "--workers", "0"]
+    assert main(arguments) == 0
+    whole, one = (
+        json.loads((of_folds / part / "metrics.json").read_text()) for part in ("", "fold-1")
+    )
+    assert whole["clips"] == 2 * one["clips"] and whole["uar_mean"] == pytest.approx(one["uar"])
+    assert [row["uar"] for row in whole["robustness"]] == pytest.approx(
+        [row["uar"] for row in one["robustness"]]
+    )
+    assert np.sum(whole["robustness"][0]["confusion"]) == whole["clips"]
+    assert whole["temperature"] == one["temperature"] is None  # of a run that tells nothing
+    assert all((of_folds / f"{name}.svg").is_file() for name in PICTURES)
+    assert "temperature: none" in capsys.readouterr().out
+    assert main([*arguments, "--fold", "1"]) == 2
+
+
+def test_a_run_is_tested_under_another_protocol(trained, corpus, signals, tmp_path, capsys,
+                                                monkeypatch):  # fmt: skip
+    monkeypatch.setattr(report.robustness, "curves", lambda *_: [])
+    folder = shutil.copytree(trained.folder, tmp_path / "run")
+    arguments = ["evaluate", str(folder), "--cache", str(signals), "--workers", "0"]
+    arguments += ["--data", str(corpus), "--protocol", "speaker-kfold-3"]
+    assert main(arguments) == 2
+    assert "name an --output" in capsys.readouterr().err
+    arguments += ["--output", str(tmp_path / "out")]
+    assert main([*arguments, "--fold", "1"]) == 2  # its test speakers were trained on
+    assert "trained on" in capsys.readouterr().err
+    record = {**trained.record, "speakers": {"train": [], "validation": [], "test": []}}
+    (folder / "run.json").write_text(json.dumps(record))
+    assert main([*arguments, "--fold", "1"]) == 0
+    measured = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert (measured["protocol"], measured["fold"]) == ("speaker-kfold-3", 1)
+    assert measured["temperature"] is None and not (folder / "metrics.json").exists()

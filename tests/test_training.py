@@ -191,7 +191,9 @@ def test_a_run_on_embeddings_goes_on_as_it_was(start, clips, tmp_path, monkeypat
     assert contents(again) == contents(whole)
     load = partial(cache.load, spec=preset.spec("haar"), folder=tmp_path / "one")
     kept = replace(whole, record={**whole.record, "speakers": {"train": (), "validation": ()}})
-    report = evaluation.evaluate(kept, split.validation, load)  # from the frames themselves
+    report = evaluation.evaluate(
+        kept, replace(split, test=split.validation), load
+    )  # from the frames themselves
     assert report.metrics["uar"] == pytest.approx(pd.read_csv(
         whole.folder / "history.csv")["val_uar"].max(), abs=1e-6)  # fmt: skip
 

@@ -10,6 +10,9 @@ def add(commands):
     )
     command.add_argument("--data", help="data folder or manifest (default: the one trained on)")
     command.add_argument("--features", help="table joined to it (default: the one trained on)")
+    command.add_argument("--corpus", help="how to read them: ravdess, cremad ...; else guessed")
+    command.add_argument("--protocol", help="default: the run's; the corpus's of --predictions")
+    command.add_argument("--fold", type=int, help="default: the run's, or the first of --protocol")
     command.add_argument("--cache", help="folder of decoded clips")
     command.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
     which = command.add_mutually_exclusive_group()
@@ -20,8 +23,6 @@ def add(commands):
             help=f"{text} it; also written to RUN/{how}-MODALITY",
         )
     which.add_argument("--predictions", metavar="FILE", help="CSV: a row a clip, a column a class")
-    command.add_argument("--corpus", help="of --predictions: ravdess, cremad ...; else guessed")
-    command.add_argument("--protocol", help="of --predictions; default: the corpus's own")
     command.add_argument(
         "--output", metavar="DIR", help="where to write it all; default: RUN; none of --predictions"
     )
@@ -32,11 +33,10 @@ def run(options):
     if bool(options.runs) == bool(options.predictions):
         raise ValueError("evaluate takes runs or --predictions FILE: name either of them.")
     if options.predictions:
+        if options.fold is not None:
+            raise ValueError("--predictions are scored on all folds; leave out --fold.")
         _score(options.predictions, options.corpus, options.protocol, options.output)
         return
-    misplaced = [f"--{name}" for name in ("corpus", "protocol") if getattr(options, name)]
-    if misplaced:
-        raise ValueError(f"{misplaced[0]} belongs to --predictions; a run knows its own.")
     from emotion import backend
 
     backend.start()
@@ -75,21 +75,52 @@ def _examine(options, pool):
     from pathlib import Path
 
     from emotion import report, screen
-    from emotion.run import load_run
+    from emotion.run import load_runs
 
     (name,) = options.runs
-    run = load_run(name)
-    split, load = run.data(options.data, options.features, options.cache)
-    clips = {role: len(getattr(split, role)) for role in run.record["clips"]}
-    if options.output is None and clips != run.record["clips"]:
+    runs, output = load_runs(name), Path(options.output or name)
+    if len(runs) > 1 and (options.protocol or options.fold is not None):
+        raise ValueError(f"{name} is folds of a protocol already; name one of them, as a RUN.")
+    reports = []
+    for one in runs:
+        split, load = _data(one, options, pool)
+        place = output / one.folder.name if len(runs) > 1 else output
+        reports.append(report.full(one, split, load, place, pool))
+    scored = report.join(reports, output) if len(runs) > 1 else reports[0]
+    preset, modality = runs[0].preset.name, scored.metrics["modality"]
+    print(screen.report(f"{name}, {preset} with {modality}", scored.metrics))
+    print(f"{output} holds this as metrics.json, the scores of each clip and pictures.")
+
+
+def _data(run, options, pool):
+    """The split to test a run on, without the clips that cannot be used, and their loader."""
+    import sys
+    from dataclasses import replace
+
+    from emotion import cache
+
+    split, load = _split(run, options)
+    unusable = cache.prepare([*split.validation, *split.test], run.spec, options.cache, pool)
+    for clip, reason in unusable:
+        print(f"left out {clip.id}: {reason}", file=sys.stderr)
+    lost = [clip for clip, _ in unusable]
+    validation, test = ([c for c in own if c not in lost] for own in (split.validation, split.test))
+    split = replace(split, validation=validation, test=test)
+    counts = {role: len(getattr(split, role)) for role in run.record["clips"]}
+    own = run.record["clips"], run.record["protocol"], run.record["fold"]
+    if options.output is None and (counts, split.protocol, split.fold) != own:
         raise ValueError(
-            f"{options.data} has other clips than {name} was made with; name an --output, "
+            f"these are other clips than {run.folder} was made with; name an --output, "
             "so that the numbers of the run stay its own."
         )
-    folder = Path(options.output or run.folder)
-    measured = report.full(run, split, load, folder, pool).metrics
-    print(screen.report(f"{name}, {run.preset.name} with {measured['modality']}", measured))
-    print(f"{folder} holds this as metrics.json, the scores of each clip and pictures.")
+    if not test:
+        raise ValueError(f"{run.folder} can use no clip to be tested on: {unusable[0][1]}")
+    return split, load
+
+
+def _split(run, options):
+    place = options.data, options.features, options.cache, options.corpus
+    return run.data(*place, options.protocol, options.fold)
 
 
 def _compare(options, altered, pool):
@@ -100,8 +131,8 @@ def _compare(options, altered, pool):
     print(f"{'run':24s} {'modality':8s} {'UAR':>6s} {'WAR':>6s} {'F1':>6s}  on")
     for folder in options.runs:
         run = load_run(folder)
-        split, load = run.data(options.data, options.features, options.cache)
-        report = evaluation.evaluate(run, split.test, load, pool, **altered)
+        split, load = _split(run, options)
+        report = evaluation.evaluate(run, split, load, pool, **altered)
         for how, modality in altered.items():
             evaluation.save(report, run.folder / f"{how}-{modality}")
         m = report.metrics
