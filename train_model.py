@@ -222,7 +222,7 @@ def _told(split):
 
 
 def _score(measured):
-    from emotion.evaluation import told
+    from emotion.findings import told
 
     met = "trained on as well" if measured["warning"] else "never trained on"
     return (

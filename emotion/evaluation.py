@@ -1,44 +1,11 @@
 """Evaluation: what a run is worth on speakers it has never met."""
 
-import json
-from dataclasses import dataclass
-
 import keras
 import numpy as np
-import pandas as pd
-from scipy import special
 
-from emotion import backend, calibration, groups, metrics, scores, uncertainty
+from emotion import backend, scores
 from emotion.batches import Batches
-from emotion.run import write_text
-
-# What all folds of a protocol share.
-CONDITIONS = (
-    "protocol",
-    "absent_speakers",
-    "labels",
-    "label_target",
-    "adapted_to_test_speaker",
-    "modality",
-    "without",
-    "noise",
-    "warning",
-    "scores",
-)
-
-
-@dataclass(frozen=True)
-class Report:
-    """The result of an evaluation.
-
-    Attributes:
-        metrics: dict, what metrics.json holds: what `measure` gives, and under which conditions:
-            protocol, fold, labels, modality, and which modality was `without` or `noise`, or None.
-        predictions: pandas.DataFrame, of `scores.table`.
-    """
-
-    metrics: dict
-    predictions: pd.DataFrame
+from emotion.findings import CONDITIONS, Report, aggregate, measure
 
 
 def evaluate(run, split, load, pool=None, without=None, noise=None, model=None):
@@ -114,84 +81,6 @@ def predict(run, clips, load, pool=None, without=None, noise=None, model=None):
     return scores.table(clips, probabilities, run.labels)
 
 
-def measure(predictions, labels):
-    """What predictions are worth.
-
-    Args:
-        predictions: pandas.DataFrame, of `scores.table`.
-        labels: sequence of str.
-
-    Returns:
-        dict: what `metrics.summary` gives; ece; calibration, the bins of
-        `calibration.reliability`; intervals, (low, high) of uar, war and recall by class, of
-        `uncertainty.intervals`, None where undefined; groups, of `groups.compare`; clips, their
-        number; speakers, their names.
-    """
-    targets, probabilities = _arrays(predictions, labels)
-    bins = calibration.reliability(targets, probabilities)
-    speakers, counts = metrics.confusions(
-        targets, np.argmax(probabilities, axis=1), predictions["speaker"], len(labels)
-    )
-    uar, war, *recall = [
-        None if np.isnan(one).any() else one.tolist() for one in uncertainty.intervals(counts)
-    ]
-    return {
-        **metrics.summary(targets, probabilities, labels),
-        "ece": calibration.expected_calibration_error(bins),
-        "calibration": bins,
-        "intervals": {
-            "level": uncertainty.LEVEL,
-            "uar": uar,
-            "war": war,
-            "recall": dict(zip(labels, recall)),
-        },
-        "groups": groups.compare(predictions, labels),
-        "clips": len(predictions),
-        "speakers": speakers,
-    }
-
-
-def calibrate(predictions, validation, labels):
-    """What a temperature would do: fitted on some speakers, applied to others.
-
-    Args:
-        predictions: pandas.DataFrame of `scores.table`, of the clips tested.
-        validation: pandas.DataFrame, the same of clips of validation speakers.
-        labels: sequence of str.
-
-    Returns:
-        dict: temperature, of `calibration.temperature`; ece_calibrated and calibration_after, the
-        ece of `predictions` with it and its bins. All None without validation clips, or where the
-        temperature has no end since the model says nothing of them.
-    """
-    if not len(validation):
-        return _calibrated([(predictions, None)], labels)
-    targets, probabilities = _arrays(validation, labels)
-    fitted = calibration.temperature(targets, calibration.logarithms(probabilities))
-    return _calibrated([(predictions, None if np.isinf(fitted) else fitted)], labels)
-
-
-def _calibrated(folds, labels):
-    """What `calibrate` returns, of pairs of predictions and the temperature fitted for them."""
-    if None in [fitted for _, fitted in folds]:
-        return dict.fromkeys(("temperature", "ece_calibrated", "calibration_after"))
-    pairs = [(*_arrays(table, labels), fitted) for table, fitted in folds]
-    cooled = [special.softmax(calibration.logarithms(p) / fitted, axis=1) for _, p, fitted in pairs]
-    targets = np.concatenate([own for own, *_ in pairs])
-    bins = calibration.reliability(targets, np.concatenate(cooled))
-    return {
-        "temperature": float(np.mean([fitted for *_, fitted in pairs])),
-        "ece_calibrated": calibration.expected_calibration_error(bins),
-        "calibration_after": bins,
-    }
-
-
-def _arrays(predictions, labels):
-    """The true classes (n,) and the probabilities (n, c) of a table."""
-    place = {label: index for index, label in enumerate(labels)}
-    return predictions["label"].map(place).to_numpy(), predictions[list(labels)].to_numpy()
-
-
 def score(system, protocol=None):
     """Scores what any system said of the test clips of a protocol.
 
@@ -254,61 +143,3 @@ def _noise(array, seed):
     if array.dtype == np.uint8:
         return generator.integers(0, 256, array.shape, np.uint8)
     return generator.standard_normal(array.shape, np.float32)
-
-
-def save(report, folder):
-    """Writes predictions.csv and then metrics.json, whose presence says that a run is complete."""
-    write_text(folder / "predictions.csv", report.predictions.to_csv(index=False))
-    write_text(folder / "metrics.json", json.dumps(report.metrics, indent=1))
-
-
-def aggregate(reports):
-    """Joins the reports of a protocol's folds.
-
-    Args:
-        reports: list of Report, one a fold.
-
-    Returns:
-        Report: its metrics are of all clips together, and beside uar, war, macro_f1, top-k and ece
-        stand their means over folds (`uar_mean`) and standard deviations (`uar_std`, ddof=0).
-        Where all folds have a temperature, each cools its own clips; where all were disturbed,
-        `robustness` is of all clips together.
-    """
-    predictions = pd.concat([report.predictions for report in reports], ignore_index=True)
-    first = reports[0].metrics
-    joined = measure(predictions, first["labels"])
-    if all("temperature" in report.metrics for report in reports):
-        pairs = [(report.predictions, report.metrics["temperature"]) for report in reports]
-        joined |= _calibrated(pairs, first["labels"])
-    disturbed = [report.metrics.get("robustness") for report in reports]
-    if None not in disturbed:
-        joined["robustness"] = [_pooled(rows) for rows in zip(*disturbed)]
-    for name in [name for name, value in joined.items() if isinstance(value, float)]:
-        values = [report.metrics[name] for report in reports]
-        joined |= {f"{name}_mean": float(np.mean(values)), f"{name}_std": float(np.std(values))}
-    return Report(
-        {
-            **joined,
-            "folds": {str(report.metrics["fold"]): report.metrics["uar"] for report in reports},
-            "validation_speakers": {
-                str(report.metrics["fold"]): report.metrics["validation_speakers"]
-                for report in reports
-            },
-            **{name: first[name] for name in CONDITIONS if name in first},
-        },
-        predictions,
-    )
-
-
-def _pooled(rows):
-    """Joins what a disturbance left in each fold."""
-    counts = np.sum([row["confusion"] for row in rows], axis=0)
-    scored = {"uar": metrics.uar(counts), "war": metrics.war(counts)}
-    return {**rows[0], **scored, "confusion": counts.tolist()}
-
-
-def told(measured, name):
-    """Returns a score as "0.564 ± 0.067", the mean over folds and its deviation, or as "0.564"."""
-    if len(measured.get("folds", ())) > 1:
-        return f"{measured[f'{name}_mean']:.3f} ± {measured[f'{name}_std']:.3f}"
-    return f"{measured[name]:.3f}"

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from emotion import evaluation
+from emotion import findings
 from emotion.style import BLUE, COLOURS, GREY, MODALITIES, ORANGE, plt, save, styled
 
 # Kind of disturbance to the title and the axis of its curve; the axis runs from weak to strong.
@@ -53,7 +53,7 @@ def confusion(measured, folder):
     """Draws row shares and counts.
 
     Args:
-        measured: dict, the metrics of an evaluation.Report.
+        measured: dict, the metrics of an findings.Report.
         folder: Path.
     """
     counts, labels = np.array(measured["confusion"]), measured["labels"]
@@ -223,7 +223,7 @@ def comparison(table, chance, title, folder):
 
 def _headline(measured):
     clips, protocol = measured["clips"], measured["protocol"]
-    return f"UAR {evaluation.told(measured, 'uar')}, {clips} clips, {protocol}"
+    return f"UAR {findings.told(measured, 'uar')}, {clips} clips, {protocol}"
 
 
 def _chance(line, measured):

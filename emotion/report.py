@@ -1,6 +1,6 @@
 """Report: what belongs to a run that was scored, its numbers and pictures, into a folder."""
 
-from emotion import evaluation, pictures, robustness
+from emotion import evaluation, findings, pictures, robustness
 from emotion.run import write_text
 
 
@@ -16,7 +16,7 @@ def complete(run, split, load, pool=None):
         pool: workers.Pool, or None to make batches in this process.
 
     Returns:
-        evaluation.Report.
+        findings.Report.
 
     Raises:
         ValueError: as `evaluation.evaluate`.
@@ -24,7 +24,7 @@ def complete(run, split, load, pool=None):
     scored = evaluation.evaluate(run, split, load, pool)
     pictures.curves(run.folder)
     pictures.confusion(scored.metrics, run.folder)
-    evaluation.save(scored, run.folder)
+    findings.save(scored, run.folder)
     return scored
 
 
@@ -40,7 +40,7 @@ def full(run, split, load, folder, pool=None):
         pool: workers.Pool, or None to make batches in this process.
 
     Returns:
-        evaluation.Report, with the keys of `evaluation.calibrate` and `robustness` in its metrics.
+        findings.Report, with the keys of `findings.calibrate` and `robustness` in its metrics.
 
     Raises:
         ValueError: as `evaluation.evaluate`.
@@ -52,14 +52,14 @@ def full(run, split, load, folder, pool=None):
     held_out = evaluation.predict(run, validation, load, pool, model=model) if validation else ()
     measured = {
         **scored.metrics,
-        **evaluation.calibrate(scored.predictions, held_out, run.labels),
+        **findings.calibrate(scored.predictions, held_out, run.labels),
         "robustness": robustness.curves(run, split.test, load, pool, model),
     }
     if validation:
         write_text(folder / "validation.csv", held_out.to_csv(index=False))
     pictures.draw(measured, folder)
-    scored = evaluation.Report(measured, scored.predictions)
-    evaluation.save(scored, folder)
+    scored = findings.Report(measured, scored.predictions)
+    findings.save(scored, folder)
     return scored
 
 
@@ -67,13 +67,13 @@ def join(reports, folder):
     """Joins the reports of a protocol's folds, and writes what they are worth together.
 
     Args:
-        reports: list of evaluation.Report, one a fold.
+        reports: list of findings.Report, one a fold.
         folder: Path to write metrics.json, predictions.csv and the pictures into.
 
     Returns:
-        evaluation.Report, of `evaluation.aggregate`.
+        findings.Report, of `findings.aggregate`.
     """
-    joined = evaluation.aggregate(reports)
+    joined = findings.aggregate(reports)
     pictures.draw(joined.metrics, folder)
-    evaluation.save(joined, folder)
+    findings.save(joined, folder)
     return joined

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from emotion import evaluation, groups
+from emotion import findings, groups
 
 # Kind of disturbance to what it is and what its levels are.
 _DISTURBED = {
@@ -32,7 +32,7 @@ def report(title, measured):
     folds = ", ".join(map(str, m.get("folds") or [m["fold"]]))
     lines.append(f"{title}: {tested}, fold {folds}{absent}")
     for name in ("uar", "war"):
-        over = f", over folds {evaluation.told(m, name)}" if len(m.get("folds", ())) > 1 else ""
+        over = f", over folds {findings.told(m, name)}" if len(m.get("folds", ())) > 1 else ""
         lines.append(f"{name.upper()} {m[name]:.3f} {_between(m['intervals'][name])}{over}")
     tops = "".join(f", top-{k} {m[f'top_{k}']:.3f}" for k in (2, 3, 5) if f"top_{k}" in m)
     lines += [f"macro F1 {m['macro_f1']:.3f}{tops}, ECE {m['ece']:.3f}", *_by_class(m)]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emotion import cache, evaluation, folds, pictures
+from emotion import cache, evaluation, findings, folds, pictures
 from emotion.__main__ import main
 
 
@@ -46,7 +46,7 @@ def test_a_modality_is_missing_or_noise(trained, split, load, tested, how, modal
     test = split.test
     changed = evaluation.evaluate(trained, split, load, **{how: modality})
     assert changed.metrics[how] == modality and tested.metrics[how] is None
-    assert evaluation.aggregate([changed]).metrics[how] == modality
+    assert findings.aggregate([changed]).metrics[how] == modality
     again = evaluation.evaluate(trained, split, load, **{how: modality})
     pd.testing.assert_frame_equal(changed.predictions, again.predictions)
     inputs, chance = trained.preset.extract(load(test[0])), np.random.default_rng(0)
@@ -110,15 +110,15 @@ def test_labels_the_run_does_not_know_are_refused(trained, clips, split, load):
 
 def test_folds_are_averaged_and_pooled(tested):
     half = len(tested.predictions) // 2
-    worse = evaluation.Report({**tested.metrics, "uar": 0.0, "fold": 1}, tested.predictions[:half])
-    joined = evaluation.aggregate([tested, worse]).metrics
+    worse = findings.Report({**tested.metrics, "uar": 0.0, "fold": 1}, tested.predictions[:half])
+    joined = findings.aggregate([tested, worse]).metrics
     assert joined["uar_mean"] == pytest.approx(tested.metrics["uar"] / 2)
     table = pd.concat([tested.predictions, worse.predictions])
     right = table["label"] == table["predicted"]
     assert joined["uar"] == pytest.approx(right.groupby(table["label"]).mean().mean())
     assert joined["war"] == pytest.approx(right.mean()) and joined["war_std"] == 0
-    assert evaluation.told(joined, "uar") == f"{joined['uar_mean']:.3f} ± {joined['uar_std']:.3f}"
-    assert evaluation.told(tested.metrics, "uar") == f"{tested.metrics['uar']:.3f}"
+    assert findings.told(joined, "uar") == f"{joined['uar_mean']:.3f} ± {joined['uar_std']:.3f}"
+    assert findings.told(tested.metrics, "uar") == f"{tested.metrics['uar']:.3f}"
     assert joined["uar_std"] == pytest.approx(tested.metrics["uar"] / 2)
     assert joined["clips"] == len(tested.predictions) + half
     assert joined["folds"] == {"0": tested.metrics["uar"], "1": 0.0}
@@ -127,13 +127,13 @@ def test_folds_are_averaged_and_pooled(tested):
 def test_each_fold_is_cooled_by_its_own_temperature(tested):
     labels = tested.metrics["labels"]
     heated = [
-        evaluation.Report(
-            {**tested.metrics, **evaluation._calibrated([(tested.predictions, t)], labels)},
+        findings.Report(
+            {**tested.metrics, **findings._calibrated([(tested.predictions, t)], labels)},
             tested.predictions,
         )
         for t in (0.5, 4.0)
     ]
-    joined = evaluation.aggregate(heated).metrics
+    joined = findings.aggregate(heated).metrics
     assert joined["temperature"] == 2.25 and joined["temperature_std"] == 1.75
     sure = [
         sum(
@@ -142,12 +142,12 @@ def test_each_fold_is_cooled_by_its_own_temperature(tested):
         for metrics in (joined, *(one.metrics for one in heated))
     ]
     assert sure[0] == pytest.approx(sure[1] + sure[2]) and sure[1] > sure[2]
-    one = evaluation.Report({**heated[0].metrics, "temperature": None}, tested.predictions)
-    assert evaluation.aggregate([*heated, one]).metrics["temperature"] is None
+    one = findings.Report({**heated[0].metrics, "temperature": None}, tested.predictions)
+    assert findings.aggregate([*heated, one]).metrics["temperature"] is None
 
 
 def test_files_are_written_whole(tested, tmp_path):
-    evaluation.save(tested, tmp_path)
+    findings.save(tested, tmp_path)
     table = pd.read_csv(tmp_path / "predictions.csv", dtype={"speaker": str})
     assert list(table.columns)[:4] == ["id", "speaker", "label", "predicted"]
     pictures.confusion(tested.metrics, tmp_path)

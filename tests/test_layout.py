@@ -44,6 +44,7 @@ ORDER = (
     "run",
     "initial",
     "training",
+    "findings",
     "evaluation",
     "robustness",
     "inside",

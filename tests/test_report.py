@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from emotion import cache, calibration, evaluation, folds, pictures, report, screen
+from emotion import cache, calibration, evaluation, findings, folds, pictures, report, screen
 from emotion.__main__ import main
 
 PICTURES = ("confusion", "recall", "reliability", "groups", "robustness")
@@ -47,8 +47,8 @@ def test_metrics_are_those_of_the_files_beside_them(folder, measured):
         pd.read_csv(folder / f"{name}.csv", dtype={"speaker": str})
         for name in ("predictions", "validation")
     ]
-    again = evaluation.measure(tables[0], measured["labels"])
-    again |= evaluation.calibrate(*tables, measured["labels"])
+    again = findings.measure(tables[0], measured["labels"])
+    again |= findings.calibrate(*tables, measured["labels"])
     assert set(tables[1]["speaker"]) == set(measured["validation_speakers"])
     assert again.keys() | {"robustness"} < measured.keys()
 
@@ -138,7 +138,7 @@ def made(labels=("neutral", "calm"), **more):
         table[label] = np.where(table["predicted"] == label, 0.9, 0.1 / max(1, len(labels) - 1))
     conditions = {"protocol": "speaker-kfold", "fold": 0, "labels": list(labels)}
     unknown = dict.fromkeys(("warning", "absent_speakers"))
-    return evaluation.measure(table, labels) | conditions | unknown | more
+    return findings.measure(table, labels) | conditions | unknown | more
 
 
 def said_of(*given, **more):
@@ -148,11 +148,11 @@ def said_of(*given, **more):
 def test_too_sure_is_cooled():
     labels = ("happy", "sad")
     sure = pd.DataFrame({"label": ["happy"] * 7 + ["sad"] * 3, "happy": 0.99, "sad": 0.01})
-    found = evaluation.calibrate(sure, sure, labels)
+    found = findings.calibrate(sure, sure, labels)
     assert found["temperature"] > 2 and found["ece_calibrated"] < 0.01
-    assert evaluation.calibrate(sure, sure[:0], labels)["temperature"] is None
+    assert findings.calibrate(sure, sure[:0], labels)["temperature"] is None
     worse = sure.assign(happy=0.01, sad=0.99)  # than to say nothing: no temperature is enough
-    assert evaluation.calibrate(sure, worse, labels)["ece_calibrated"] is None
+    assert findings.calibrate(sure, worse, labels)["ece_calibrated"] is None
     said = said_of(**found)
     assert f"temperature {found['temperature']:.3f}" in said
     assert f"ECE {found['ece_calibrated']:.3f}" in said

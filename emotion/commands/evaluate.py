@@ -60,14 +60,14 @@ def _score(path, corpus, protocol, output):
     from emotion import backend
 
     backend.start()
-    from emotion import evaluation, pictures, scores, screen
+    from emotion import evaluation, findings, pictures, scores, screen
 
     system = scores.read(path, corpus)
     scored = evaluation.score(system, protocol)
     print(screen.report(f"{path} holds {system.kind}", scored.metrics))
     if output:
         pictures.draw(scored.metrics, Path(output))
-        evaluation.save(scored, Path(output))
+        findings.save(scored, Path(output))
         print(f"{output} holds this as metrics.json, predictions.csv and pictures.")
 
 
@@ -124,7 +124,7 @@ def _split(run, options):
 
 
 def _compare(options, altered, pool):
-    from emotion import evaluation
+    from emotion import evaluation, findings
     from emotion.run import load_run
 
     told = "".join(f", {how} {modality}" for how, modality in altered.items())
@@ -134,7 +134,7 @@ def _compare(options, altered, pool):
         split, load = _split(run, options)
         report = evaluation.evaluate(run, split, load, pool, **altered)
         for how, modality in altered.items():
-            evaluation.save(report, run.folder / f"{how}-{modality}")
+            findings.save(report, run.folder / f"{how}-{modality}")
         m = report.metrics
         print(
             f"{folder:24s} {m['modality']:8s} {m['uar']:6.3f} {m['war']:6.3f} {m['macro_f1']:6.3f}"
