@@ -54,6 +54,7 @@ ORDER = (
     "report",
     "screen",
     "illustrate",
+    "reasons",
     "standings",
     "comparison",
     "recognizer",

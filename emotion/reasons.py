@@ -1,0 +1,191 @@
+"""Reasons: why a run says what it says, of a clip or of its test clips, as a folder of pictures.
+
+explanation.json is the last file: where it is, the folder is complete.
+"""
+
+import json
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from emotion import explain, illustrate, inside
+from emotion.batches import Batches
+from emotion.clip import spread
+from emotion.run import write_text
+
+_BASELINES = 64  # training clips, evenly chosen: more of them change little
+_EXPLAINED = 200  # test clips whose named values are explained
+
+
+def drawable(preset):
+    """Returns bool, whether `of_clip` can draw what a preset reads: an MFCC map or frames."""
+    return bool(preset.faces or hasattr(preset.audio, "span"))
+
+
+def of_clip(model, preset, labels, signal, name, folder, target=None, train=(), load=None):
+    """Explains one clip.
+
+    Args:
+        model: keras.Model of a run.
+        preset: Preset of the run, one that is `drawable`.
+        labels: tuple of str.
+        signal: Signal of the clip.
+        name: str, what the clip is called.
+        folder: Path to write into: mfcc, frames, attention and shap (PNG and SVG), heat.mp4,
+            where there is such to show, and explanation.json.
+        target: int, the class to explain, or None for the predicted one.
+        train: list of Clip whose mean stands for an absent modality; where it is empty, what the
+            model itself takes for absent does.
+        load: function of one of these that returns its Signal.
+
+    Returns:
+        dict, what explanation.json holds: clip, title, label, probability, baseline, difference of
+        the logit from the baseline's, completeness_error, steps, and shares by modality.
+    """
+    inputs = preset.extract(signal)
+    batch = {name: x[None] for name, x in inputs.items()}
+    probabilities = special.softmax(model.predict_on_batch(batch)[0])
+    target = int(np.argmax(probabilities)) if target is None else target
+    train = _even(train, _BASELINES)
+    absent = explain.mean(preset, map(load, train)) if train else explain.baseline(model, preset)
+    call, vector = inside.function(model), inside.vector(model, preset)
+    rows = {name: row[None] for name, row in absent.items()}
+    found = explain.attribute(call, explain.gradients(call), inputs, rows, target)
+    shares = explain.shares(call, batch, absent, np.array([target]))
+    maps = inside.attention(model, inputs)
+
+    title = f"{name}: {labels[target]}, {probabilities[target]:.0%}"
+    told = f"{title}; completeness error {found.error:.2%}"
+    if hasattr(preset.audio, "span") and signal.heard:
+        images = (_upright(inputs["audio"]), _upright(found.values["audio"]))
+        illustrate.mfcc(*images, preset.audio.span(signal), told, folder / "mfcc")
+    if preset.faces and signal.seen:
+        frames, warmth = inputs["video"], illustrate.heat(found.values["video"])
+        times = spread(signal.duration, len(frames))
+        illustrate.strip(illustrate.overlay(frames, warmth), times, told, folder / "frames")
+        sound = None if signal.samples is None else (signal.samples, signal.sample_rate)
+        illustrate.video(frames, warmth, signal.duration, sound, folder / "heat.mp4")
+    if maps:
+        steps = len(maps["audio", "video"])
+        extents = {"audio": _extent(preset.audio, signal, steps), "video": (0, signal.duration)}
+        illustrate.attention(maps, extents, title, folder / "attention")
+    if vector:
+        background = _vectors(vector, preset, map(load, train)) if train else vector.mean[None]
+        shap, _ = _shap(vector, vector.of(batch), [target], background)
+        illustrate.summary(shap, vector.of(batch), vector.names, title, folder / "shap")
+    record = {
+        "clip": name,
+        "title": title,
+        "label": labels[target],
+        "probability": float(probabilities[target]),
+        "baseline": _named(train),
+        "difference": found.difference,
+        "completeness_error": found.error,
+        "steps": found.steps,
+        "shares": {name: float(parts[0]) for name, parts in shares.items()},
+    }
+    write_text(folder / "explanation.json", json.dumps(record, indent=1))
+    return record
+
+
+def of_tests(run, split, load, folder, target=None):
+    """Explains a run's test clips together.
+
+    Args:
+        run: run.Run.
+        split: folds.Split; the mean of some of its training clips is the baseline.
+        load: function of a Clip that returns its Signal.
+        folder: Path to write into: embedding and shares (PNG and SVG), shares.csv; shap and
+            shap.csv where the preset reads named values; and explanation.json.
+        target: int, the class to explain, or None for the one predicted of each clip.
+
+    Returns:
+        dict, what explanation.json holds: title, clips, baseline, shares (means by modality),
+        silhouette of emotion and of speaker, and shap_clips and shap_error where there is shap.
+    """
+    model, preset, labels, test = run.model(), run.preset, run.labels, split.test
+    train = _even(split.train, _BASELINES)
+    absent = explain.mean(preset, map(load, train))
+    call, vector = inside.function(model), inside.vector(model, preset)
+    before = inside.before_logits(model)
+    points, targets, shares, vectors = [], [], [], []
+    batches = Batches(test, preset, labels, preset.recipe.batch_size, load)
+    for index in range(len(batches)):
+        inputs, _, _ = batches[index]
+        best = np.argmax(model.predict_on_batch(inputs), axis=1)
+        best = best if target is None else np.full(len(best), target)
+        points.append(before(inputs))
+        shares.append(explain.shares(call, inputs, absent, best))
+        targets.extend(best.tolist())
+        if vector:
+            vectors.append(vector.of(inputs))
+    points = np.concatenate(points)
+    shares = {name: np.concatenate([part[name] for part in shares]) for name in absent}
+    kinds = {"emotion": [clip.label for clip in test], "speaker": [clip.speaker for clip in test]}
+    groups = {kind: (names, inside.silhouette(points, names)) for kind, names in kinds.items()}
+    title = f"{run.folder.name}, {len(test)} test clips"
+    record = {
+        "title": title,
+        "clips": len(test),
+        "baseline": _named(train),
+        "shares": {name: float(part.mean()) for name, part in shares.items()},
+        "silhouette": {k: None if np.isnan(one) else one for k, (_, one) in groups.items()},
+    }
+    explained = [labels[one] for one in targets]
+    places = inside.project(points)
+    illustrate.embedding(
+        places, groups, f"{title}: the layer before the logits", folder / "embedding"
+    )
+    illustrate.shares(shares, explained, labels, title, folder / "shares")
+    table = pd.DataFrame({"id": [clip.id for clip in test], **kinds, "explained": explained})
+    write_text(folder / "shares.csv", table.assign(**shares).to_csv(index=False))
+    if vector:
+        some = _even(range(len(test)), _EXPLAINED)
+        vectors = np.concatenate(vectors)[some]
+        background = _vectors(vector, preset, map(load, train))
+        shap, error = _shap(vector, vectors, [targets[index] for index in some], background)
+        record |= {"shap_clips": len(some), "shap_error": error}
+        illustrate.summary(shap, vectors, vector.names, title, folder / "shap")
+        table = pd.DataFrame(shap, columns=vector.names)
+        table.insert(0, "id", [test[index].id for index in some])
+        write_text(folder / "shap.csv", table.to_csv(index=False))
+    write_text(folder / "explanation.json", json.dumps(record, indent=1))
+    return record
+
+
+def _even(items, most):
+    return list(items)[:: max(1, -(-len(items) // most))]
+
+
+def _vectors(vector, preset, signals):
+    rows = [preset.extract(signal) for signal in signals]
+    return np.concatenate([vector.of({name: x[None] for name, x in row.items()}) for row in rows])
+
+
+def _shap(vector, vectors, targets, background):
+    """SHAP values (n, c) of vectors (n, c), and the largest completeness error."""
+    slopes, rows = explain.gradients(vector.call), {"vector": background}
+    found = [
+        explain.attribute(vector.call, slopes, {"vector": x}, rows, target)
+        for x, target in zip(vectors, targets)
+    ]
+    return np.stack([one.values["vector"] for one in found]), max(one.error for one in found)
+
+
+def _upright(values):
+    """(coefficients, steps) of either kind of MFCC map."""
+    return values[..., 0] if values.ndim == 3 else values.T
+
+
+def _extent(feature, signal, steps):
+    """What `steps` of the branch cover: unpadded convolutions lose as many at both ends."""
+    start, end = feature.span(signal)
+    lost = (end - start) * (1 - steps / feature.shape[0]) / 2
+    return start + lost, end - lost
+
+
+def _named(train):
+    if train:
+        return f"the mean of {len(train)} training clips"
+    return "an absent input (the mean where the model learned it, else zero)"
