@@ -112,7 +112,7 @@ def _run(options):
 
 
 def _train(options, preset, clips, spec, pool):
-    from emotion import cache, corpora, folds, labels, report, training
+    from emotion import cache, completion, corpora, folds, labels, training
 
     passed_over = corpora.left_out(options.data, options.corpus)
     print(*(f"{line}\n" for line in passed_over), sep="", end="", file=sys.stderr)
@@ -159,10 +159,10 @@ def _train(options, preset, clips, spec, pool):
                 "label_target": clips[0].info.get("label_target", "intended"),
             },
         )
-        reports.append(report.complete(run, split, load, pool))
+        reports.append(completion.complete(run, split, load, pool))
         print(f"{place}: {_score(reports[-1].metrics)}")
     if several:
-        joined = report.join(reports, folder)
+        joined = completion.join(reports, folder)
         print(f"{folder}: {_score(joined.metrics)}, mean of {len(reports)} folds")
     return 0
 

@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 
-from emotion import cache, encoders, folds, labels, models, pictures, report, training
+from emotion import cache, completion, encoders, folds, labels, models, pictures, training
 from emotion.faces import Detector
 from emotion.preset import MODALITIES
 from emotion.run import load_run, write_text
@@ -193,7 +193,7 @@ def compare(
                 encoder_weights=asked[entry.name][0],
                 extra=extra,
             )
-            report.complete(run, split, load, pool)
+            completion.complete(run, split, load, pool)
         cost = folder.parent / "cost.json"
         if not cost.is_file():
             write_text(cost, json.dumps(_cost(load_run(folder), load(split.test[0]))))

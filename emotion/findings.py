@@ -162,6 +162,18 @@ def _pooled(rows):
     return {**rows[0], **scored, "confusion": counts.tolist()}
 
 
+def surest(predictions, labels, right=False):
+    """Returns the rows of a table that are wrong, the most confident first.
+
+    Args:
+        predictions: pandas.DataFrame, of `scores.table`.
+        labels: sequence of str.
+        right: bool, whether to return those that are right instead.
+    """
+    some = predictions[(predictions["label"] == predictions["predicted"]) == right]
+    return some.iloc[np.argsort(-some[list(labels)].max(axis=1).to_numpy(), kind="stable")]
+
+
 def told(measured, name):
     """Returns a score as "0.564 ± 0.067", the mean over folds and its deviation, or as "0.564"."""
     if len(measured.get("folds", ())) > 1:

@@ -13,7 +13,7 @@ from emotion.clip import MediaError
 from emotion.streams import Info, planes, probe
 
 __all__ = ["Info", "VideoWriter", "planes", "probe"]
-__all__ += ["read_blocks", "read_frames", "read_pictures", "read_samples"]
+__all__ += ["read_blocks", "read_frames", "read_pictures", "read_samples", "write_sound"]
 
 X264 = {"preset": "veryfast", "crf": "21"}
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
@@ -247,3 +247,19 @@ class VideoWriter:
         while self._packet is not None:
             self._container.mux(self._packet)
             self._packet = next(self._packets, None)
+
+
+def write_sound(file, samples, sample_rate):
+    """Writes sound as MP3, which every browser plays.
+
+    Args:
+        file: path or binary file.
+        samples: float32 array (n,), mono, in [-1, 1].
+        sample_rate: int, Hz, one that MP3 has: 16000, 22050, 24000, 32000, 44100 or 48000.
+    """
+    with av.open(file, "w", format="mp3") as container:
+        stream = container.add_stream("libmp3lame", rate=sample_rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples[None], "fltp", "mono")
+        frame.sample_rate = sample_rate
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))

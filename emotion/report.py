@@ -1,79 +1,167 @@
-"""Report: what belongs to a run that was scored, its numbers and pictures, into a folder."""
+"""Report: a run, the folds of a protocol, or a comparison, as a page one can look at.
 
-from emotion import evaluation, findings, pictures, robustness
-from emotion.run import write_text
+Every figure is one of metrics.json, run.json, history.csv or comparison.csv.
+"""
 
+import json
 
-def complete(run, split, load, pool=None):
-    """Scores a run that is trained, and writes all that belongs into its folder beside the model.
+import numpy as np
+import pandas as pd
 
-    metrics.json is the last: where it is, the run is complete.
+from emotion import published, sections
+from emotion.findings import told
+from emotion.page import Section, Table, html, picture
+from emotion.sections import SENSES
 
-    Args:
-        run: run.Run.
-        split: folds.Split; its test clips are scored.
-        load: function of a Clip that returns its Signal.
-        pool: workers.Pool, or None to make batches in this process.
-
-    Returns:
-        findings.Report.
-
-    Raises:
-        ValueError: as `evaluation.evaluate`.
-    """
-    scored = evaluation.evaluate(run, split, load, pool)
-    pictures.curves(run.folder)
-    pictures.confusion(scored.metrics, run.folder)
-    findings.save(scored, run.folder)
-    return scored
+LIMITS = (
+    "The label of a clip is what an actor was asked to play, or, where the label target is crowd, "
+    "what most raters perceived. Neither is what a person feels, and no face or voice tells that.",
+    "The figures hold for recordings like these. With other cameras, rooms, languages, ages, "
+    "accents and cultures they are unknown and likely lower; between groups of people they differ "
+    "already here.",
+    "It must not be used to judge people: not to hire, grade, insure, treat, police or admit them, "
+    "nor to watch them at work or in class, where the European Union forbids inferring emotions "
+    "(Regulation (EU) 2024/1689, Article 5(1)(f)). People who are recorded must know it.",
+)
 
 
-def full(run, split, load, folder, pool=None):
-    """Does what `complete` does, and all that takes longer: temperature, robustness, pictures.
+def of_run(folder, runs, clips, command):
+    """Returns the page of a run, or of the folds of a protocol, as a str.
 
     Args:
-        run: run.Run.
-        split: folds.Split; its test clips are scored. The temperature is fitted on its validation
-            clips, of speakers who were the run's in validation.
-        load: function of a Clip that returns its Signal.
-        folder: Path to write metrics.json, predictions.csv, validation.csv and the pictures into.
-        pool: workers.Pool, or None to make batches in this process.
-
-    Returns:
-        findings.Report, with the keys of `findings.calibrate` and `robustness` in its metrics.
-
-    Raises:
-        ValueError: as `evaluation.evaluate`.
+        folder: Path with metrics.json, predictions.csv and pictures; `explained` within the first
+            of the runs is shown where it is there.
+        runs: list of run.Run, one or one a fold.
+        clips: dict of id to Clip, those whose media is at hand.
+        command: str, what made the page.
     """
-    model = run.model()
-    scored = evaluation.evaluate(run, split, load, pool, model=model)
-    allowed = run.record["speakers"]["validation"]
-    validation = [clip for clip in split.validation if clip.speaker in allowed]
-    held_out = evaluation.predict(run, validation, load, pool, model=model) if validation else ()
-    measured = {
-        **scored.metrics,
-        **findings.calibrate(scored.predictions, held_out, run.labels),
-        "robustness": robustness.curves(run, split.test, load, pool, model),
+    measured = json.loads((folder / "metrics.json").read_text())
+    table = pd.read_csv(folder / "predictions.csv", dtype={"id": str, "speaker": str})
+    preset, modality = runs[0].preset, measured["modality"]
+    parts = [
+        sections.training(runs, measured),
+        sections.classes(folder, measured),
+        sections.calibration(folder, measured),
+        sections.groups(folder, measured),
+        sections.robustness(folder, measured),
+        sections.reasons(runs[0]),
+        sections.wrong(table, measured, clips),
+        _published(f"{preset.name}, this page", measured),
+        Section("What it must not be used for", LIMITS),
+        _made(runs[0].record, command),
+    ]
+    people = f"{len(measured['speakers'])} speakers ({', '.join(measured['speakers'])})"
+    met = "some of them trained on" if measured["warning"] else "none of them trained on"
+    return html(
+        f"{preset.name}, {SENSES[modality]}",
+        f"Tested on {measured['clips']} clips of {people}, {met}. "
+        f"Protocol {measured['protocol']}, {_folds(measured)}.",
+        [part for part in parts if part],
+        _numbers(measured),
+        [measured["warning"]] if measured["warning"] else [],
+    )
+
+
+def of_comparison(folder, runs, command):
+    """Returns the page of a comparison as a str.
+
+    Args:
+        folder: Path with comparison.csv, comparison.md and the picture.
+        runs: list of run.Run, those compared.
+        command: str, what made the page.
+    """
+    table = pd.read_csv(folder / "comparison.csv")
+    *notes, _ = (folder / "comparison.md").read_text().strip().split("\n\n")[1:]
+    record, best = runs[0].record, table.loc[table["uar"].idxmax()]
+    tested = sorted({run.record["fold"] for run in runs})
+    rows = [
+        (
+            f"{row.preset}, {row.modality}",
+            *(_spread(row, name) for name in ("uar", "war", "top_5")),
+            f"{row.trainable_parameters:,}".replace(",", " "),
+            f"{row.training_clips_per_second:.1f}",
+            f"{row.window_ms:.1f}",
+            str(row.runs),
+        )
+        for row in table.itertuples()
+    ]
+    columns = ("preset, modality", "UAR", "WAR", "top-5", "trainable parameters")
+    columns += ("training clips/s", "ms a window", "runs")
+    told = [f"{row[0]} {row[1]}" for row in rows]
+    parts = [
+        Section(
+            "The table",
+            tables=(Table("Mean ± deviation over runs", columns, rows, columns[1:]),),
+            pictures=picture(
+                folder / "comparison", "UAR of each row.", f"Bars of UAR: {'; '.join(told)}."
+            ),
+        ),
+        Section("What was compared", tuple(notes)),
+        _published(
+            f"{best.preset}, {best.modality}, the highest UAR of the table",
+            {**record, "folds": tested, "war": best.war, "modality": best.modality},
+        ),
+        Section("What these models must not be used for", LIMITS),
+        _made(record, command),
+    ]
+    return html(
+        "Models compared",
+        f"Protocol {record['protocol']}, {_folds({'folds': tested})}.",
+        [part for part in parts if part],
+        warnings=[record["warning"]] if record["warning"] else [],
+    )
+
+
+def _numbers(m):
+    low_high = {name: m["intervals"][name] for name in ("uar", "war")}
+    notes = {
+        name: f"95 % interval over speakers {one[0]:.3f} to {one[1]:.3f}" if one else "one speaker"
+        for name, one in low_high.items()
     }
-    if validation:
-        write_text(folder / "validation.csv", held_out.to_csv(index=False))
-    pictures.draw(measured, folder)
-    scored = findings.Report(measured, scored.predictions)
-    findings.save(scored, folder)
-    return scored
+    if len(m.get("folds", ())) > 1:
+        notes = {name: f"{note}; over folds {told(m, name)}" for name, note in notes.items()}
+    numbers = [
+        ("UAR", f"{m['uar']:.3f}", f"{notes['uar']}; chance {1 / len(m['labels']):.3f}"),
+        ("WAR", f"{m['war']:.3f}", notes["war"]),
+        ("macro F1", f"{m['macro_f1']:.3f}", "mean over classes"),
+    ]
+    tops = [k for k in (2, 3, 5) if f"top_{k}" in m]
+    numbers += [(f"top-{k}", f"{m[f'top_{k}']:.3f}", f"among the {k} likeliest") for k in tops]
+    return [*numbers, ("ECE", f"{m['ece']:.3f}", "0 where it is as sure as it is right")]
 
 
-def join(reports, folder):
-    """Joins the reports of a protocol's folds, and writes what they are worth together.
+def _published(name, m):
+    found = published.results(m["protocol"], m["labels"])
+    if not found:
+        return None
+    columns = ("system", "hears and sees", "WAR, %", "folds", "conditions", "source")
+    rows = [
+        (name, SENSES[m["modality"]], f"{100 * m['war']:.1f}", f"{m['protocol']}, {_folds(m)}")
+        + ("speakers of this protocol that are at hand", "")
+    ]
+    rows += [
+        (one.system, SENSES[one.modality], f"{one.war:g}", one.protocol or "other")
+        + (one.conditions, one.source)
+        for one in found
+    ]
+    text = (
+        "No system of the table was trained on its test speakers, nor adapted to them. Only rows "
+        "with the same folds and the same modalities compare like with like.",
+    )
+    table = Table("Published results", columns, rows, ("WAR, %",), (0,))
+    return Section("Beside published results", text, tables=(table,))
 
-    Args:
-        reports: list of findings.Report, one a fold.
-        folder: Path to write metrics.json, predictions.csv and the pictures into.
 
-    Returns:
-        findings.Report, of `findings.aggregate`.
-    """
-    joined = findings.aggregate(reports)
-    pictures.draw(joined.metrics, folder)
-    findings.save(joined, folder)
-    return joined
+def _made(record, command):
+    versions = ", ".join(f"{name} {one}" for name, one in record["versions"].items())
+    return Section("How it was made", facts=(("Command", command), ("Versions", versions)))
+
+
+def _folds(m):
+    folds = [str(one) for one in m.get("folds") or [m["fold"]]]
+    return f"fold{'s' if len(folds) > 1 else ''} {', '.join(folds)}"
+
+
+def _spread(row, name):
+    mean, deviation = getattr(row, name), getattr(row, f"{name}_std")
+    return "n/a" if np.isnan(mean) else f"{mean:.3f} ± {deviation:.3f}"

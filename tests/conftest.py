@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,19 @@ def small():
         return models.build_model(preset, 8), preset, inputs
 
     return small
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """An installed Chromium, driven by Playwright; skips without one."""
+    from playwright import sync_api
+
+    path = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
+    if path is None:
+        if os.environ.get("EMOTION_REQUIRE_BROWSER"):
+            pytest.fail("EMOTION_REQUIRE_BROWSER is set, but no Chromium is installed")
+        pytest.skip("no Chromium found; install one (apt-get install chromium)")
+    with sync_api.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

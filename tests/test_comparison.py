@@ -10,12 +10,12 @@ import pytest
 from callbacks import RunState
 from emotion import (
     comparison,
+    completion,
     corpora,
     encoders,
     folds,
     models,
     pictures,
-    report,
     standings,
     training,
 )
@@ -145,7 +145,7 @@ def test_broken_off_and_started_again_it_is_the_same_table(
     more = ["--features", table, "--epochs", "2", "--fold", "0", "--seeds", "1,2"]
     assert run("whole", *more) == 0
     assert "run 4 of 4, about 0:0" in capsys.readouterr().err
-    save, complete, calls = RunState._save, report.complete, []
+    save, complete, calls = RunState._save, completion.complete, []
 
     def save_then_stop(self):
         save(self)
@@ -160,7 +160,7 @@ def test_broken_off_and_started_again_it_is_the_same_table(
         return complete(*given)
 
     monkeypatch.setattr(RunState, "_save", save_then_stop)
-    monkeypatch.setattr(report, "complete", stop_before_scores)
+    monkeypatch.setattr(completion, "complete", stop_before_scores)
     assert run("cut", *more) == 130
     partial = pd.read_csv(tmp_path / "cut/comparison.csv")
     assert partial["runs"].tolist() == [1] and partial["preset"].tolist() == ["action_unit_bilstm"]

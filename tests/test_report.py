@@ -1,266 +1,310 @@
-"""`evaluate RUN`: numbers, temperature, robustness and pictures in one command."""
+"""The report: the figures of the files, in a page that a real browser shows whole."""
 
+import base64
+import html.parser
 import json
+import re
 import shutil
-from functools import partial
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.image import imread
 
-from emotion import cache, calibration, evaluation, findings, folds, pictures, report, screen
+from emotion import findings, folds, media, page, pictures, published, report
 from emotion.__main__ import main
+from emotion.run import load_run
 
-PICTURES = ("confusion", "recall", "reliability", "groups", "robustness")
+LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+LONGEST = ("neutral or <b>bored</b>", "very disappointed and afraid", "pleasantly surprised")
+
+
+class Text(html.parser.HTMLParser):
+    """The words of a page, and of each picture its alternative."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.words, self.images, self.tags = [], [], []
+        self.feed(text.split("</style>")[1])
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag == "img":
+            self.images.append(dict(attributes)["alt"])
+
+    def handle_data(self, data):
+        if data.strip():
+            self.words.append(" ".join(data.split()))
+
+
+def write_run(folder, record, labels=LABELS, **conditions):
+    """A run folder of a system that guesses; returns its Run."""
+    rng = np.random.default_rng(0)
+    count = 10 * len(labels)
+    probabilities = rng.dirichlet(np.full(len(labels), 0.5), count)
+    table = pd.DataFrame(
+        {
+            "id": [f"03-01-{1 + i % 8:02d}-01-01-{i // 40:02d}-{i % 40:02d}" for i in range(count)],
+            "speaker": [f"{1 + i // len(labels) % 4:02d}" for i in range(count)],
+            "label": [labels[i % len(labels)] for i in range(count)],
+            "predicted": [labels[best] for best in probabilities.argmax(axis=1)],
+            **{label: probabilities[:, i] for i, label in enumerate(labels)},
+            "sex": ["male" if i // len(labels) % 2 else "female" for i in range(count)],
+        }
+    )
+    measured = findings.measure(table, labels) | {
+        **dict.fromkeys(findings.CONDITIONS),
+        "protocol": "ravdess-6fold",
+        "fold": 0,
+        "labels": list(labels),
+        "label_target": "intended",
+        "modality": "audio",
+        "adapted_to_test_speaker": False,
+        "absent_speakers": ["21", "22"],
+        "robustness": [{"kind": "noise", "level": 10.0, "uar": 0.123, "war": 0.456}],
+        **findings.calibrate(table, table, labels),
+        **conditions,
+    }
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(
+        json.dumps({**record, "labels": list(labels), "protocol": "ravdess-6fold"})
+    )
+    history = pd.DataFrame({"epoch": [1, 2, 3], "uar": [0.1, 0.2, 0.3], "learning_rate": 1e-3})
+    history = history.assign(val_uar=[0.1, 0.25, 0.2], loss=[2.0, 1.5, 1.0], val_loss=2.0)
+    history.to_csv(folder / "history.csv", index=False)
+    pictures.curves(folder)
+    pictures.draw(measured, folder)
+    findings.save(findings.Report(measured, table), folder)
+    return load_run(folder)
 
 
 @pytest.fixture(scope="module")
-def split(trained, clips):
-    record = trained.record
-    return folds.split(clips, record["protocol"], record["fold"], record["seed"])
+def guesser(trained, tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("report") / "run", trained.record)
 
 
 @pytest.fixture(scope="module")
-def load(trained, signals):
-    return partial(cache.load, spec=trained.preset.spec("haar"), folder=signals)
+def made(guesser):
+    return report.of_run(guesser.folder, [guesser], {}, "python -m emotion report RUN")
+
+
+def test_figures_are_those_of_the_metrics(guesser, made):
+    measured = json.loads((guesser.folder / "metrics.json").read_text())
+    words = " ".join(Text(made).words)
+    names = ("uar", "war", "macro_f1", "top_2", "top_5", "ece", "temperature", "ece_calibrated")
+    for name in names:
+        assert f"{measured[name]:.3f}" in words, name
+    low, high = measured["intervals"]["uar"]
+    assert f"UAR {measured['uar']:.3f} 95 % interval over speakers {low:.3f} to {high:.3f}" in words
+    for label in LABELS:
+        low, high = measured["intervals"]["recall"][label]
+        scores = [f"{measured[name][label]:.3f}" for name in ("precision", "recall", "f1")]
+        assert f"{label} {scores[0]} {scores[1]} {low:.3f} to {high:.3f} {scores[2]} 10" in words
+    for group in measured["groups"].values():
+        assert f"largest gap {group['gap']['size']:.3f}" in words
+    assert "noise SNR 10 dB 0.123 0.456" in words
+    assert "the best 2 with validation UAR 0.250" in words
+    assert "21, 22" in words and "python -m emotion report RUN" in words
+    for version in guesser.record["versions"].values():
+        assert version in words
+
+
+def test_the_most_confidently_wrong_stand_first(guesser, made):
+    table = pd.read_csv(guesser.folder / "predictions.csv", dtype={"speaker": str})
+    wrong = table[table["label"] != table["predicted"]]
+    order = wrong[list(LABELS)].max(axis=1).sort_values(ascending=False, kind="stable").index[:10]
+    words = Text(made).words
+    start = words.index("Most confidently wrong")
+    said = [word for word in words[start:] if word.startswith("Said ")]
+    assert len(said) == 10
+    for index, text in zip(order, said):
+        row = wrong.loc[index]
+        assert text == (
+            f"Said {row['predicted']}, {row[row['predicted']]:.0%}; "
+            f"it is {row['label']}, {row[row['label']]:.0%}."
+        )
+    assert "10 cannot be played: their media is not at hand." in words
+
+
+def test_published_results_stand_beside_their_protocol(guesser, made):
+    words = Text(made).words
+    start = words.index("Published results")
+    table = words[start : words.index("What it must not be used for")]
+    place = {one.system: table.index(one.system) for one in published.RAVDESS}
+    assert place["HiCMAE-B"] < place["wav2vec 2.0 and action units"]  # the same folds come first
+    assert "87.99" in table and "pretrained without labels on VoxCeleb2" in table
+    war = json.loads((guesser.folder / "metrics.json").read_text())["war"]
+    assert f"{100 * war:.1f}" in table and "ravdess-6fold, fold 0" in table
+    assert published.results("ravdess-6fold", LABELS[:6]) == []
+    assert published.results("speaker-kfold", LABELS) == []
+    named = {one.protocol for one in published.RAVDESS + published.CREMA_D}
+    assert named <= {None, *folds.PROTOCOLS}
+
+
+def test_published_results_are_those_of_the_documents():
+    told = Path(__file__).parents[1].joinpath("docs/protocols.md").read_text()
+    for one in published.RAVDESS + published.CREMA_D:
+        assert re.search(rf"\b{one.war:g}0?\b", told), one
+
+
+def test_every_picture_says_what_it_shows(made):
+    text = Text(made)
+    assert len(text.images) == 6 and all(len(alt) > 50 for alt in text.images)
+    assert all(tag != "script" for tag, _ in text.tags)
+    outside = [
+        value
+        for _, attributes in text.tags
+        for name, value in attributes.items()
+        if name in ("src", "href") and not value.startswith("data:")
+    ]
+    assert outside == []
+
+
+def test_random_splits_warn(trained, tmp_path):
+    run = write_run(tmp_path / "run", trained.record, protocol="random", warning="shared speakers")
+    words = Text(report.of_run(run.folder, [run], {}, "")).words
+    assert "shared speakers" in words and "Published results" not in words
+    assert "some of them trained on" in " ".join(words)
+
+
+def test_a_clip_is_played_as_the_model_has_it(clips, tmp_path):
+    def decoded(shown):
+        kind, data = shown.source.removeprefix("data:").split(";base64,")
+        path = tmp_path / f"played.{kind.partition('/')[2]}"
+        path.write_bytes(base64.b64decode(data))
+        return shown.kind, media.probe(path)
+
+    kind, info = decoded(page.player(clips[0], "both", ""))
+    assert kind == "video" and info.video and info.audio and info.height <= 240
+    assert info.duration == pytest.approx(media.probe(clips[0].video).duration, abs=0.1)
+    kind, info = decoded(page.player(clips[0], "audio", ""))
+    assert kind == "audio" and info.audio and not info.video
+    kind, info = decoded(page.player(clips[0], "video", ""))
+    assert kind == "video" and info.video and not info.audio
+    assert page.player(replace(clips[0], audio=None, video=None), "both", "said").source is None
 
 
 @pytest.fixture(scope="module")
-def folder(trained, corpus, signals, tmp_path_factory):
-    """The folder that `evaluate RUN` has left all in, and what it said."""
-    folder = shutil.copytree(trained.folder, tmp_path_factory.mktemp("full") / "run")
-    record = {**trained.record, "corpus": None, "left_out": {}, "data_path": str(corpus)}
-    (folder / "run.json").write_text(json.dumps(record))
+def compared(guesser, tmp_path_factory):
+    """A folder as `compare` leaves it, of one run."""
+    folder = tmp_path_factory.mktemp("comparison")
+    shutil.copytree(guesser.folder, folder / "cnn3d_mfcc-audio/seed-0-fold-0")
+    scores = {"uar": 0.512, "war": 0.498, "top_1": 0.498, "top_5": 0.9}
+    row = {"preset": "cnn3d_mfcc", "modality": "audio", **scores}
+    row |= {f"{name}_std": 0.01 for name in scores} | {"trainable_parameters": 1230216}
+    table = pd.DataFrame([row | {"training_clips_per_second": 20.0, "window_ms": 6.0, "runs": 1}])
+    table.to_csv(folder / "comparison.csv", index=False)
+    parts = ("# Comparison", "Protocol ravdess-6fold, folds 0.", "Left out: one clip.", "| a |")
+    (folder / "comparison.md").write_text("\n\n".join(parts))
+    pictures.comparison(table, 0.125, "Protocol ravdess-6fold", folder)
     return folder
 
 
-@pytest.fixture(scope="module")
-def measured(folder, signals):
-    assert main(["evaluate", str(folder), "--cache", str(signals), "--workers", "0"]) == 0
-    return json.loads((folder / "metrics.json").read_text())
+def test_a_comparison_is_a_page(compared, capsys):
+    assert main(["report", str(compared)]) == 0
+    assert "report.html" in capsys.readouterr().out
+    words = " ".join(Text((compared / "report.html").read_text()).words)
+    assert "cnn3d_mfcc, audio 0.512 ± 0.010 0.498 ± 0.010 0.900 ± 0.010 1 230 216" in words
+    assert "Left out: one clip." in words and "HiCMAE-B" in words and "49.8" in words
+
+
+def test_without_its_data_the_page_tells_what_is_known(guesser, tmp_path, capsys):
+    folder = shutil.copytree(guesser.folder, tmp_path / "run")
+    arguments = ["report", str(folder), "--data", str(tmp_path / "gone")]
+    assert main([*arguments, "--output", str(tmp_path / "page.html")]) == 0
+    assert "plays no clip" in capsys.readouterr().err
+    assert (tmp_path / "page.html").is_file() and not (folder / "report.html").exists()
+    assert main([*arguments, "--output", "page.pdf"]) == 2
+    assert "must end in .html" in capsys.readouterr().err
+    (folder / "metrics.json").unlink()
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+# What lies over what: the boxes of all texts that are shown, in pairs.
+OVERLAPS = """() => {
+  const boxes = []
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+  while (walk.nextNode()) {
+    if (!walk.currentNode.data.trim()) continue
+    const range = document.createRange()
+    range.selectNodeContents(walk.currentNode)
+    for (const box of range.getClientRects()) boxes.push([walk.currentNode.data.trim(), box])
+  }
+  for (const media of document.querySelectorAll('img, video, audio'))
+    boxes.push([media.alt || media.ariaLabel, media.getBoundingClientRect()])
+  const found = []
+  for (let i = 0; i < boxes.length; i++) for (let j = 0; j < i; j++) {
+    const [a, b] = [boxes[i][1], boxes[j][1]]
+    const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left)
+    const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top)
+    if (wide > 1 && high > 2) found.push([boxes[i][0], boxes[j][0]])
+  }
+  return found
+}"""
+
+
+def look(browser, path, width, scheme="light", medium="screen"):
+    """Opens a page and asserts that it is shown whole; returns the open page."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    size = {"width": width, "height": 900}
+    shown = browser.new_context(viewport=size, color_scheme=scheme).new_page()
+    said, asked = [], []
+    shown.on("console", lambda message: said.append(message.text))
+    shown.on("pageerror", lambda error: said.append(str(error)))
+    shown.on("request", lambda request: asked.append(request.url.split(",")[0][:80]))
+    shown.goto(path.as_uri())
+    shown.emulate_media(media=medium, color_scheme=scheme)
+    shown.wait_for_function("[...document.images].every(one => one.complete && one.naturalWidth)")
+    assert said == []
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert shown.evaluate("document.documentElement.scrollWidth") <= width
+    assert shown.evaluate(OVERLAPS) == []
+    if medium == "screen":
+        broken = Axe().run(shown).response["violations"]
+        assert [(one["id"], one["nodes"][0]["html"][:200]) for one in broken] == []
+    return shown
+
+
+VIEWS = [(390, "light", "screen"), (390, "dark", "screen"), (1280, "light", "screen"),
+         (1280, "dark", "screen"), (700, "light", "print")]  # fmt: skip
 
 
 @pytest.mark.slow
-def test_metrics_are_those_of_the_files_beside_them(folder, measured):
-    tables = [
-        pd.read_csv(folder / f"{name}.csv", dtype={"speaker": str})
-        for name in ("predictions", "validation")
-    ]
-    again = findings.measure(tables[0], measured["labels"])
-    again |= findings.calibrate(*tables, measured["labels"])
-    assert set(tables[1]["speaker"]) == set(measured["validation_speakers"])
-    assert again.keys() | {"robustness"} < measured.keys()
-
-    def same(one, two):
-        if isinstance(one, dict):
-            return one.keys() == two.keys() and all(same(one[k], two[k]) for k in one)
-        if isinstance(one, list):
-            return len(one) == len(two) and all(map(same, one, two))
-        return one == two or one == pytest.approx(two, abs=1e-5)
-
-    assert [name for name in again if not same(again[name], measured[name])] == []
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: "-".join(map(str, view)))
+def test_a_browser_shows_a_run_whole(browser, trained, clips, signals, tmp_path, view):
+    run = write_run(tmp_path / "run", trained.record, LONGEST, warning="A warning, to be seen.")
+    table = pd.read_csv(run.folder / "predictions.csv", dtype={"speaker": str})
+    hand = {row.id: replace(clips[0], id=row.id) for row in table.itertuples()}
+    path = tmp_path / "page.html"
+    path.write_text(report.of_run(run.folder, [run], hand, "python -m emotion report RUN"))
+    shown = look(browser, path, *view)
+    assert "<b>bored</b>" in shown.inner_text("table")  # a label is no markup
+    shown.context.close()
 
 
 @pytest.mark.slow
-def test_robustness_has_every_kind_and_a_missing_modality_is_its_zeros(
-    trained, split, load, measured
-):
-    rows = {(one["kind"], one["level"]): one for one in measured["robustness"]}
-    assert [level for kind, level in rows if kind == "noise"] == [30, 20, 10, 5, 0]
-    assert [level for kind, level in rows if kind == "darkness"] == [0.75, 0.5, 0.25, 0.1]
-    assert [level for kind, level in rows if kind == "blur"] == [1, 2, 4]
-    assert len(rows) == 14
-    for modality in ("audio", "video"):
-        zeros = evaluation.evaluate(trained, split, load, without=modality).metrics
-        row = rows["without", modality]
-        assert (row["uar"], row["war"]) == (zeros["uar"], zeros["war"])
+def test_a_browser_shows_a_comparison_whole(browser, compared):
+    for view in VIEWS:
+        main(["report", str(compared)])
+        look(browser, compared / "report.html", *view).context.close()
 
 
 @pytest.mark.slow
-def test_all_is_drawn_in_both_formats(folder, measured):
-    for name in PICTURES:
-        assert np.ptp(imread(folder / f"{name}.png")) > 0.5
-        assert (folder / f"{name}.svg").read_text().count("<path") > 20
-
-
-@pytest.mark.slow
-def test_the_screen_says_it(measured):
-    said = screen.report("RUN", measured)
-    assert f"UAR {measured['uar']:.3f}" in said and f"ECE {measured['ece']:.3f}" in said
-    assert "10: " in said and "without" in said and "come from a table" not in said
-
-
-def test_temperature_is_fitted_on_validation_speakers_alone(trained, split, load, monkeypatch,
-                                                            tmp_path):  # fmt: skip
-    asked, fitted, predict = [], [], evaluation.predict
-
-    def predicted(run, clips, *rest, **named):
-        asked.append({clip.speaker for clip in clips})
-        return predict(run, clips, *rest, **named)
-
-    def fit(targets, logits):
-        fitted.append((targets, logits))
-        return 2.0
-
-    monkeypatch.setattr(evaluation, "predict", predicted)
-    monkeypatch.setattr(calibration, "temperature", fit)
-    monkeypatch.setattr(report.robustness, "curves", lambda *_: [])
-    monkeypatch.setattr(report.pictures, "draw", lambda *_: None)
-    scored = report.full(trained, split, load, tmp_path)
-    roles = trained.record["speakers"]
-    assert asked == [set(roles["test"]), set(roles["validation"])]
-    ((targets, logits),) = fitted
-    table = pd.read_csv(tmp_path / "validation.csv")
-    assert table["id"].tolist() == [clip.id for clip in split.validation]
-    assert targets.tolist() == table["label"].map(trained.labels.index).tolist()
-    np.testing.assert_allclose(np.exp(logits), table[list(trained.labels)], atol=1e-6)
-    saved = json.loads((tmp_path / "metrics.json").read_text())
-    assert saved["temperature"] == 2.0 and saved == scored.metrics
-    cooled = np.sqrt(scored.predictions[list(trained.labels)].to_numpy(float))
-    confidence = (cooled / cooled.sum(axis=1, keepdims=True)).max(axis=1)
-    bins = [one for one in saved["calibration_after"] if one["clips"]]
-    assert sum(one["clips"] * one["confidence"] for one in bins) == pytest.approx(confidence.sum())
-
-
-def made(labels=("neutral", "calm"), **more):
-    """Metrics of a coin toss: 8 clips of 2 speakers."""
-    table = pd.DataFrame(
-        {
-            "id": range(8),
-            "speaker": ["01", "02"] * 4,
-            "label": [labels[i // 2 % 2] for i in range(8)],
-            "predicted": [labels[i // 4] for i in range(8)],
-            "sex": ["male", "female"] * 4,
-        }
-    )
-    for label in labels:
-        table[label] = np.where(table["predicted"] == label, 0.9, 0.1 / max(1, len(labels) - 1))
-    conditions = {"protocol": "speaker-kfold", "fold": 0, "labels": list(labels)}
-    unknown = dict.fromkeys(("warning", "absent_speakers"))
-    return findings.measure(table, labels) | conditions | unknown | more
-
-
-def said_of(*given, **more):
-    return screen.report("RUN", made(*given, **more))
-
-
-def test_too_sure_is_cooled():
-    labels = ("happy", "sad")
-    sure = pd.DataFrame({"label": ["happy"] * 7 + ["sad"] * 3, "happy": 0.99, "sad": 0.01})
-    found = findings.calibrate(sure, sure, labels)
-    assert found["temperature"] > 2 and found["ece_calibrated"] < 0.01
-    assert findings.calibrate(sure, sure[:0], labels)["temperature"] is None
-    worse = sure.assign(happy=0.01, sad=0.99)  # than to say nothing: no temperature is enough
-    assert findings.calibrate(sure, worse, labels)["ece_calibrated"] is None
-    said = said_of(**found)
-    assert f"temperature {found['temperature']:.3f}" in said
-    assert f"ECE {found['ece_calibrated']:.3f}" in said
-
-
-def test_a_table_has_nothing_to_disturb_and_the_screen_says_so():
-    said = said_of(modality="both", robustness=[], temperature=None)
-    assert "audio: nothing to disturb" in said and "video: nothing to disturb" in said
-    assert "temperature: none" in said
-    one = [{"kind": "noise", "level": 10.0, "uar": 0.25, "war": 0.5}]
-    said = said_of(modality="audio", robustness=one)
-    assert "10: 0.250" in said and "nothing to disturb" not in said
-    assert "disturb" not in said_of() and "temperature" not in said_of()
-
-
-def test_the_report_of_classes_is_that_of_the_counts():
-    rows = {line.split()[0]: line.split()[1:] for line in said_of().splitlines()}
-    assert rows["neutral"][:2] == ["0.500", "0.500"] and rows["neutral"][-2:] == ["0.500", "4"]
-    said = said_of(("neutral", "calm", "surprised"))
-    assert "calm" in said and "surprised" not in said  # neither true nor predicted
-
-
-def test_pictures_of_a_class_without_clips_and_of_long_names_are_not_cut(tmp_path, monkeypatch):
-    save, cut = pictures.save, []
-
-    def checked(figure, path):
-        figure.canvas.draw()
-        box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-        if min(box.x0, box.y0, width - box.x1, height - box.y1) < -0.01:
-            cut.append(path.name)
-        save(figure, path)
-
-    monkeypatch.setattr(pictures, "save", checked)
-    rows = [{"kind": "noise", "level": 10.0, "uar": 0.25, "war": 0.5}]
-    labels = ("pleasantly surprised", "contemptuous", "disgust")
-    pictures.draw(made(labels, robustness=rows), tmp_path)
-    assert cut == []
-    assert {path.name for path in tmp_path.iterdir()} == {
-        f"{name}.{kind}" for name in PICTURES for kind in ("png", "svg")
-    }
-
-
-def test_a_run_whose_data_is_gone_is_one_line(trained, tmp_path, capsys):
+def test_the_command_leaves_all_in_a_page_that_plays(browser, trained, corpus, signals, tmp_path):
     folder = shutil.copytree(trained.folder, tmp_path / "run")
-    arguments = ["evaluate", str(folder), "--workers", "0"]
-    assert main(arguments) == 2
-    assert "name them with --data" in capsys.readouterr().err
-    record = {**trained.record, "data_path": str(tmp_path / "gone")}
-    (folder / "run.json").write_text(json.dumps(record))
-    assert main(arguments) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1 and str(tmp_path / "gone") in error
-    assert not (folder / "metrics.json").exists()
-
-
-def test_the_numbers_of_a_run_stay_its_own(trained, corpus, tmp_path, capsys):
-    folder = shutil.copytree(trained.folder, tmp_path / "run")
-    record = {**trained.record, "clips": {**trained.record["clips"], "test": 7}}
-    (folder / "run.json").write_text(json.dumps(record))
-    arguments = ["evaluate", str(folder), "--workers", "0", "--data", str(corpus)]
-    assert main(arguments) == 2
-    assert "name an --output" in capsys.readouterr().err
-    assert main(["evaluate", str(folder), str(folder), "--output", str(tmp_path)]) == 2
-    assert "--output is for one RUN" in capsys.readouterr().err
-
-
-@pytest.fixture
-def of_folds(trained, clips, corpus, signals, tmp_path):
-    """A folder of two folds, which are one run under the names of two."""
     record = {**trained.record, "corpus": None, "left_out": {}, "data_path": str(corpus)}
-    for fold in (0, 1):
-        folder = shutil.copytree(trained.folder, tmp_path / f"run/fold-{fold}")
-        (folder / "run.json").write_text(json.dumps(record))
-    return tmp_path / "run"
-
-
-@pytest.mark.slow
-def test_folds_are_evaluated_together(of_folds, signals, capsys):
-    arguments = ["evaluate", str(of_folds), "--cache", str(signals), "--workers", "0"]
-    assert main(arguments) == 0
-    whole, one = (
-        json.loads((of_folds / part / "metrics.json").read_text()) for part in ("", "fold-1")
-    )
-    assert whole["clips"] == 2 * one["clips"] and whole["uar_mean"] == pytest.approx(one["uar"])
-    assert [row["uar"] for row in whole["robustness"]] == pytest.approx(
-        [row["uar"] for row in one["robustness"]]
-    )
-    assert np.sum(whole["robustness"][0]["confusion"]) == whole["clips"]
-    assert whole["temperature"] == one["temperature"] is None  # of a run that tells nothing
-    assert all((of_folds / f"{name}.svg").is_file() for name in PICTURES)
-    assert "temperature: none" in capsys.readouterr().out
-    assert main([*arguments, "--fold", "1"]) == 2
-
-
-def test_a_run_is_tested_under_another_protocol(trained, corpus, signals, tmp_path, capsys,
-                                                monkeypatch):  # fmt: skip
-    monkeypatch.setattr(report.robustness, "curves", lambda *_: [])
-    folder = shutil.copytree(trained.folder, tmp_path / "run")
-    arguments = ["evaluate", str(folder), "--cache", str(signals), "--workers", "0"]
-    arguments += ["--data", str(corpus), "--protocol", "speaker-kfold-3"]
-    assert main(arguments) == 2
-    assert "name an --output" in capsys.readouterr().err
-    arguments += ["--output", str(tmp_path / "out")]
-    assert main([*arguments, "--fold", "1"]) == 2  # its test speakers were trained on
-    assert "trained on" in capsys.readouterr().err
-    record = {**trained.record, "speakers": {"train": [], "validation": [], "test": []}}
     (folder / "run.json").write_text(json.dumps(record))
-    assert main([*arguments, "--fold", "1"]) == 0
-    measured = json.loads((tmp_path / "out/metrics.json").read_text())
-    assert (measured["protocol"], measured["fold"]) == ("speaker-kfold-3", 1)
-    assert measured["temperature"] is None and not (folder / "metrics.json").exists()
+    arguments = ["report", str(folder), "--cache", str(signals), "--workers", "0"]
+    assert main(arguments) == 0
+    kept = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    assert main(arguments) == 0  # a second time draws the page alone
+    again = {path: path.stat().st_mtime_ns for path in kept}
+    assert {path.name for path in kept if kept[path] != again[path]} == {"report.html"}
+    shown = look(browser, folder / "report.html", 390)
+    assert shown.locator("img").count() == 12  # 6 of the evaluation, 2 of all clips, 2 of two each
+    shown.locator("video").first.evaluate("one => { one.muted = true; return one.play() }")
+    shown.wait_for_function("document.querySelector('video').currentTime > 0.2")
+    shown.context.close()

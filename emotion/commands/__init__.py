@@ -11,8 +11,20 @@ from emotion.commands import (
     explain,
     fuse,
     prepare,
+    report,
     significance,
     synthetic,
 )
 
-COMMANDS = (check, download, synthetic, prepare, compare, evaluate, explain, fuse, significance)
+COMMANDS = (
+    check,
+    download,
+    synthetic,
+    prepare,
+    compare,
+    evaluate,
+    report,
+    explain,
+    fuse,
+    significance,
+)

@@ -74,7 +74,7 @@ def _score(path, corpus, protocol, output):
 def _examine(options, pool):
     from pathlib import Path
 
-    from emotion import report, screen
+    from emotion import completion, screen
     from emotion.run import load_runs
 
     (name,) = options.runs
@@ -85,8 +85,8 @@ def _examine(options, pool):
     for one in runs:
         split, load = _data(one, options, pool)
         place = output / one.folder.name if len(runs) > 1 else output
-        reports.append(report.full(one, split, load, place, pool))
-    scored = report.join(reports, output) if len(runs) > 1 else reports[0]
+        reports.append(completion.full(one, split, load, place, pool))
+    scored = completion.join(reports, output) if len(runs) > 1 else reports[0]
     preset, modality = runs[0].preset.name, scored.metrics["modality"]
     print(screen.report(f"{name}, {preset} with {modality}", scored.metrics))
     print(f"{output} holds this as metrics.json, the scores of each clip and pictures.")

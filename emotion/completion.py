@@ -1,0 +1,110 @@
+"""Completion: what belongs to a run that was scored, its numbers and pictures, into a folder."""
+
+import pandas as pd
+
+from emotion import evaluation, findings, pictures, reasons, robustness
+from emotion.run import write_text
+
+
+def complete(run, split, load, pool=None):
+    """Scores a run that is trained, and writes all that belongs into its folder beside the model.
+
+    metrics.json is the last: where it is, the run is complete.
+
+    Args:
+        run: run.Run.
+        split: folds.Split; its test clips are scored.
+        load: function of a Clip that returns its Signal.
+        pool: workers.Pool, or None to make batches in this process.
+
+    Returns:
+        findings.Report.
+
+    Raises:
+        ValueError: as `evaluation.evaluate`.
+    """
+    scored = evaluation.evaluate(run, split, load, pool)
+    pictures.curves(run.folder)
+    pictures.confusion(scored.metrics, run.folder)
+    findings.save(scored, run.folder)
+    return scored
+
+
+def full(run, split, load, folder, pool=None):
+    """Does what `complete` does, and all that takes longer: temperature, robustness, pictures.
+
+    Args:
+        run: run.Run.
+        split: folds.Split; its test clips are scored. The temperature is fitted on its validation
+            clips, of speakers who were the run's in validation.
+        load: function of a Clip that returns its Signal.
+        folder: Path to write metrics.json, predictions.csv, validation.csv and the pictures into.
+        pool: workers.Pool, or None to make batches in this process.
+
+    Returns:
+        findings.Report, with the keys of `findings.calibrate` and `robustness` in its metrics.
+
+    Raises:
+        ValueError: as `evaluation.evaluate`.
+    """
+    model = run.model()
+    scored = evaluation.evaluate(run, split, load, pool, model=model)
+    allowed = run.record["speakers"]["validation"]
+    validation = [clip for clip in split.validation if clip.speaker in allowed]
+    held_out = evaluation.predict(run, validation, load, pool, model=model) if validation else ()
+    measured = {
+        **scored.metrics,
+        **findings.calibrate(scored.predictions, held_out, run.labels),
+        "robustness": robustness.curves(run, split.test, load, pool, model),
+    }
+    if validation:
+        write_text(folder / "validation.csv", held_out.to_csv(index=False))
+    pictures.draw(measured, folder)
+    scored = findings.Report(measured, scored.predictions)
+    findings.save(scored, folder)
+    return scored
+
+
+def join(reports, folder):
+    """Joins the reports of a protocol's folds, and writes what they are worth together.
+
+    Args:
+        reports: list of findings.Report, one a fold.
+        folder: Path to write metrics.json, predictions.csv and the pictures into.
+
+    Returns:
+        findings.Report, of `findings.aggregate`.
+    """
+    joined = findings.aggregate(reports)
+    pictures.draw(joined.metrics, folder)
+    findings.save(joined, folder)
+    return joined
+
+
+def explain(run, split, load):
+    """Explains a run that was scored: its test clips, and the one most confidently wrong and right.
+
+    Explanations go into `explained` of the run's folder; those newer than its model are kept.
+
+    Args:
+        run: run.Run with predictions.csv.
+        split: folds.Split.
+        load: function of a Clip that returns its Signal.
+    """
+    folder, trained = run.folder / "explained", (run.folder / "model.keras").stat().st_mtime
+
+    def there(part):
+        path = folder / part / "explanation.json"
+        return path.is_file() and path.stat().st_mtime >= trained
+
+    if not there("tests"):
+        reasons.of_tests(run, split, load, folder / "tests")
+    table = pd.read_csv(run.folder / "predictions.csv", dtype={"id": str})
+    clips, model = {clip.id: clip for clip in split.test}, None
+    for part in ("wrong", "right"):
+        found = findings.surest(table, run.labels, right=part == "right")
+        if reasons.drawable(run.preset) and len(found) and not there(part):
+            model = model or run.model()
+            clip = clips[found.iloc[0]["id"]]
+            given = (load(clip), clip.id, folder / part, None, split.train, load)
+            reasons.of_clip(model, run.preset, run.labels, *given)
