@@ -52,7 +52,7 @@ def run(options):
         passed_over = corpora.left_out(options.data, options.corpus)
         notes = [
             *passed_over,
-            *(f"Left out: {name}, since {reason}" for name, reason in unfit.items()),
+            *(f"Left out: {', '.join(own)}, since {reason}" for reason, own in _shared(unfit)),
         ]
         if lacking:
             notes.append(f"Left out: {len(lacking)} clips; {next(iter(lacking.values()))}")
@@ -81,6 +81,12 @@ def run(options):
         if pool:
             pool.shutdown(cancel_futures=True)
     print(standings.markdown(table) + f"{options.out} holds this as comparison.md, .csv and .png.")
+
+
+def _shared(unfit):
+    """Pairs of a reason and the names that it is of."""
+    reasons = dict.fromkeys(unfit.values())
+    return [(one, [name for name, own in unfit.items() if own == one]) for one in reasons]
 
 
 def _number(flag, text):
