@@ -65,6 +65,8 @@ ORDER = (
     "timeline",
     "overlay",
     "annotate",
+    "upload",
+    "serve",
     "live",
     "web",
     "commands",
