@@ -111,11 +111,15 @@ def run(args):
 
 def live(args):
     """Predicts what a camera and a microphone take; raises as `run` does."""
+    import cv2  # noqa: F401  first: a window of it hangs where PyAV has loaded its libxcb before
+
     from emotion import annotate, display, sources
     from emotion.live import Session
 
     if args.output or args.predictions or args.features:
         raise ValueError("--live takes no --output, --predictions or --features; use --record.")
+    if args.record and args.camera == "none":
+        raise ValueError("--record needs a camera. Received: --camera none.")
     if args.record:
         annotate.check_output(args.camera, args.record)
     recognizer = load(args.model or newest(), args.yunet)

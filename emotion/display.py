@@ -19,7 +19,7 @@ TITLE = "emotion: q quits, r records"
 
 
 class Display:
-    """A window on the screen.
+    """A window on the screen. On Linux cv2 must have been imported before av, or it hangs.
 
     Raises:
         ValueError: there is no screen, or OpenCV is a build without windows.
@@ -34,14 +34,15 @@ class Display:
                 "A window needs a screen and opencv-python (not -headless); print the predictions "
                 f"with `--no-window` instead. Received: display {where}."
             )
-        cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
-        self._size = None
+        self._open = False
 
     def show(self, frame):
         """Shows uint8 (h, w, 3) RGB; returns the key pressed, "q" if the window was closed."""
-        if self._size is None:
-            self._size = frame.shape[1::-1]
-            cv2.resizeWindow(TITLE, *self._size)
+        if not self._open:
+            look = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
+            cv2.namedWindow(TITLE, look)
+            cv2.resizeWindow(TITLE, frame.shape[1], frame.shape[0])
+            self._open = True
         cv2.imshow(TITLE, cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         key = cv2.pollKey()
         if key == 27 or cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:
