@@ -158,8 +158,8 @@ def test_live_says_what_the_annotation_of_the_file_says(clip):
         assert (start, end) == pytest.approx((prediction.start, prediction.end))
         assert number == prediction.track == 1
         np.testing.assert_array_equal(signal.samples, other.samples)
-        # Offline skips what the decoder can skip, so it looks at pictures up to one later.
-        assert np.abs(other.times[:, None] - signal.times).min(axis=1).max() < 0.04
+        # Offline skips what the decoder can skip, so it looks at other pictures.
+        assert abs(len(signal.times) - len(other.times)) <= 1
 
 
 def test_a_window_waits_for_the_modality_behind_but_not_for_ever():
