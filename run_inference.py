@@ -2,9 +2,11 @@
 
 python run_inference.py --video_path clip.mp4
 python run_inference.py --video_path talk.mp3 --predictions talk.csv
+python run_inference.py --live
 """
 
 import argparse
+import functools
 import sys
 from pathlib import Path
 
@@ -18,7 +20,9 @@ def parser():
         description="Annotate a video with the emotions that a run predicts.",
     )
     add = parser.add_argument
-    add("--video_path", "--video-path", type=Path, required=True, help="a video, or a sound file")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--video_path", "--video-path", type=Path, help="a video, or a sound file")
+    what.add_argument("--live", action="store_true", help="camera and microphone, in a window")
     add("--model", type=Path, metavar="RUN", help="run folder (default: newest in saved_models/)")
     add("--output", type=Path, help="the .mp4 to write (default: <name>_annotated.mp4, here)")
     add(
@@ -43,6 +47,11 @@ def parser():
         metavar="PATH",
         help="YuNet's .onnx weights, for a run that needs them",
     )
+    live = parser.add_argument_group("with --live").add_argument
+    live("--camera", default="0", metavar="N", help="number, device, video file, or none")
+    live("--microphone", metavar="NAME", help="default, name, number, sound file, or none")
+    live("--record", type=Path, metavar="FILE", help="the .mp4 to record to; or press r")
+    live("--no-window", action="store_true", help="print the predictions, a line each")
     return parser
 
 
@@ -59,7 +68,7 @@ def main(argv=None):
     from emotion.clip import MediaError  # imports come after --help, which is to answer at once
 
     try:
-        run(args)
+        live(args) if args.live else run(args)
     except (MediaError, ValueError, OSError) as error:
         print(f"run_inference.py: error: {error}", file=sys.stderr)
         return 2
@@ -98,6 +107,26 @@ def run(args):
         annotate.write_predictions(timeline, args.predictions)
     print(annotate.summary(timeline))
     print("written:", *([output] if info.video else []), *filter(None, [args.predictions]))
+
+
+def live(args):
+    """Predicts what a camera and a microphone take; raises as `run` does."""
+    import cv2  # noqa: F401  first: a window of it hangs where PyAV has loaded its libxcb before
+
+    from emotion import annotate, display, sources
+    from emotion.live import Session
+
+    if args.output or args.predictions or args.features:
+        raise ValueError("--live takes no --output, --predictions or --features; use --record.")
+    if args.record and args.camera == "none":
+        raise ValueError("--record needs a camera. Received: --camera none.")
+    if args.record:
+        annotate.check_output(args.camera, args.record)
+    recognizer = load(args.model or newest(), args.yunet)
+    camera, microphone = sources.open_both(args.camera, args.microphone, recognizer.sample_rate)
+    session = Session(recognizer, camera, microphone, args.window, args.hop)
+    window = None if args.no_window or camera is None else display.Display()
+    display.Player(session, window, args.record, functools.partial(print, flush=True)).run()
 
 
 def newest():

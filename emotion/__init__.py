@@ -10,6 +10,8 @@
 8. `training.train` makes a run folder, `evaluation.evaluate` a Report of it,
    `recognizer.Recognizer` Predictions, `annotate.annotate_video` a video with boxes and labels.
 
+9. `sources` (camera, microphone) feed `live.Session`, which `display.Player` shows and records.
+
 Importing the package imports none of this: a stage is loaded when it is first named.
 """
 

@@ -13,7 +13,7 @@ def start():
     are raised as ever.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _quiet():
+    with quiet():
         import keras
 
         if keras.backend.backend() == "tensorflow":
@@ -86,7 +86,8 @@ def stream(batches):
 
 
 @contextmanager
-def _quiet():
+def quiet():
+    """Keeps off stderr what C and C++ libraries say there; a context manager."""
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

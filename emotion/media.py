@@ -137,7 +137,8 @@ class VideoWriter:
         like: Info of the file whose timestamps, frame rate and sound are kept, or None. AAC is
             copied as it is, any other sound is encoded.
         rate: Fraction, nominal frames per second, where there is no `like`.
-        sound: (samples float32 (n,) in [-1, 1], sample_rate int Hz), in place of `like`'s sound.
+        sound: (samples, sample_rate int Hz) in place of `like`'s sound: samples float32 (n,) in
+            [-1, 1], or an iterator of such arrays, asked for the sound of a picture as that comes.
     """
 
     def __init__(self, path, like=None, rate=None, sound=None):
@@ -197,7 +198,9 @@ class VideoWriter:
         self._packets = iter(())
         if self._sound_given is not None:
             samples, rate = self._sound_given
-            self._packets = self._encode([np.asarray(samples, np.float32)[None]], rate)
+            pieces = samples if hasattr(samples, "__next__") else [samples]
+            pieces = (np.asarray(piece, np.float32)[None] for piece in pieces)
+            self._packets = self._encode(pieces, rate)
         elif self._like and self._like.audio:
             source = self._stack.enter_context(streams.open_file(self._like.path))
             stream = streams.first_stream(source, "audio")

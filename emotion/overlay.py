@@ -54,7 +54,7 @@ def draw_frame(frame, faces, note=None):
     return drawn
 
 
-def paint(planes, faces, note, cards, places):
+def paint(planes, faces, note, cards, places, status=None):
     """Draws in place; touches the boxes' edges and the cards only.
 
     Args:
@@ -63,6 +63,7 @@ def paint(planes, faces, note, cards, places):
         note: str or None.
         cards: dict kept from frame to frame: rendered cards, so that each is drawn once.
         places: dict kept from frame to frame: where each face's card was, so that it stays there.
+        status: str for the upper left corner, over all else, or None.
     """
     height, width = planes[0].shape[:2]
     crowd = 1.0 if len(faces) < 3 else 0.75
@@ -80,11 +81,13 @@ def paint(planes, faces, note, cards, places):
             _stamp(planes, options[look], x, y)
             high, wide = options[look][0][1].shape[:2]
             blocked.append((x, y, x + wide, y + high))
-    if note:
-        card = _card(Face(None, note), size, "tag", len(planes), cards)
-        high, wide = card[0][1].shape[:2]
-        if high + line <= height and wide + line <= width:
-            _stamp(planes, card, line, (height - high - line) // 2 * 2)
+    for text, low in ((note, True), (status, False)):
+        if text:
+            card = _card(Face(None, text), size, "tag", len(planes), cards)
+            high, wide = card[0][1].shape[:2]
+            if high + line <= height and wide + line <= width:
+                y = height - high - line if low else line
+                _stamp(planes, card, line, y // 2 * 2)
 
 
 def _colour(face):

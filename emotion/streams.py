@@ -221,16 +221,25 @@ def sound(container, rate, origin):
         late = 0 if frame.time is None else round((frame.time - origin) * rate) - written
         frame.pts = None
         piece = _join(resampler.resample(frame), layout)
-        if late > (GAP * rate if written else 0):
-            piece = np.pad(piece, ((0, 0), (late, 0)))
-        elif late < -(GAP * rate if written else 0):
-            piece = piece[:, -late:]
+        piece = place(piece, late, GAP * rate if written else 0)
         written += piece.shape[1]
         if piece.size:
             yield piece
     piece = _join(resampler.resample(None) if resampler else [], layout)
     if piece.size:
         yield piece
+
+
+def place(piece, late, slack):
+    """Moves sound (channels, n) to its place: silence comes before it, or its beginning is lost.
+
+    Args:
+        late: int, samples by which it must come later; negative, earlier.
+        slack: float, samples; what lies no further from its place stays.
+    """
+    if late > slack:
+        return np.pad(piece, ((0, 0), (late, 0)))
+    return piece[:, -late:] if late < -slack else piece
 
 
 def _join(frames, layout):

@@ -64,21 +64,14 @@ def analyse(path, recognizer, window=None, hop=None, progress=None, given=None):
         FileNotFoundError, MediaError: no such file, or nothing in it that can be decoded.
         ValueError: `window` or `hop` out of range.
     """
-    window = recognizer.window if window is None else window
-    hop = window / 3 if hop is None else hop
-    if not 0.2 <= window <= 60:
-        raise ValueError(f"`window` must be between 0.2 and 60 seconds. Received: window={window}.")
-    if not 0 < hop <= window:
-        raise ValueError(
-            f"`hop` must be positive and at most `window` ({window} s). Received: hop={hop}."
-        )
+    window, hop = spans(recognizer, window, hop)
     info = media.probe(path)
     events = list(_events(info, recognizer, given))
     if not events:
         seen = "action units (from a table)" if recognizer.detector is None else "picture"
         missing = seen if recognizer.preset.modality == "video" else "sound"
         raise MediaError(f"{path} has no {missing}, all that this run was trained on; use another.")
-    recent = _Recent(recognizer, given or {})
+    recent = Recent(recognizer, given or {})
     predictions, waiting = [], []
     start = closed = now = 0.0
     count = 0
@@ -86,7 +79,7 @@ def analyse(path, recognizer, window=None, hop=None, progress=None, given=None):
     def close(start, end):
         waiting.extend((start, end, *found) for found in recent.signals(start, end))
         if len(waiting) >= BATCH:
-            predictions.extend(_predict(recognizer, waiting))
+            predictions.extend(predict(recognizer, waiting))
             waiting.clear()
 
     for time, kind, value in heapq.merge(*events, key=itemgetter(0)):
@@ -107,8 +100,21 @@ def analyse(path, recognizer, window=None, hop=None, progress=None, given=None):
     duration = info.duration if info.duration and abs(info.duration - now) < 2 * STEP else now
     if duration - closed > 0.1 * hop:
         close(max(0.0, duration - window), duration)
-    predictions.extend(_predict(recognizer, waiting))
+    predictions.extend(predict(recognizer, waiting))
     return _timeline(info, recognizer.labels, duration, recent, predictions)
+
+
+def spans(recognizer, window=None, hop=None):
+    """Returns the (window, hop) that `analyse` takes, in seconds; raises ValueError as it does."""
+    window = recognizer.window if window is None else window
+    hop = window / 3 if hop is None else hop
+    if not 0.2 <= window <= 60:
+        raise ValueError(f"`window` must be between 0.2 and 60 seconds. Received: window={window}.")
+    if not 0 < hop <= window:
+        raise ValueError(
+            f"`hop` must be positive and at most `window` ({window} s). Received: hop={hop}."
+        )
+    return window, hop
 
 
 def _events(info, recognizer, given):
@@ -126,8 +132,13 @@ def _events(info, recognizer, given):
         yield ((time, "frame", frame) for time, frame in pictures)
 
 
-class _Recent:
-    """The sound and the face crops of the last window, and the boxes of the whole recording."""
+class Recent:
+    """The sound and the face crops of the last window, and the boxes of the whole recording.
+
+    Args:
+        recognizer: Recognizer.
+        given: dict of `Recognizer.given`; may be empty.
+    """
 
     def __init__(self, recognizer, given):
         self.recognizer, self.given = recognizer, given
@@ -137,9 +148,11 @@ class _Recent:
         self.times, self.boxes = [], {}
 
     def hear(self, block):
+        """Takes the next samples, float32 (n,); the first ever is time 0."""
         self.samples = np.concatenate([self.samples, block])
 
     def see(self, time, frame):
+        """Looks for faces in a frame, uint8 (h, w, 3) RGB, of a time (s) that grows."""
         if self.recognizer.detector is None:
             return
         boxes = self.recognizer.detector(frame)
@@ -150,12 +163,13 @@ class _Recent:
         self.times.append(time)
 
     def forget(self, before):
+        """Drops what was heard and seen before a time (s)."""
         drop = max(0, round(before * self.recognizer.sample_rate) - self.first)
         self.samples, self.first = self.samples[drop:], self.first + drop
         self.crops = [item for item in self.crops if item[0] >= before]
 
     def signals(self, start, end):
-        """List of (track id or None, Signal) for the window."""
+        """Returns a list of (track id or None, Signal) for the window, in seconds."""
         rate = self.recognizer.sample_rate
         begin, length = max(0, round(start * rate) - self.first), round((end - start) * rate)
         samples = self.samples[begin : begin + length]
@@ -177,7 +191,8 @@ class _Recent:
         return found
 
 
-def _predict(recognizer, waiting):
+def predict(recognizer, waiting):
+    """Returns a Prediction for each (start, end, track id or None, Signal)."""
     if not waiting:
         return []
     rows = recognizer.predict([signal for *_, signal in waiting])
