@@ -77,8 +77,9 @@ def _see(x):
         spatial = (1, *strides[1:])
         x = _conv3d(x, filters, (1, 3, 3), spatial, f"video_space{index}")
         x = _conv3d(x, filters, (3, 1, 1), (strides[0], 1, 1), f"video_time{index}")
-    # (b, 5, 4, 4, 96)
-    x = layers.AveragePooling3D((5, 1, 1), name="video_mean_time")(x)
+    # (b, 5, 4, 4, 96); pooled in one dimension, since LiteRT has no average pooling in three
+    x = layers.Reshape((x.shape[1], -1), name="video_steps")(x)
+    x = layers.AveragePooling1D(5, name="video_mean_time")(x)
     x = layers.Flatten(name="video_flat")(x)
     x = layers.Dropout(0.4, name="video_dropout")(x)
     return layers.Dense(128, activation="relu", name="video_dense")(x)
