@@ -23,7 +23,7 @@ def parser():
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--video_path", "--video-path", type=Path, help="a video, or a sound file")
     what.add_argument("--live", action="store_true", help="camera and microphone, in a window")
-    add("--model", type=Path, metavar="RUN", help="run folder (default: newest in saved_models/)")
+    add("--model", type=Path, metavar="RUN", help="run or export (default: newest run)")
     add("--output", type=Path, help="the .mp4 to write (default: <name>_annotated.mp4, here)")
     add(
         "--predictions", type=Path, metavar="FILE", help="also write each window to a .csv or .json"
@@ -69,7 +69,7 @@ def main(argv=None):
 
     try:
         live(args) if args.live else run(args)
-    except (MediaError, ValueError, OSError) as error:
+    except (MediaError, ValueError, OSError, ModuleNotFoundError) as error:
         print(f"run_inference.py: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -79,7 +79,7 @@ def main(argv=None):
 
 
 def run(args):
-    """Does what the arguments ask; raises MediaError, ValueError or OSError."""
+    """Does what the arguments ask; raises what `main` tells in one line."""
     from emotion import annotate, media
 
     info = media.probe(args.video_path)
@@ -145,10 +145,7 @@ def newest():
 
 
 def load(folder, weights):
-    """Returns the Recognizer of a run folder."""
-    from emotion import backend
-
-    backend.start()
+    """Returns the Recognizer of a run or of an export."""
     from emotion.recognizer import Recognizer
 
     return Recognizer(folder, detector_weights=weights)

@@ -1,21 +1,20 @@
-"""Recognizer: a saved run, ready to predict a file or a signal."""
+"""Recognizer: a saved run or an export of it, ready to predict a file or a signal."""
 
 from pathlib import Path
 
-import keras
 import numpy as np
 
-from emotion import cache, media, tables
+from emotion import cache, media, runtime, tables
 from emotion.clip import Clip, Prediction
 from emotion.faces import Detector
 from emotion.run import load_run
 
 
 class Recognizer:
-    """Everything prediction needs, rebuilt from a run folder alone.
+    """Everything prediction needs, rebuilt from a folder alone.
 
     Args:
-        folder: str or Path of a run.
+        folder: str or Path of a run, or of what `export.export` made of it or the model therein.
         detector_weights: Path of YuNet's weights, for a run trained on its crops, where they are
             not in their usual place.
 
@@ -24,16 +23,18 @@ class Recognizer:
         preset: Preset.
         labels: tuple of str.
         detector: faces.Detector, the one the run was trained with; None where it sees nothing.
-        model: keras.Model, to logits.
+        model: keras.Model, to logits; None for an export.
         window: float, seconds, the median duration of the clips it was trained on.
         sample_rate: int, Hz; crop_size: int, pixels; crop_margin: float: what a signal must have.
 
     Raises:
         FileNotFoundError: the folder is no trained run, or the run's face detector is not at hand.
+        ValueError, ModuleNotFoundError: an export cannot be read, or what runs it is not there.
     """
 
     def __init__(self, folder, detector_weights=None):
-        self.run = load_run(folder)
+        exported = runtime.find(folder)
+        self.run = load_run(exported.parent if exported else folder)
         self.preset, self.labels = self.run.preset, self.run.labels
         self.spec = self.preset.spec(self.run.record["detector"])
         self.window = self.run.record["window"]
@@ -41,7 +42,8 @@ class Recognizer:
         self.crop_size, self.crop_margin = self.spec.size, self.spec.margin
         name = self.run.record["detector"]
         self.detector = Detector(name, detector_weights) if name else None
-        self.model = self.run.model()
+        self.model = None if exported else self.run.model()
+        self._exported = exported and runtime.load(exported)
 
     def inputs(self, signals):
         """Returns the model's inputs for a list of Signal: a dict of arrays with a batch axis."""
@@ -60,6 +62,10 @@ class Recognizer:
         """
         if not signals:
             return np.zeros((0, len(self.labels)), np.float32)
+        if self._exported:
+            return self._exported(self.inputs(signals))
+        import keras  # not above: an exported model needs none of it
+
         logits = self.model.predict_on_batch(self.inputs(signals))
         return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
 

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import keras
-
-from emotion import cache, corpora, folds
+from emotion import backend, cache, corpora, folds
 from emotion.preset import from_json
 
 
@@ -38,14 +36,21 @@ class Run:
         """Loads the best model, a keras.Model to logits.
 
         Raises:
-            FileNotFoundError: the run was not trained to its end.
+            FileNotFoundError: the run was not trained to its end, or is an export.
         """
         path = self.folder / "model.keras"
+        if "exported" in self.record:
+            raise FileNotFoundError(
+                f"{self.folder} is an export, which only predicts; name the run it was made of."
+            )
         if not path.is_file():
             raise FileNotFoundError(
                 f"{self.folder} holds no model.keras: its training has not ended; "
                 f"continue it with `python train_model.py --run {self.folder} --resume`."
             )
+        backend.start()
+        import keras  # not above: an exported model needs none of it
+
         return keras.saving.load_model(path, compile=False)
 
     @property

@@ -9,6 +9,7 @@ from emotion.commands import (
     download,
     evaluate,
     explain,
+    export,
     fuse,
     prepare,
     report,
@@ -25,6 +26,7 @@ COMMANDS = (
     evaluate,
     report,
     explain,
+    export,
     fuse,
     significance,
 )

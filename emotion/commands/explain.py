@@ -51,7 +51,15 @@ def _clip(options):
         train = split.train
     name, output = Path(options.clip).name, Path(options.output)
     found = reasons.of_clip(
-        recognizer.model, run.preset, labels, signal, name, output, chosen, train, load
+        recognizer.model or run.model(),
+        run.preset,
+        labels,
+        signal,
+        name,
+        output,
+        chosen,
+        train,
+        load,
     )
     told, steps = f"{found['difference']:+.3f} from that of {found['baseline']}", found["steps"]
     print(f"{found['title']}. The logit differs by {told}.")

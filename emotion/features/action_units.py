@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emotion.features.mfcc import step_means
+from emotion.features.mfcc import describe_step_means, step_means
 from emotion.tables import ACTION_UNITS
 
 
@@ -39,3 +39,12 @@ class ActionUnits:
         if values is None:
             return np.zeros(self.shape, np.float32)
         return step_means(values.T, self.steps).T.astype(np.float32)
+
+    def describe(self):
+        """Returns the steps in words, list of str."""
+        return [
+            "Columns of OpenFace's FeatureExtraction, frames with `success` 1 alone, or their "
+            f"means: {', '.join(ACTION_UNITS)}.",
+            describe_step_means(self),
+            "Where there are none all is zero.",
+        ]

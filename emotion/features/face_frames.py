@@ -51,3 +51,19 @@ class FaceFrames:
         nearest = np.argmin(distance, axis=1)
         same = np.array_equal(nearest, np.arange(len(signal.frames)))
         return signal.frames if same else signal.frames[nearest]
+
+    def describe(self):
+        """Returns the steps in words, list of str."""
+        return [
+            f"Frames, RGB and upright, at (i + 0.5) d / {self.count} seconds of a clip of d "
+            f"seconds, for i from 0 to {self.count - 1}.",
+            "The face in each, with the detector that `run.json` names; of several the one that is "
+            "largest for longest. Its boxes are smoothed over the frames (Gaussian, sigma 1).",
+            f"The square around the middle of the box, its side {1 + 2 * self.margin:g} times the "
+            "longer one of the box, corners rounded to pixels; beyond the frame its border is "
+            "repeated.",
+            f"Scaled to {self.size} x {self.size} by OpenCV: INTER_AREA where that is smaller, "
+            "else INTER_LINEAR. Values stay 0 to 255.",
+            "A time without the face takes the crop that is nearest in time. Without any face all "
+            "is zero.",
+        ]

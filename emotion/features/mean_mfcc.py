@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emotion.features.mfcc import cepstrum, sound
+from emotion.features.mfcc import cepstrum, describe_cepstrum, describe_sound, sound
 
 
 @dataclass(frozen=True)
@@ -47,3 +47,11 @@ class MeanMfcc:
         if samples.size == 0:
             return np.zeros(self.shape, np.float32)
         return cepstrum(samples, self).mean(axis=1).astype(np.float32)
+
+    def describe(self):
+        """Returns the steps in words, list of str."""
+        return [
+            describe_sound(self),
+            describe_cepstrum(self),
+            "The mean over the t frames. Without sound all is zero.",
+        ]

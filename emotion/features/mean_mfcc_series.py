@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emotion.features.mfcc import cepstrum, sound
+from emotion.features.mfcc import cepstrum, describe_cepstrum, describe_sound, sound
 
 
 @dataclass(frozen=True)
@@ -66,3 +66,14 @@ class MeanMfccSeries:
         coefficients = cepstrum(samples, self)
         series[: coefficients.shape[1]] = coefficients.mean(axis=0)
         return series
+
+    def describe(self):
+        """Returns the steps in words, list of str."""
+        start = int(self.offset * self.sample_rate)
+        return [
+            describe_sound(self),
+            f"`y = y[{start}:{start + int(self.duration * self.sample_rate)}]`.",
+            describe_cepstrum(self),
+            f"The mean over the {self.n_mfcc} coefficients, followed by zeros where t is below "
+            f"{self.shape[0]}. Without sound all is zero.",
+        ]

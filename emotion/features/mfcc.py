@@ -62,6 +62,17 @@ class Mfcc:
         coefficients = cepstrum(samples, self)
         return step_means(coefficients, self.steps)[..., None].astype(np.float32)
 
+    def describe(self):
+        """Returns the steps in words, list of str."""
+        trim = f"`y, _ = librosa.effects.trim(y, top_db={self.trim_db})`."
+        return [
+            describe_sound(self),
+            *([] if self.trim_db is None else [trim]),
+            describe_cepstrum(self),
+            describe_step_means(self),
+            "Append an axis of 1. Without sound all is zero.",
+        ]
+
     def span(self, signal):
         """Returns (start, end) in seconds, the part of a signal's sound that the steps cover."""
         import librosa
@@ -87,6 +98,23 @@ def sound(signal, feature):
             f"rate. Received: sample_rate={signal.sample_rate}."
         )
     return signal.samples
+
+
+def describe_sound(feature):
+    """Returns in words what `sound` takes."""
+    return (
+        f"`y`: the sound at {feature.sample_rate} Hz, mono (the mean of the channels), float32 in "
+        "[-1, 1]."
+    )
+
+
+def describe_cepstrum(feature):
+    """Returns in words what `cepstrum` computes."""
+    return (
+        f"`librosa.feature.mfcc(y=y, sr={feature.sample_rate}, n_mfcc={feature.n_mfcc}, "
+        f"n_fft={feature.frame_length}, hop_length={feature.hop_length}, n_mels={feature.n_mels})` "
+        f"of librosa 0.11: shape ({feature.n_mfcc}, t)."
+    )
 
 
 def cepstrum(samples, feature):
@@ -123,3 +151,12 @@ def step_means(values, steps):
     ends = np.maximum(np.ceil(edges[1:]).astype(int), starts + 1)
     totals = np.pad(np.cumsum(values, axis=1, dtype=np.float64), ((0, 0), (1, 0)))
     return (totals[:, ends] - totals[:, starts]) / (ends - starts)
+
+
+def describe_step_means(feature):
+    """Returns in words what `step_means` computes."""
+    steps = feature.steps
+    return (
+        f"The t frames averaged over {steps} parts: part i is the mean of frames "
+        f"floor(i t / {steps}) up to, not with, ceil((i + 1) t / {steps}), and of one at least."
+    )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emotion.features.mfcc import cepstrum, sound
+from emotion.features.mfcc import cepstrum, describe_cepstrum, describe_sound, sound
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,17 @@ class MfccSeries:
         samples = samples[start : start + length]
         samples = np.pad(samples, (0, length - len(samples)))
         return np.ascontiguousarray(cepstrum(samples, self).T, np.float32)
+
+    def describe(self):
+        """Returns the steps in words, list of str."""
+        length = int(self.duration * self.sample_rate)
+        return [
+            describe_sound(self),
+            f"A sound of n > {length} samples is cut to the {length} from (n - {length}) // 2 on; "
+            "a shorter one is followed by zeros.",
+            describe_cepstrum(self),
+            "Swap the axes. Without sound all is zero.",
+        ]
 
     def span(self, signal):
         """Returns (start, end) in seconds, the part of a signal that the steps cover."""

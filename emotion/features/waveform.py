@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emotion.features.mfcc import sound
+from emotion.features.mfcc import describe_sound, sound
 
 
 @dataclass(frozen=True)
@@ -50,3 +50,13 @@ class Waveform:
         samples = samples[start : start + len(values)].astype(np.float64)
         values[: len(samples)] = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
         return values
+
+    def describe(self):
+        """Returns the steps in words, list of str."""
+        (length,) = self.shape
+        return [
+            describe_sound(self),
+            f"A sound of n > {length} samples is cut to the {length} from (n - {length}) // 2 on.",
+            "`(y - y.mean()) / np.sqrt(y.var() + 1e-7)`.",
+            f"Zeros follow a sound of fewer than {length} samples. Without sound all is zero.",
+        ]

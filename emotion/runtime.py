@@ -1,0 +1,94 @@
+"""Runtime: an exported model as a function from the model's inputs to probabilities.
+
+ONNX Runtime and LiteRT load no Keras and no TensorFlow.
+"""
+
+from pathlib import Path
+
+from emotion import backend
+
+# What an export's folder calls its model.
+FILES = {"onnx": "model.onnx", "litert": "model.tflite", "saved_model": "model"}
+OUTPUT = "probabilities"
+
+
+def find(path):
+    """Finds an exported model.
+
+    Args:
+        path: str or Path of the model itself, or of the folder that `export` wrote.
+
+    Returns:
+        Path of the model, or None where the path names neither.
+    """
+    path = Path(path)
+    for place in (path, *(path / name for name in FILES.values())):
+        if place.is_file() and place.suffix in _LOADERS or (place / "saved_model.pb").is_file():
+            return place
+    return None
+
+
+def load(path):
+    """Loads an exported model.
+
+    Args:
+        path: Path that `find` returned.
+
+    Returns:
+        Function of a dict of arrays (b, ...), the inputs by name, that returns float32
+        array (b, classes), probabilities. One serves one thread.
+
+    Raises:
+        ValueError: it is damaged.
+        ModuleNotFoundError: what runs it is not installed.
+    """
+    try:
+        return _LOADERS[path.suffix](path)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{path} needs {error.name}, which is not installed: `pip install 'emotion[export]'`."
+        ) from None
+
+
+def _onnx(path):
+    import onnxruntime
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
+
+    try:
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except (Fail, InvalidGraph, InvalidProtobuf) as error:
+        raise _damaged(path, error) from None
+    return lambda inputs: session.run([OUTPUT], inputs)[0]
+
+
+def _litert(path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    with backend.quiet():
+        try:
+            interpreter = Interpreter(str(path))
+            interpreter.allocate_tensors()  # now, and not aloud at the first prediction
+        except ValueError as error:
+            raise _damaged(path, error) from None
+    run = interpreter.get_signature_runner()
+    return lambda inputs: run(**inputs)[OUTPUT]
+
+
+def _saved_model(path):
+    backend.start()
+    import tensorflow as tf
+
+    try:
+        model = tf.saved_model.load(path)
+    except (ValueError, OSError) as error:
+        raise _damaged(path, error) from None
+    run = model.signatures["serving_default"]
+    return lambda inputs: run(**{k: tf.constant(v) for k, v in inputs.items()})[OUTPUT].numpy()
+
+
+def _damaged(path, error):
+    reason = " ".join(str(error).split())[:200]
+    return ValueError(f"{path} is no exported model that can be read ({reason}); export it anew.")
+
+
+_LOADERS = {".onnx": _onnx, ".tflite": _litert, "": _saved_model}
