@@ -8,7 +8,8 @@
 6. `batches.Batches` feeds them to Keras.
 7. `models.build_model(preset, classes)` maps them to logits.
 8. `training.train` makes a run folder, `evaluation.evaluate` a Report of it,
-   `recognizer.Recognizer` Predictions, `annotate.annotate_video` a video with boxes and labels.
+   `recognizer.Recognizer` Predictions, `annotate.annotate_video` a video with boxes and labels,
+   `export.export` what `Recognizer`, or a program of your own, runs without Keras.
 
 9. `sources` (camera, microphone) feed `live.Session`, which `display.Player` shows and records.
 

@@ -161,7 +161,7 @@ def readme(recognizer, exported):
         for name, feature in preset.features.items()
     )
     kind = f"{form}, {'int8' if exported['int8'] else 'float32'}"
-    uar = exported["uar"]
+    classes, uar = recognizer.labels, exported["uar"]
     cost = "" if uar is None else f" UAR there: {uar[0]:.4f} of the run, {uar[1]:.4f} of this."
     return f"""# {preset.name}, {preset.modality}: {kind}
 
@@ -178,12 +178,12 @@ trained on.
 {inputs}
 ## Output
 
-`{OUTPUT}`: float32, (batch, {len(recognizer.labels)}), each row sums to 1: {", ".join(recognizer.labels)}.
+`{OUTPUT}`: float32, (batch, {len(classes)}), each row sums to 1: {", ".join(classes)}.
 
 ## Checked
 
-On {exported["windows"]} windows ({exported["source"]}) no probability differs from the Keras model's by more than
-{exported["difference"]:.1e}.{cost}
+On {exported["windows"]} windows ({exported["source"]}). The largest difference in a probability
+from the Keras model's: {exported["difference"]:.1e}.{cost}
 
 `run.json` holds preset, labels, face detector and this check.
 """
@@ -236,7 +236,8 @@ def _onnx(saved, path, int8):
         from tf2onnx import convert, tf_loader
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"ONNX needs {error.name}, which is not installed: `pip install 'emotion[export]'`."
+            f"ONNX needs {error.name}, which is not installed: "
+            "`pip install onnx onnxruntime tf2onnx`."
         ) from None
 
     graph, inputs, outputs, names = tf_loader.from_saved_model(

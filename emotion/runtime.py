@@ -46,7 +46,7 @@ def load(path):
         return _LOADERS[path.suffix](path)
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"{path} needs {error.name}, which is not installed: `pip install 'emotion[export]'`."
+            f"{path} needs {error.name}, which is not installed: `pip install {error.name}`."
         ) from None
 
 

@@ -80,6 +80,7 @@ ORDER = (
 WITHOUT_NETWORK = (*ORDER[: ORDER.index("features") + 1], "preset")
 BACKENDS = {"keras", "keras_hub", "tensorflow", "jax", "torch"}
 SLOW = BACKENDS | {"av", "cv2", "librosa", "matplotlib", "pandas", "sklearn", "scipy", "pooch"}
+SLOW |= {"ai_edge_litert", "onnx", "onnxruntime", "tf2onnx"}
 
 
 def modules(folder="emotion"):

@@ -41,10 +41,11 @@ class ActionUnits:
         return step_means(values.T, self.steps).T.astype(np.float32)
 
     def describe(self):
-        """Returns the steps in words, list of str."""
+        """Returns the steps, list of str; what stands in backquotes can be run, to `x`."""
         return [
-            "Columns of OpenFace's FeatureExtraction, frames with `success` 1 alone, or their "
-            f"means: {', '.join(ACTION_UNITS)}.",
-            describe_step_means(self),
-            "Where there are none all is zero.",
+            f"x, {len(ACTION_UNITS)} rows, has these columns of OpenFace's FeatureExtraction, of "
+            f"the t frames where success is 1, or their means: {', '.join(ACTION_UNITS)}. Without "
+            "any, x is zero.",
+            *describe_step_means(self.steps),
+            "`x = x.T`",
         ]

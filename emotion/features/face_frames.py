@@ -53,7 +53,7 @@ class FaceFrames:
         return signal.frames if same else signal.frames[nearest]
 
     def describe(self):
-        """Returns the steps in words, list of str."""
+        """Returns the steps, list of str."""
         return [
             f"Frames, RGB and upright, at (i + 0.5) d / {self.count} seconds of a clip of d "
             f"seconds, for i from 0 to {self.count - 1}.",

@@ -49,9 +49,9 @@ class MeanMfcc:
         return cepstrum(samples, self).mean(axis=1).astype(np.float32)
 
     def describe(self):
-        """Returns the steps in words, list of str."""
+        """Returns the steps, list of str; what stands in backquotes can be run, to `x`."""
         return [
             describe_sound(self),
             describe_cepstrum(self),
-            "The mean over the t frames. Without sound all is zero.",
+            "`x = x.mean(axis=1)`",
         ]

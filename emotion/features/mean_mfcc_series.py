@@ -68,12 +68,12 @@ class MeanMfccSeries:
         return series
 
     def describe(self):
-        """Returns the steps in words, list of str."""
+        """Returns the steps, list of str; what stands in backquotes can be run, to `x`."""
         start = int(self.offset * self.sample_rate)
         return [
             describe_sound(self),
-            f"`y = y[{start}:{start + int(self.duration * self.sample_rate)}]`.",
+            f"`y = y[{start}:{start + int(self.duration * self.sample_rate)}]`",
             describe_cepstrum(self),
-            f"The mean over the {self.n_mfcc} coefficients, followed by zeros where t is below "
-            f"{self.shape[0]}. Without sound all is zero.",
+            "`x = x.mean(axis=0)`",
+            f"`x = np.pad(x, (0, {self.shape[0]} - len(x)))`",
         ]

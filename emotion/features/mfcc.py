@@ -63,14 +63,14 @@ class Mfcc:
         return step_means(coefficients, self.steps)[..., None].astype(np.float32)
 
     def describe(self):
-        """Returns the steps in words, list of str."""
-        trim = f"`y, _ = librosa.effects.trim(y, top_db={self.trim_db})`."
+        """Returns the steps, list of str; what stands in backquotes can be run, to `x`."""
+        trim = f"`y, _ = librosa.effects.trim(y, top_db={self.trim_db})`"
         return [
             describe_sound(self),
             *([] if self.trim_db is None else [trim]),
             describe_cepstrum(self),
-            describe_step_means(self),
-            "Append an axis of 1. Without sound all is zero.",
+            *describe_step_means(self.steps),
+            "`x = x[..., None]`",
         ]
 
     def span(self, signal):
@@ -103,17 +103,17 @@ def sound(signal, feature):
 def describe_sound(feature):
     """Returns in words what `sound` takes."""
     return (
-        f"`y`: the sound at {feature.sample_rate} Hz, mono (the mean of the channels), float32 in "
-        "[-1, 1]."
+        f"y is the sound at {feature.sample_rate} Hz, mono (the mean of the channels), float32 in "
+        "[-1, 1]. Without any, x is zero."
     )
 
 
 def describe_cepstrum(feature):
     """Returns in words what `cepstrum` computes."""
     return (
-        f"`librosa.feature.mfcc(y=y, sr={feature.sample_rate}, n_mfcc={feature.n_mfcc}, "
+        f"`x = librosa.feature.mfcc(y=y, sr={feature.sample_rate}, n_mfcc={feature.n_mfcc}, "
         f"n_fft={feature.frame_length}, hop_length={feature.hop_length}, n_mels={feature.n_mels})` "
-        f"of librosa 0.11: shape ({feature.n_mfcc}, t)."
+        f"(librosa 0.11): shape ({feature.n_mfcc}, t)"
     )
 
 
@@ -153,10 +153,11 @@ def step_means(values, steps):
     return (totals[:, ends] - totals[:, starts]) / (ends - starts)
 
 
-def describe_step_means(feature):
-    """Returns in words what `step_means` computes."""
-    steps = feature.steps
-    return (
-        f"The t frames averaged over {steps} parts: part i is the mean of frames "
-        f"floor(i t / {steps}) up to, not with, ceil((i + 1) t / {steps}), and of one at least."
-    )
+def describe_step_means(steps):
+    """Returns the steps of `step_means`, list of str."""
+    return [
+        f"`e = np.linspace(0, x.shape[1], {steps + 1})`",
+        "`parts = [x[:, int(a) : max(int(np.ceil(b)), int(a) + 1)] for a, b in zip(e, e[1:])]`",
+        "`x = np.stack([part.mean(axis=1) for part in parts], axis=1)`: "
+        f"means of {steps} equal parts",
+    ]

@@ -60,14 +60,14 @@ class MfccSeries:
         return np.ascontiguousarray(cepstrum(samples, self).T, np.float32)
 
     def describe(self):
-        """Returns the steps in words, list of str."""
+        """Returns the steps, list of str; what stands in backquotes can be run, to `x`."""
         length = int(self.duration * self.sample_rate)
         return [
             describe_sound(self),
-            f"A sound of n > {length} samples is cut to the {length} from (n - {length}) // 2 on; "
-            "a shorter one is followed by zeros.",
+            f"`y = y[max(len(y) - {length}, 0) // 2 :][:{length}]`",
+            f"`y = np.pad(y, (0, {length} - len(y)))`",
             describe_cepstrum(self),
-            "Swap the axes. Without sound all is zero.",
+            "`x = x.T`",
         ]
 
     def span(self, signal):

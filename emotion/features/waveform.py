@@ -52,11 +52,11 @@ class Waveform:
         return values
 
     def describe(self):
-        """Returns the steps in words, list of str."""
+        """Returns the steps, list of str; what stands in backquotes can be run, to `x`."""
         (length,) = self.shape
         return [
             describe_sound(self),
-            f"A sound of n > {length} samples is cut to the {length} from (n - {length}) // 2 on.",
-            "`(y - y.mean()) / np.sqrt(y.var() + 1e-7)`.",
-            f"Zeros follow a sound of fewer than {length} samples. Without sound all is zero.",
+            f"`y = y[max(len(y) - {length}, 0) // 2 :][:{length}]`",
+            "`x = (y - y.mean()) / np.sqrt(y.var() + 1e-7)`",
+            f"`x = np.pad(x, (0, {length} - len(x)))`",
         ]
