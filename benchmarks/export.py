@@ -59,10 +59,12 @@ def start(name, folder, data):
     recognizer = Recognizer(folder)
     signals = windows(recognizer, data)
     inputs = [recognizer.inputs([signal]) for signal in signals]
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0  # the statistics of one pass are all there are
-    model(recognizer.inputs(signals), training=True)
+    kind = keras.layers.BatchNormalization
+    normal = [layer for layer in model._flatten_layers() if isinstance(layer, kind)]
+    for index in range(10):
+        for layer in normal:
+            layer.momentum = index / (index + 1)  # of all ten parts the mean
+        model(recognizer.inputs(signals[index::10]), training=True)
     logits = np.concatenate([model.predict_on_batch(one) for one in inputs])
     scale = 2 / logits.std(axis=0)
     x = {name: keras.Input(x.shape[1:], dtype=x.dtype, name=name) for name, x in inputs[0].items()}

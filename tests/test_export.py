@@ -23,6 +23,8 @@ from emotion.recognizer import Recognizer
 from tests.test_models import small
 from tests.test_wav2vec2 import SMALL
 
+WRONG = {("efficientface_late_transformer", "litert")}  # LiteRT computes something else
+
 
 def windows(recognizer, data, count=50):
     """Real Signals: sound and face of a video, or takes of RAVDESS with their action units."""
@@ -69,6 +71,10 @@ def test_each_preset_gives_its_probabilities_on_50_real_windows(name, data, tmp_
     wanted = recognizer.predict(signals)
     assert len(signals) == 50 and np.ptp(wanted, axis=0).min() > 0.3
     for form in ("onnx", "litert"):
+        if (name, form) in WRONG:
+            with pytest.raises(ValueError, match="gives other probabilities"):
+                export.export(recognizer, form, tmp_path / form, signals, "windows")
+            continue
         check = export.export(recognizer, form, tmp_path / form, signals, "windows")
         found = Recognizer(tmp_path / form).predict(signals)
         np.testing.assert_allclose(found, wanted, atol=1e-4)
@@ -113,6 +119,7 @@ def test_names_and_the_batch_are_free_for_other_programs(exports):
     assert names == {"inputs": ["audio", "video"], "outputs": ["probabilities"]}
 
 
+@pytest.mark.slow
 def test_an_export_needs_no_keras_to_predict(exports, recording):
     code = (
         "import sys\nfrom emotion.recognizer import Recognizer\n"
@@ -190,6 +197,7 @@ def test_another_result_is_refused_and_nothing_is_left(exports, tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_command_checks_on_recordings_and_writes_beside_the_run(
     trained, recording, tmp_path, capsys
 ):
@@ -213,6 +221,7 @@ def test_the_command_checks_on_recordings_and_writes_beside_the_run(
     assert "is an export" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_int8_is_small_and_its_cost_is_measured_on_the_test_clips(
     trained, corpus, signals, tmp_path, capsys
 ):
