@@ -50,17 +50,8 @@ def _clip(options):
         split, load = run.data(options.data, options.features, options.cache)
         train = split.train
     name, output = Path(options.clip).name, Path(options.output)
-    found = reasons.of_clip(
-        recognizer.model or run.model(),
-        run.preset,
-        labels,
-        signal,
-        name,
-        output,
-        chosen,
-        train,
-        load,
-    )
+    model = recognizer.model or run.model()  # which refuses an export
+    found = reasons.of_clip(model, run.preset, labels, signal, name, output, chosen, train, load)
     told, steps = f"{found['difference']:+.3f} from that of {found['baseline']}", found["steps"]
     print(f"{found['title']}. The logit differs by {told}.")
     print(f"Shares: {_parts(found)}.")
