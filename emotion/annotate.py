@@ -141,7 +141,7 @@ def box_at(track, times, seen, time):
     way to the look that did not find it.
 
     Args:
-        track: faces.Track.
+        track: tracks.Track.
         times: float array (n,), when faces were looked for.
         seen: float array (k,), `times[track.indices]`.
         time: float, seconds.

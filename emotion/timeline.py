@@ -5,7 +5,7 @@ import heapq
 import io
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
 
@@ -13,8 +13,10 @@ import numpy as np
 
 from emotion import faces, media
 from emotion.clip import MediaError, Prediction, Signal
+from emotion.tracks import Track, Tracker
 
 STEP = 1 / 6  # seconds between detections: a head moves less than its width in that time
+MEMORY = 5  # seconds for which a face that was lost is known again
 BATCH = 16  # windows predicted at once
 SOUND_BLOCK = 0.25  # seconds
 CORNERS = ("x1", "y1", "x2", "y2")
@@ -29,7 +31,7 @@ class Timeline:
         labels: tuple of str, class names.
         duration: float, seconds.
         times: float array (n,), when faces were looked for.
-        tracks: list of faces.Track with ids from 1; their `indices` count in `times`.
+        tracks: list of tracks.Track with ids from 1; their `indices` count in `times`.
         predictions: list of Prediction, by start and then by track.
     """
 
@@ -142,7 +144,7 @@ class Recent:
 
     def __init__(self, recognizer, given):
         self.recognizer, self.given = recognizer, given
-        self.tracker = faces.Tracker(confirm=1)
+        self.tracker = Tracker(confirm=1, memory=round(MEMORY / STEP))
         self.samples, self.first = np.zeros(0, np.float32), 0
         self.crops = []  # (time, id, crop)
         self.times, self.boxes = [], {}
@@ -156,7 +158,7 @@ class Recent:
         if self.recognizer.detector is None:
             return
         boxes = self.recognizer.detector(frame)
-        for id, box in zip(self.tracker.update(boxes), boxes, strict=True):
+        for id, box in zip(self.tracker.update(boxes, frame), boxes, strict=True):
             self.boxes.setdefault(id, []).append((len(self.times), *box[:4]))
             size, margin = self.recognizer.crop_size, self.recognizer.crop_margin
             self.crops.append((time, id, faces.crop(frame, box, size, margin)))
@@ -178,7 +180,8 @@ class Recent:
             samples = None
         else:
             samples = np.pad(samples, (0, length - len(samples)))
-        inside = [item for item in self.crops if start <= item[0] < end]
+        same = self.tracker.same
+        inside = [(t, same.get(id, id), crop) for t, id, crop in self.crops if start <= t < end]
         looks = sum(start <= time < end for time in self.times[-1000:])
         found = []
         for id in sorted({item[1] for item in inside}):
@@ -211,17 +214,21 @@ def predict(recognizer, waiting):
 
 
 def _timeline(info, labels, duration, recent, predictions):
+    same, boxes = recent.tracker.same, {}
+    for id, found in recent.boxes.items():
+        boxes.setdefault(same.get(id, id), []).extend(found)
     tracks, renamed = [], {None: None}
-    for id, found in sorted(recent.boxes.items()):
+    for id, found in sorted(boxes.items()):
         if len(found) >= min(2, len(recent.times)):
-            found = np.array(found, float)
+            found = np.array(sorted(found), float)
             renamed[id] = len(tracks) + 1
-            tracks.append(faces.Track(renamed[id], found[:, 0].astype(int), found[:, 1:]))
-    kept = [
-        Prediction(p.start, p.end, p.labels, p.probabilities, p.heard, p.seen, renamed[p.track])
-        for p in predictions
-        if p.track in renamed
-    ]
+            tracks.append(Track(renamed[id], found[:, 0].astype(int), found[:, 1:]))
+    kept = {}
+    for p in predictions:
+        id = same.get(p.track, p.track)
+        if id in renamed:  # one a window: a face may have been known again only after it
+            kept.setdefault((p.start, id), replace(p, track=renamed[id]))
+    kept = sorted(kept.values(), key=lambda p: (p.start, p.track or 0))
     return Timeline(info, tuple(labels), duration, np.array(recent.times), tracks, kept)
 
 

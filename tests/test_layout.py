@@ -17,6 +17,7 @@ ORDER = (
     "streams",
     "media",
     "faces",
+    "tracks",
     "tables",
     "corpora",
     "check",
