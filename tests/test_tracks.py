@@ -122,9 +122,9 @@ def test_another_face_in_the_same_place_is_another():
 def test_a_twin_who_stays_does_not_become_the_one_who_left():
     tracker = tracks.Tracker(confirm=1, gap=2, memory=20)
     tracker.update(*painted((100, 0)))
-    assert tracker.update(*painted((100, 0), (300, 0))) == [0, 1]
+    assert tracker.update(*painted((100, 0), (170, 0))) == [0, 1]
     for _ in range(5):
-        assert tracker.update(*painted((300, 0))) == [1]
+        assert tracker.update(*painted((170, 0))) == [1]
 
 
 def line(start, end, seconds=8):
