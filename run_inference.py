@@ -26,7 +26,10 @@ def parser():
     add("--model", type=Path, metavar="RUN", help="run folder (default: newest in saved_models/)")
     add("--output", type=Path, help="the .mp4 to write (default: <name>_annotated.mp4, here)")
     add(
-        "--predictions", type=Path, metavar="FILE", help="also write each window to a .csv or .json"
+        "--predictions",
+        type=Path,
+        metavar="FILE",
+        help="also write each window to a .csv, a .json, or a .vtt (subtitles)",
     )
     add(
         "--window",

@@ -1,13 +1,8 @@
 """What is seen, heard and predicted along a recording, gathered in one streaming pass."""
 
-import csv
 import heapq
-import io
-import json
-import os
 from dataclasses import dataclass, replace
 from operator import itemgetter
-from pathlib import Path
 
 import numpy as np
 
@@ -19,7 +14,6 @@ STEP = 1 / 6  # seconds between detections: a head moves less than its width in 
 MEMORY = 5  # seconds for which a face that was lost is known again
 BATCH = 16  # windows predicted at once
 SOUND_BLOCK = 0.25  # seconds
-CORNERS = ("x1", "y1", "x2", "y2")
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,66 +224,3 @@ def _timeline(info, labels, duration, recent, predictions):
             kept.setdefault((p.start, id), replace(p, track=renamed[id]))
     kept = sorted(kept.values(), key=lambda p: (p.start, p.track or 0))
     return Timeline(info, tuple(labels), duration, np.array(recent.times), tracks, kept)
-
-
-def check_predictions(path, output):
-    """Raises ValueError unless `output` ends in .csv or .json and is another file than `path`."""
-    if Path(output).suffix.lower() not in (".csv", ".json"):
-        raise ValueError(f"Predictions must end in .csv or .json. Received: {output}.")
-    if Path(output).resolve() == Path(path).resolve():
-        raise ValueError(f"Predictions must not replace the input. Received: {output}.")
-
-
-def write_predictions(timeline, path):
-    """Writes one row a window and face; the file has its name only once it is whole.
-
-    Columns: start, end (s), track (empty without a face), x1, y1, x2, y2 (the box in pixels at the
-    detection nearest to the middle of the window), heard, seen, label, confidence, and each class.
-
-    Args:
-        timeline: Timeline.
-        path: str or Path ending in .csv or .json.
-
-    Raises:
-        ValueError: another suffix.
-        MediaError: the file cannot be written.
-    """
-    path = Path(path)
-    check_predictions(timeline.info.path, path)
-    rows = [_row(timeline, prediction) for prediction in timeline.predictions]
-    text = json.dumps({"duration": timeline.duration, "windows": rows}, indent=1) + "\n"
-    if path.suffix.lower() == ".csv":
-        table = io.StringIO(newline="")
-        names = ("start", "end", "track", *CORNERS, "heard", "seen", "label", "confidence")
-        writer = csv.DictWriter(table, (*names, *timeline.labels))
-        writer.writeheader()
-        writer.writerows(rows)
-        text = table.getvalue()
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8", newline="")
-        os.replace(part, path)
-    except OSError as error:
-        raise MediaError(
-            f"{path} cannot be written ({error.strerror}); choose another place."
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _row(timeline, prediction):
-    row = {"start": round(prediction.start, 3), "end": round(prediction.end, 3)}
-    row |= {"track": prediction.track, **dict.fromkeys(CORNERS)}
-    for track in timeline.tracks:
-        if track.id == prediction.track:
-            middle = (prediction.start + prediction.end) / 2
-            nearest = np.argmin(np.abs(timeline.times[track.indices] - middle))
-            row |= zip(
-                ("x1", "y1", "x2", "y2"), track.boxes[nearest].round(1).tolist(), strict=True
-            )
-    row |= {"heard": prediction.heard, "seen": prediction.seen, "label": prediction.label}
-    row |= {"confidence": round(prediction.confidence, 4)}
-    return row | {
-        name: round(float(value), 4)
-        for name, value in zip(prediction.labels, prediction.probabilities, strict=True)
-    }

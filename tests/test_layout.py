@@ -64,6 +64,7 @@ ORDER = (
     "comparison",
     "recognizer",
     "timeline",
+    "transcript",
     "overlay",
     "annotate",
     "upload",

@@ -105,7 +105,7 @@ def test_command_refuses_in_one_line(data, command, tmp_path, monkeypatch):
     for arguments, reason in (
         (("--video_path", clip, "--output", clip), "another file"),
         (("--video_path", clip, "--output", "out.avi"), "must end in .mp4"),
-        (("--video_path", clip, "--predictions", "p.txt"), ".csv or .json"),
+        (("--video_path", clip, "--predictions", "p.txt"), ".csv, .json or .vtt"),
         (("--video_path", clip, "--output", "nowhere/out.mp4"), "cannot be written"),
         (("--video_path", clip, "--hop", "9"), "`hop` must be"),
         (("--video_path", "missing.mp4"), "missing.mp4"),
