@@ -1,5 +1,7 @@
 """A recogniser that needs no training, and the scene of one white square that it is shown."""
 
+import sys
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,6 +27,23 @@ class Stub:
         self.signals += signals
         which = [(s.samples is not None) * (1 if s.frames is not None else 2) for s in signals]
         return np.eye(3, dtype=np.float32)[which] * 0.7 + 0.1
+
+
+def load(settings):
+    """Loads nothing; what jobs.Settings.load is replaced by."""
+    return Stub()
+
+
+def stuck(settings):
+    """As `load`; but the recogniser never answers, and says so on stderr."""
+    recognizer = Stub()
+
+    def predict(signals):
+        print("\nstuck", file=sys.stderr, flush=True)
+        threading.Event().wait()
+
+    recognizer.predict = predict
+    return recognizer
 
 
 def white_square(frame):

@@ -5,7 +5,8 @@ import json
 import os
 
 import pytest
-from stub import LABELS, Stub, moving
+import stub
+from stub import LABELS, moving
 
 import run_inference
 from emotion import media
@@ -41,7 +42,7 @@ SLOW = ("one_face.mp4", "face_appears_hevc_vfr.mov", "face_leaves_hevc_vfr.mov")
 def command(tmp_path, monkeypatch, capsys):
     """run(*arguments) -> (exit code, stdout, lines of stderr that are no progress bar)."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run_inference, "load", lambda folder, weights: Stub())
+    monkeypatch.setattr(run_inference, "load", stub.load)
 
     def run(*arguments):
         code = run_inference.main(["--model", "any", *map(str, arguments)])
@@ -109,7 +110,8 @@ def test_command_refuses_in_one_line(data, command, tmp_path, monkeypatch):
         (("--video_path", clip, "--output", "nowhere/out.mp4"), "cannot be written"),
         (("--video_path", clip, "--hop", "9"), "`hop` must be"),
         (("--video_path", "missing.mp4"), "missing.mp4"),
-        (("--video_path", tmp_path), "is not a file"),
+        (("--video_path", clip, "--timeline", "t.pdf"), ".png or .svg"),
+        (("--video_path", clip, "--smooth", "-1"), "`smooth` must be"),
     ):
         code, _, errors = command(*arguments)
         assert code == 2 and len(errors) == 1 and reason in errors[0], arguments
