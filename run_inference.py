@@ -2,11 +2,13 @@
 
 python run_inference.py --video_path clip.mp4
 python run_inference.py --video_path talk.mp3 --predictions talk.csv
+python run_inference.py --video_path folder --output annotated --predictions vtt
 python run_inference.py --live
 """
 
 import argparse
 import functools
+import os
 import sys
 from pathlib import Path
 
@@ -21,12 +23,35 @@ def parser():
     )
     add = parser.add_argument
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--video_path", "--video-path", type=Path, help="a video, or a sound file")
+    what.add_argument(
+        "--video_path",
+        "--video-path",
+        type=Path,
+        nargs="+",
+        metavar="PATH",
+        help="a video or a sound file, several of them, or folders of them",
+    )
     what.add_argument("--live", action="store_true", help="camera and microphone, in a window")
     add("--model", type=Path, metavar="RUN", help="run or export (default: newest run)")
-    add("--output", type=Path, help="the .mp4 to write (default: <name>_annotated.mp4, here)")
     add(
-        "--predictions", type=Path, metavar="FILE", help="also write each window to a .csv or .json"
+        "--output",
+        type=Path,
+        help="the .mp4 to write (default: <name>_annotated.mp4, here); for several recordings "
+        "the folder (default: annotated)",
+    )
+    add(
+        "--predictions",
+        type=Path,
+        metavar="FILE",
+        help="also write each window to a .csv, a .json, or a .vtt (subtitles); for several "
+        "recordings the suffix alone: csv",
+    )
+    add(
+        "--timeline",
+        type=Path,
+        metavar="FILE",
+        help="also draw the probabilities over the whole recording to a .png or .svg; for several "
+        "the suffix alone: png",
     )
     add(
         "--window",
@@ -34,18 +59,31 @@ def parser():
         metavar="S",
         help="seconds a prediction looks at (default: the run's)",
     )
+    add("--hop", type=float, metavar="S", help="seconds between predictions (default: window / 3)")
+    add(
+        "--smooth",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="seconds over which the probabilities of a face are averaged (default: 0, not at all)",
+    )
     add(
         "--features",
         type=Path,
         metavar="TABLE",
         help="action units of the recording, under its name (.pkl, .csv), for a run that uses them",
     )
-    add("--hop", type=float, metavar="S", help="seconds between predictions (default: window / 3)")
     add(
         "--yunet",
         type=Path,
         metavar="PATH",
         help="YuNet's .onnx weights, for a run that needs them",
+    )
+    add(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="how many of several recordings are annotated at once (default: one a core)",
     )
     live = parser.add_argument_group("with --live").add_argument
     live("--camera", default="0", metavar="N", help="number, device, video file, or none")
@@ -62,51 +100,102 @@ def main(argv=None):
         argv: list of str, or None for the command line's.
 
     Returns:
-        int, the exit code: 0, or 2 after one line on stderr.
+        int, the exit code: 0; 1 where some of several recordings failed, after a list of reasons;
+        2 after one line on stderr.
     """
     args = parser().parse_args(argv)
     from emotion.clip import MediaError  # imports come after --help, which is to answer at once
 
+    many = not args.live and (len(args.video_path) > 1 or args.video_path[0].is_dir())
     try:
-        live(args) if args.live else run(args)
+        if args.live:
+            return live(args)
+        return (run_many if many else run)(args)
     except (MediaError, ValueError, OSError, ModuleNotFoundError) as error:
         print(f"run_inference.py: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("run_inference.py: stopped; nothing was written", file=sys.stderr)
+        left = "the same command goes on from here" if many else "nothing was written"
+        print(f"run_inference.py: stopped; {left}", file=sys.stderr)
         return 130
-    return 0
 
 
 def run(args):
-    """Does what the arguments ask; raises what `main` tells in one line."""
-    from emotion import annotate, media
+    """Annotates one recording; raises what `main` tells in one line."""
+    from emotion import jobs
 
-    info = media.probe(args.video_path)
-    output = args.output or Path(f"{args.video_path.stem}_annotated.mp4")
-    if info.video:
-        annotate.check_output(args.video_path, output)
-    elif args.predictions is None:
-        raise media.MediaError(
-            f"{args.video_path} has sound only, so there is no video to annotate; add "
-            "--predictions FILE.csv for what is heard."
-        )
-    if args.predictions:
-        annotate.check_predictions(args.video_path, args.predictions)
-    recognizer = load(args.model or newest(), args.yunet)
-    given = args.features and recognizer.given(args.video_path, args.features)
-    if not given and "action_units" in recognizer.spec.given:
+    (path,) = args.video_path
+    video = args.output or Path(f"{path.stem}_annotated.mp4")
+    job = jobs.Job(path, video, args.predictions, args.timeline)
+    jobs.check(job)
+    chosen = settings(args)
+    recognizer = load(chosen)
+    if not args.features and "action_units" in recognizer.spec.given:
         print("no --features TABLE is given: the action units count as absent", file=sys.stderr)
     with Progress() as progress:
-        timeline = annotate.analyse(
-            args.video_path, recognizer, args.window, args.hop, progress, given
+        told, written = jobs.annotate(job, recognizer, chosen, progress)
+    print(told)
+    print("written:", *written)
+    return 0
+
+
+def run_many(args):
+    """Annotates several recordings into a folder; raises as `run` where none can be begun."""
+    from tqdm import tqdm
+
+    from emotion import crew, jobs
+
+    folder = args.output or Path("annotated")
+    kinds = (
+        suffix(args.predictions, "--predictions", (".csv", ".json", ".vtt")),
+        suffix(args.timeline, "--timeline", (".png", ".svg")),
+    )
+    listed = jobs.list_jobs(args.video_path, folder, *kinds)
+    chosen = settings(args)
+    todo = jobs.unfinished(listed, chosen, folder)
+    count = os.cpu_count() or 1 if args.workers is None else args.workers
+    count = min(count, max(1, len(todo)))
+    failed, done = [], len(listed) - len(todo)
+    with tqdm(total=len(listed), initial=done, desc="annotating", unit="file") as bar:
+        for job, reason in crew.work(todo, chosen, count, load):
+            bar.update()
+            if reason:
+                failed.append(reason if str(job.path) in reason else f"{job.path}: {reason}")
+                bar.set_postfix(failed=len(failed))
+    print(f"{len(listed) - len(failed)} of {len(listed)} recordings annotated", end="")
+    print(f" ({done} of them before)" if done else "", f"in {folder}")
+    if failed:
+        print(
+            f"run_inference.py: {len(failed)} failed:", *sorted(failed), sep="\n", file=sys.stderr
         )
-        if info.video:
-            annotate.write_annotated(timeline, output, progress)
-    if args.predictions:
-        annotate.write_predictions(timeline, args.predictions)
-    print(annotate.summary(timeline))
-    print("written:", *([output] if info.video else []), *filter(None, [args.predictions]))
+    return 1 if failed else 0
+
+
+def suffix(given, option, allowed):
+    """Returns the suffix that an option names for several recordings, such as ".csv", or None."""
+    if given is None:
+        return None
+    found = f".{str(given).lower().removeprefix('.')}"
+    if found not in allowed:
+        raise ValueError(
+            f"`{option}` must be a suffix alone for several recordings, one of "
+            f"{', '.join(allowed)}; each gets a file of its own. Received: {given}."
+        )
+    return found
+
+
+def settings(args):
+    """Returns the jobs.Settings of the arguments."""
+    from emotion.jobs import Settings
+
+    return Settings(
+        str(args.model or newest()),
+        args.yunet and str(args.yunet),
+        args.window,
+        args.hop,
+        args.smooth,
+        args.features and str(args.features),
+    )
 
 
 def live(args):
@@ -116,17 +205,21 @@ def live(args):
     from emotion import annotate, display, sources
     from emotion.live import Session
 
-    if args.output or args.predictions or args.features:
-        raise ValueError("--live takes no --output, --predictions or --features; use --record.")
+    if any((args.output, args.predictions, args.timeline, args.features, args.smooth)):
+        raise ValueError(
+            "--live takes no --output, --predictions, --timeline, --features or --smooth; "
+            "use --record."
+        )
     if args.record and args.camera == "none":
         raise ValueError("--record needs a camera. Received: --camera none.")
     if args.record:
         annotate.check_output(args.camera, args.record)
-    recognizer = load(args.model or newest(), args.yunet)
+    recognizer = load(settings(args))
     camera, microphone = sources.open_both(args.camera, args.microphone, recognizer.sample_rate)
     session = Session(recognizer, camera, microphone, args.window, args.hop)
     window = None if args.no_window or camera is None else display.Display()
     display.Player(session, window, args.record, functools.partial(print, flush=True)).run()
+    return 0
 
 
 def newest():
@@ -144,11 +237,9 @@ def newest():
     return run
 
 
-def load(folder, weights):
-    """Returns the Recognizer of a run or of an export."""
-    from emotion.recognizer import Recognizer
-
-    return Recognizer(folder, detector_weights=weights)
+def load(chosen):
+    """Returns the Recognizer of jobs.Settings."""
+    return chosen.load()
 
 
 class Progress:

@@ -11,13 +11,8 @@ import numpy as np
 from emotion import media
 from emotion.clip import MediaError
 from emotion.overlay import Face, draw_frame, paint
-from emotion.timeline import (
-    STEP,
-    Timeline,
-    analyse,
-    check_predictions,
-    write_predictions,
-)
+from emotion.timeline import STEP, Timeline, analyse
+from emotion.transcript import check_predictions, write_predictions
 
 __all__ = ["Face", "Timeline", "analyse", "annotate_video", "check_output", "check_predictions"]
 __all__ += ["draw_frame", "summary", "write_annotated", "write_predictions"]
@@ -141,7 +136,7 @@ def box_at(track, times, seen, time):
     way to the look that did not find it.
 
     Args:
-        track: faces.Track.
+        track: tracks.Track.
         times: float array (n,), when faces were looked for.
         seen: float array (k,), `times[track.indices]`.
         time: float, seconds.

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 from tqdm import tqdm
 
-from emotion import faces, media, tables
+from emotion import faces, media, tables, tracks
 from emotion.clip import MediaError, Signal, spread
 
 _VERSION = 1  # of what `decode` computes: raise it when the same settings give other values
@@ -185,7 +185,7 @@ def _picture(path, spec):
     times = spread(duration, spec.frames)
     frames = [frame for _, frame in media.read_frames(path, times)]
     detect = _detector(spec.detector)
-    track = faces.main_face(faces.link([detect(frame) for frame in frames]))
+    track = tracks.main_face(tracks.link([detect(frame) for frame in frames]))
     if track is None:
         return {"duration": np.float64(duration)}
     crops = [

@@ -1,4 +1,4 @@
-"""Faces: detect them in a frame, follow them through frames, crop them.
+"""Faces: detect them in a frame, crop them.
 
 YuNet (Wu et al. 2023, "YuNet: a tiny millisecond-level face detector") where its weights are at
 hand, else the Haar cascade that OpenCV 4 carries. Both answer in the same units and extent: a box
@@ -8,14 +8,11 @@ from the forehead to the chin, so that a crop holds the same whichever of them f
 import hashlib
 import logging
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pooch
-from scipy.ndimage import gaussian_filter1d
-from scipy.optimize import linear_sum_assignment
 
 YUNET_URL = (
     "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/"
@@ -150,111 +147,6 @@ class Detector:
         faces = np.array(sorted(map(tuple, faces)), float).reshape(-1, 4)
         boxes = np.tile(faces[:, :2], 2) + faces[:, 2:3] * YUNET_IN_HAAR
         return np.concatenate([boxes, np.ones((len(boxes), 1))], axis=1)
-
-
-@dataclass(frozen=True, eq=False)
-class Track:
-    """One followed face.
-
-    Attributes:
-        id: int, from 0 in the order of appearance.
-        indices: int array (k,), the frames in which it was found, increasing.
-        boxes: float array (k, 4), xyxy in pixels, smoothed over time.
-    """
-
-    id: int
-    indices: np.ndarray
-    boxes: np.ndarray
-
-
-class Tracker:
-    """Gives the boxes of successive frames the identity of the face they belong to.
-
-    Args:
-        confirm: int, how many detections make a face; until then its id is -1.
-        gap: int, for how many updates in a row a face may be missed and keep its id.
-    """
-
-    def __init__(self, confirm=2, gap=5):
-        self.confirm, self.gap = confirm, gap
-        self._faces, self._next = [], 0  # a face is a dictionary: box, seen, missed, id
-
-    def update(self, boxes):
-        """Takes the detections of the next frame.
-
-        Args:
-            boxes: float array (n, 4 or more), x1 y1 x2 y2 first.
-
-        Returns:
-            List of n int, the id of each box; -1 while its face is not yet confirmed.
-        """
-        boxes = np.array([box[:4] for box in boxes], float).reshape(-1, 4)
-        last = np.array([face["box"] for face in self._faces]).reshape(-1, 4)
-        likeness = _likeness(boxes, last)
-        pairs = zip(*linear_sum_assignment(likeness, maximize=True), strict=True)
-        matched = {i: self._faces[j] for i, j in pairs if likeness[i, j] > 0}
-        for face in self._faces:
-            face["missed"] += 1
-        ids = []
-        for i, box in enumerate(boxes):
-            face = matched.get(i, {"seen": 0, "id": -1})
-            if i not in matched:
-                self._faces.append(face)
-            face.update(box=box, seen=face["seen"] + 1, missed=0)
-            if face["id"] < 0 and face["seen"] >= self.confirm:
-                face["id"], self._next = self._next, self._next + 1
-            ids.append(face["id"])
-        self._faces = [face for face in self._faces if face["missed"] <= self.gap]
-        return ids
-
-
-def _likeness(a, b):
-    """Returns float array (n, m): 1 for equal boxes, 0 for those that cannot be one face.
-
-    The centres may lie at most a side apart and the sides differ at most twofold: unlike IoU
-    alone, this still follows a head that moved its own width between two detections.
-    """
-    middle_a, middle_b = (a[:, :2] + a[:, 2:]) / 2, (b[:, :2] + b[:, 2:]) / 2
-    side_a, side_b = _sides(a)[:, None], _sides(b)[None, :]
-    larger = np.maximum(side_a, side_b)
-    distance = np.linalg.norm(middle_a[:, None] - middle_b[None], axis=2) / larger
-    ratio = np.minimum(side_a, side_b) / larger
-    return np.clip(1 - distance, 0, 1) * np.clip(2 * ratio - 1, 0, 1)
-
-
-def _sides(boxes):
-    return np.sqrt(np.maximum(boxes[:, 2:4] - boxes[:, :2], 1e-6).prod(axis=1))
-
-
-def link(boxes_per_frame, confirm=2, gap=5):
-    """Joins the detections of a sequence of frames into tracks.
-
-    Args:
-        boxes_per_frame: list of float arrays (n, 4 or more), one for each frame.
-        confirm: int, a face found less often is dropped as spurious (in a sequence shorter than
-            that: one not found in every frame).
-        gap: int, frames in a row in which a face may be missed and stay the same.
-
-    Returns:
-        List of Track.
-    """
-    tracker, found = Tracker(confirm=1, gap=gap), {}
-    for index, boxes in enumerate(boxes_per_frame):
-        for id, box in zip(tracker.update(boxes), boxes, strict=True):
-            found.setdefault(id, []).append((index, box[:4]))
-    shortest = min(confirm, len(boxes_per_frame))
-    tracks = []
-    for pairs in found.values():
-        if len(pairs) >= shortest:
-            indices, boxes = zip(*pairs, strict=True)
-            boxes = gaussian_filter1d(np.array(boxes, float), 1.0, axis=0, mode="nearest")
-            tracks.append(Track(len(tracks), np.array(indices), boxes))
-    return tracks
-
-
-def main_face(tracks):
-    """Returns the Track with the most presence times area, or None where there is none."""
-    return max(tracks, key=lambda track: (_sides(track.boxes) ** 2).sum(), default=None)
 
 
 def square(box, margin, shape):

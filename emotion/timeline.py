@@ -1,23 +1,19 @@
 """What is seen, heard and predicted along a recording, gathered in one streaming pass."""
 
-import csv
 import heapq
-import io
-import json
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
-from pathlib import Path
 
 import numpy as np
 
 from emotion import faces, media
 from emotion.clip import MediaError, Prediction, Signal
+from emotion.tracks import Track, Tracker
 
 STEP = 1 / 6  # seconds between detections: a head moves less than its width in that time
+MEMORY = 5  # seconds for which a face that was lost is known again
 BATCH = 16  # windows predicted at once
 SOUND_BLOCK = 0.25  # seconds
-CORNERS = ("x1", "y1", "x2", "y2")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +25,7 @@ class Timeline:
         labels: tuple of str, class names.
         duration: float, seconds.
         times: float array (n,), when faces were looked for.
-        tracks: list of faces.Track with ids from 1; their `indices` count in `times`.
+        tracks: list of tracks.Track with ids from 1; their `indices` count in `times`.
         predictions: list of Prediction, by start and then by track.
     """
 
@@ -142,7 +138,7 @@ class Recent:
 
     def __init__(self, recognizer, given):
         self.recognizer, self.given = recognizer, given
-        self.tracker = faces.Tracker(confirm=1)
+        self.tracker = Tracker(confirm=1, memory=round(MEMORY / STEP))
         self.samples, self.first = np.zeros(0, np.float32), 0
         self.crops = []  # (time, id, crop)
         self.times, self.boxes = [], {}
@@ -156,7 +152,7 @@ class Recent:
         if self.recognizer.detector is None:
             return
         boxes = self.recognizer.detector(frame)
-        for id, box in zip(self.tracker.update(boxes), boxes, strict=True):
+        for id, box in zip(self.tracker.update(boxes, frame), boxes, strict=True):
             self.boxes.setdefault(id, []).append((len(self.times), *box[:4]))
             size, margin = self.recognizer.crop_size, self.recognizer.crop_margin
             self.crops.append((time, id, faces.crop(frame, box, size, margin)))
@@ -178,7 +174,8 @@ class Recent:
             samples = None
         else:
             samples = np.pad(samples, (0, length - len(samples)))
-        inside = [item for item in self.crops if start <= item[0] < end]
+        same = self.tracker.same
+        inside = [(t, same.get(id, id), crop) for t, id, crop in self.crops if start <= t < end]
         looks = sum(start <= time < end for time in self.times[-1000:])
         found = []
         for id in sorted({item[1] for item in inside}):
@@ -211,78 +208,19 @@ def predict(recognizer, waiting):
 
 
 def _timeline(info, labels, duration, recent, predictions):
+    same, boxes = recent.tracker.same, {}
+    for id, found in recent.boxes.items():
+        boxes.setdefault(same.get(id, id), []).extend(found)
     tracks, renamed = [], {None: None}
-    for id, found in sorted(recent.boxes.items()):
+    for id, found in sorted(boxes.items()):
         if len(found) >= min(2, len(recent.times)):
-            found = np.array(found, float)
+            found = np.array(sorted(found), float)
             renamed[id] = len(tracks) + 1
-            tracks.append(faces.Track(renamed[id], found[:, 0].astype(int), found[:, 1:]))
-    kept = [
-        Prediction(p.start, p.end, p.labels, p.probabilities, p.heard, p.seen, renamed[p.track])
-        for p in predictions
-        if p.track in renamed
-    ]
+            tracks.append(Track(renamed[id], found[:, 0].astype(int), found[:, 1:]))
+    kept = {}
+    for p in predictions:
+        id = same.get(p.track, p.track)
+        if id in renamed:  # one a window: a face may have been known again only after it
+            kept.setdefault((p.start, id), replace(p, track=renamed[id]))
+    kept = sorted(kept.values(), key=lambda p: (p.start, p.track or 0))
     return Timeline(info, tuple(labels), duration, np.array(recent.times), tracks, kept)
-
-
-def check_predictions(path, output):
-    """Raises ValueError unless `output` ends in .csv or .json and is another file than `path`."""
-    if Path(output).suffix.lower() not in (".csv", ".json"):
-        raise ValueError(f"Predictions must end in .csv or .json. Received: {output}.")
-    if Path(output).resolve() == Path(path).resolve():
-        raise ValueError(f"Predictions must not replace the input. Received: {output}.")
-
-
-def write_predictions(timeline, path):
-    """Writes one row a window and face; the file has its name only once it is whole.
-
-    Columns: start, end (s), track (empty without a face), x1, y1, x2, y2 (the box in pixels at the
-    detection nearest to the middle of the window), heard, seen, label, confidence, and each class.
-
-    Args:
-        timeline: Timeline.
-        path: str or Path ending in .csv or .json.
-
-    Raises:
-        ValueError: another suffix.
-        MediaError: the file cannot be written.
-    """
-    path = Path(path)
-    check_predictions(timeline.info.path, path)
-    rows = [_row(timeline, prediction) for prediction in timeline.predictions]
-    text = json.dumps({"duration": timeline.duration, "windows": rows}, indent=1) + "\n"
-    if path.suffix.lower() == ".csv":
-        table = io.StringIO(newline="")
-        names = ("start", "end", "track", *CORNERS, "heard", "seen", "label", "confidence")
-        writer = csv.DictWriter(table, (*names, *timeline.labels))
-        writer.writeheader()
-        writer.writerows(rows)
-        text = table.getvalue()
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8", newline="")
-        os.replace(part, path)
-    except OSError as error:
-        raise MediaError(
-            f"{path} cannot be written ({error.strerror}); choose another place."
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _row(timeline, prediction):
-    row = {"start": round(prediction.start, 3), "end": round(prediction.end, 3)}
-    row |= {"track": prediction.track, **dict.fromkeys(CORNERS)}
-    for track in timeline.tracks:
-        if track.id == prediction.track:
-            middle = (prediction.start + prediction.end) / 2
-            nearest = np.argmin(np.abs(timeline.times[track.indices] - middle))
-            row |= zip(
-                ("x1", "y1", "x2", "y2"), track.boxes[nearest].round(1).tolist(), strict=True
-            )
-    row |= {"heard": prediction.heard, "seen": prediction.seen, "label": prediction.label}
-    row |= {"confidence": round(prediction.confidence, 4)}
-    return row | {
-        name: round(float(value), 4)
-        for name, value in zip(prediction.labels, prediction.probabilities, strict=True)
-    }

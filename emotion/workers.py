@@ -78,7 +78,7 @@ def _begin():
     cv2.setNumThreads(1)
     # One core each: threads of BLAS that spin beside the other workers made a clip cost four times.
     threadpool_limits(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _keep_memory():
@@ -92,6 +92,7 @@ def _keep_memory():
             mallopt(option, 1 << 30)
 
 
-def _end_with_parent():
+def end_with_parent():
+    """Waits for the parent process to end and ends this one; to be run in a thread."""
     multiprocessing.parent_process().join()  # returns when it is gone, even by SIGKILL
     os._exit(1)

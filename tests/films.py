@@ -6,6 +6,8 @@ from fractions import Fraction
 import av
 import numpy as np
 
+from emotion import media
+
 
 def tone(seconds, rate=16000, clicks=()):
     """float32 (n,): silence with a 5 ms burst of 1 kHz at each second of `clicks`."""
@@ -63,3 +65,36 @@ def turn(path, degrees):
 def onset(samples, rate):
     """float, seconds of the first loud sample."""
     return int(np.argmax(np.abs(samples) > 0.2)) / rate
+
+
+def duet(path, data, places, hidden=None, seconds=8):
+    """Films two real talking faces, cut out of the blue they were filmed before, on one grey wall.
+
+    Args:
+        path: Path of the mp4, 720 x 288 at 25 frames a second, with the sound of the first.
+        data: Path of the real recordings.
+        places: two functions of time (s) to the x (pixels) of the middle of each; the second one
+            passes behind the first.
+        hidden: (from s, to s, from x, to x), a curtain before the picture, or None.
+        seconds: float; the faces talk to and fro, their clips last 3 s.
+    """
+    names = ("grid_mpeg1_mp2.mpg", "grid_mpeg1_mp2_b.mpg")
+    clips = [[f for _, f in media.read_frames(data / "media" / name)] for name in names]
+
+    def draw(i):
+        picture, time = np.full((288, 720, 3), 110, np.uint8), i / 25
+        for frames, place in reversed(list(zip(clips, places))):
+            person = (frames + frames[-2:0:-1])[i % (2 * len(frames) - 2)]
+            left = round(place(time)) - person.shape[1] // 2
+            inside = slice(max(0, -left), max(0, min(720 - left, person.shape[1])))
+            person = person[:, inside]
+            target = picture[:, left + inside.start : left + inside.stop]
+            solid = person[..., 2].astype(int) - person[..., 0] < 40
+            target[solid] = person[solid]
+        if hidden and hidden[0] <= time < hidden[1]:
+            picture[:, hidden[2] : hidden[3]] = 60
+        return picture
+
+    sound = np.tile(media.read_samples(data / "media" / names[0], 16000), 4)[: seconds * 16000]
+    times = np.arange(seconds * 25) / 25
+    return film(path, times, (720, 288), draw=draw, sound=(sound, 16000))

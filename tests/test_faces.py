@@ -1,4 +1,4 @@
-"""Faces: detection, identity over time, crops, and how the detector's weights arrive."""
+"""Faces: detection, crops, and how the detector's weights arrive."""
 
 import functools
 import http.server
@@ -146,62 +146,6 @@ def test_fetch_yunet_replaces_a_partial_file(cache, weights, serve):
     assert faces.yunet_path() is None
     url, _ = serve(weights.parent)
     assert faces.fetch_yunet(f"{url}/{weights.name}") == faces.yunet_path()
-
-
-def boxes_at(*positions, side=40):
-    return np.array([(x, 50, x + side, 50 + side, 1) for x in positions]).reshape(-1, 5)
-
-
-def test_tracker_confirms_follows_and_outlives_gaps():
-    tracker = faces.Tracker(confirm=2, gap=2)
-    assert tracker.update(boxes_at(100)) == [-1]
-    assert tracker.update(boxes_at(300, 110)) == [-1, 0]
-    assert tracker.update(boxes_at(125, 300)) == [0, 1]
-    assert tracker.update(boxes_at()) == []
-    assert tracker.update(boxes_at(290)) == [1]
-    assert tracker.update(boxes_at(140, 295)) == [0, 1]
-    for _ in range(3):
-        tracker.update(boxes_at())
-    assert tracker.update(boxes_at(140)) == [-1]
-    assert tracker.update(boxes_at(140)) == [2]
-
-
-def test_tracker_does_not_join_faces_of_other_size():
-    tracker = faces.Tracker(confirm=1)
-    assert tracker.update(boxes_at(100, side=20)) == [0]
-    assert tracker.update(boxes_at(90, side=60)) == [1]
-
-
-def test_link_keeps_identity_and_drops_spurious_boxes():
-    rng = np.random.default_rng(0)
-    frames = []
-    for i in range(30):
-        present = [100 + 3 * i, 400 - 3 * i] if i not in (7, 8) else [100 + 3 * i]
-        boxes = boxes_at(*present) + rng.normal(0, 1, (len(present), 5))
-        frames.append(boxes[rng.permutation(len(boxes))])
-    frames[12] = np.concatenate([frames[12], boxes_at(700)])
-    tracks = faces.link(frames)
-    assert [track.id for track in tracks] == [0, 1]
-    left, right = sorted(tracks, key=lambda track: track.boxes[0, 0])
-    assert left.indices.tolist() == list(range(30))
-    assert right.indices.tolist() == [i for i in range(30) if i not in (7, 8)]
-    assert left.boxes.shape == (30, 4)
-    raw = 100 + 3 * np.arange(30)
-    assert np.abs(left.boxes[:, 0] - raw)[3:-3].std() < 0.6  # the noise put in has 1
-
-
-def test_link_of_a_single_frame_keeps_its_face():
-    (track,) = faces.link([boxes_at(10)])
-    np.testing.assert_allclose(track.boxes, [[10, 50, 50, 90]])
-    assert faces.link([]) == [] and faces.link([boxes_at()] * 3) == []
-
-
-def test_main_face_weighs_presence_and_size():
-    small_always = [boxes_at(10, side=20) for _ in range(10)]
-    large_often = [boxes_at(300, side=60)[: i > 3] for i in range(10)]
-    tracks = faces.link([np.concatenate(pair) for pair in zip(small_always, large_often)])
-    assert faces.main_face(tracks).boxes[0, 0] == pytest.approx(300)
-    assert faces.main_face([]) is None
 
 
 def test_crop_is_square_centred_and_repeats_the_border():

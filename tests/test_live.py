@@ -438,7 +438,7 @@ def command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    monkeypatch.setattr(run_inference, "load", lambda folder, weights: Stub())
+    monkeypatch.setattr(run_inference, "load", lambda chosen: Stub())
 
     def run(*arguments):
         code = run_inference.main(["--live", "--model", "any", *map(str, arguments)])

@@ -1,0 +1,126 @@
+"""A folder of clips: results and reasons, a kill in the middle, and the speed of two workers.
+
+    python benchmarks/folder.py --model saved_models/RUN [--data ../shared/data] [--clips 200]
+
+The clips are copies of four real recordings of 2 to 4 s; some are broken in five
+ways. A call is killed with all its processes when a quarter is done, and repeated; then the
+same whole clips are annotated by one worker and by two. Prints a line of JSON.
+"""
+
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SOURCES = (
+    "ravdess/videos/Actor_01/01-01-07-02-02-01-01.mp4",
+    "media/grid_mpeg1_mp2.mpg",
+    "media/one_face_short.mp4",
+    "media/grid_mpeg1_mp2_b.mpg",
+)
+
+
+def make(folder, data, count, broken):
+    """Writes `count` clips of 2 to 5 s, the last `broken` of them not to be read."""
+    folder.mkdir()
+    whole = {}
+    for i in range(count):
+        source = data / SOURCES[i % len(SOURCES)]
+        path = folder / f"clip{i:03}{source.suffix}"
+        if source not in whole:
+            whole[source] = source.read_bytes()
+        path.write_bytes(whole[source])
+    spoilt = (
+        b"",
+        b"no video",
+        whole[data / SOURCES[2]][:1000],
+        os.urandom(5000),
+        b"\x89PNG\r\n\x1a\n" + bytes(99),
+    )
+    for i in range(broken):
+        next(folder.glob(f"clip{count - 1 - i:03}.*")).write_bytes(spoilt[i % len(spoilt)])
+
+
+def command(args, source, output, workers):
+    """List of str, the call."""
+    call = [sys.executable, str(ROOT / "run_inference.py"), "--video_path", str(source)]
+    call += ["--model", args.model, "--output", str(output), "--workers", str(workers)]
+    return call + (["--yunet", args.yunet] if args.yunet else [])
+
+
+def run(args, source, output, workers):
+    """(seconds, exit code, stdout, list of reasons)."""
+    begun = time.perf_counter()
+    call = command(args, source, output, workers)
+    done = subprocess.run(call, capture_output=True, text=True)
+    reasons = done.stderr.partition(" failed:\n")[2].splitlines()
+    return time.perf_counter() - begun, done.returncode, done.stdout.strip(), reasons
+
+
+def killed(args, source, output, share):
+    """Starts a call and kills it with all its processes when a share of it is done."""
+    call = command(args, source, output, args.workers)
+    process = subprocess.Popen(call, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    shown = ""
+    while not (found := re.findall(r"(\d+)/(\d+) \[", shown)) or (
+        int(found[-1][0]) < share * int(found[-1][1])
+    ):
+        shown = shown[-200:] + process.stderr.read(1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def finished(output):
+    """Dict of name to the time it was written."""
+    return {path.name: path.stat().st_mtime_ns for path in output.glob("*_annotated.mp4")}
+
+
+def main():
+    """Prints a line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--model", required=True, help="run folder")
+    add("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    add("--yunet", help="YuNet's weights")
+    add("--clips", type=int, default=200)
+    add("--broken", type=int, default=5)
+    add("--workers", type=int, default=2)
+    add("--timed", type=int, default=40, help="clips of the comparison of one worker with more")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        clips, output, fewer = (Path(folder) / name for name in ("clips", "out", "fewer"))
+        make(clips, args.data, args.clips, args.broken)
+        killed(args, clips, output, 0.25)
+        before = finished(output)
+        _, code, told, reasons = run(args, clips, output, args.workers)
+        after = finished(output)
+        result = {
+            "clips": args.clips,
+            "finished_before_the_kill": len(before),
+            "repeated_of_them": sum(after[name] != when for name, when in before.items()),
+            "results": len(after),
+            "exit_code": code,
+            "told": told,
+            "reasons": len(reasons),
+            "left_over": len(list(output.glob(".*"))),
+        }
+        make(fewer, args.data, args.timed, 0)
+        seconds = {
+            count: min(run(args, fewer, Path(folder) / f"{count}-{i}", count)[0] for i in range(2))
+            for count in (1, args.workers)
+        }
+        result |= {f"seconds_{count}_workers": round(took, 1) for count, took in seconds.items()}
+        result["speed_ratio"] = round(seconds[1] / seconds[args.workers], 2)
+        print(json.dumps(result))
+        print(*reasons, sep="\n", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

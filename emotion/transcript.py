@@ -1,0 +1,121 @@
+"""Transcript: the predictions of a timeline as a table, a record or subtitles (WebVTT).
+
+docs/annotate.md describes what is in them.
+"""
+
+import csv
+import html
+import io
+import json
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from emotion.clip import MediaError
+
+CORNERS = ("x1", "y1", "x2", "y2")
+COLUMNS = ("start", "end", "track", *CORNERS, "heard", "seen", "label", "confidence")
+
+
+def check_predictions(path, output):
+    """Raises ValueError unless `output` ends in .csv, .json or .vtt and is not `path`."""
+    if Path(output).suffix.lower() not in (".csv", ".json", ".vtt"):
+        raise ValueError(f"Predictions must end in .csv, .json or .vtt. Received: {output}.")
+    if Path(output).resolve() == Path(path).resolve():
+        raise ValueError(f"Predictions must not replace the input. Received: {output}.")
+
+
+def write_predictions(timeline, path):
+    """Writes one row a window and face; the file has its name only once it is whole.
+
+    Args:
+        timeline: Timeline.
+        path: str or Path ending in .csv, .json or .vtt.
+
+    Raises:
+        ValueError: another suffix.
+        MediaError: the file cannot be written.
+    """
+    path = Path(path)
+    check_predictions(timeline.info.path, path)
+    form = {".csv": _table, ".json": _record, ".vtt": _subtitles}[path.suffix.lower()]
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(form(timeline), encoding="utf-8", newline="")
+        os.replace(part, path)
+    except OSError as error:
+        raise MediaError(
+            f"{path} cannot be written ({error.strerror}); choose another place."
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def rows(timeline):
+    """Yields a dict for each prediction of a timeline: COLUMNS, and each class's probability."""
+    tracks = {track.id: track for track in timeline.tracks}
+    for found in timeline.predictions:
+        row = {"start": round(found.start, 3), "end": round(found.end, 3), "track": found.track}
+        row |= dict.fromkeys(CORNERS)
+        if found.track is not None:
+            track, middle = tracks[found.track], (found.start + found.end) / 2
+            nearest = np.argmin(np.abs(timeline.times[track.indices] - middle))
+            row |= zip(CORNERS, track.boxes[nearest].round(1).tolist(), strict=True)
+        row |= {"heard": found.heard, "seen": found.seen, "label": found.label}
+        row |= {"confidence": round(found.confidence, 4)}
+        shares = (round(float(value), 4) for value in found.probabilities)
+        yield row | dict(zip(found.labels, shares, strict=True))
+
+
+def _table(timeline):
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, (*COLUMNS, *timeline.labels))
+    writer.writeheader()
+    writer.writerows(rows(timeline))
+    return table.getvalue()
+
+
+def _record(timeline):
+    record = {"duration": timeline.duration, "windows": list(rows(timeline))}
+    return json.dumps(record, indent=1) + "\n"
+
+
+def _subtitles(timeline):
+    """A cue a row, shown while its window's middle is the nearest; the row itself in a comment."""
+    spans, parts = _spans(timeline.predictions), ["WEBVTT"]
+    for found, row in zip(timeline.predictions, rows(timeline), strict=True):
+        comment = json.dumps(row).replace(">", "\\u003e")  # an arrow ends a comment
+        start, end = (_clock(time) for time in spans[found.start, found.end])
+        text = f"{found.label} {100 * found.confidence:.0f} %"
+        if not (found.heard and found.seen):
+            text += " (sound alone)" if found.heard else " (picture alone)"
+        text = text if found.track is None else f"{found.track}: {text}"
+        text = html.escape(" ".join(text.split()), quote=False)
+        parts.append(f"NOTE {comment}\n\n{start} --> {end}\n{text}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _spans(predictions):
+    """Returns a dict of (start, end) of each window to the part of it that it alone speaks for.
+
+    The border of two windows is half way between their middles; neither leaves its window.
+    """
+    windows = sorted({(found.start, found.end) for found in predictions})
+    spans = {window: list(window) for window in windows}
+    for one, two in pairwise(windows):
+        border = (sum(one) + sum(two)) / 4
+        spans[one][1], spans[two][0] = min(one[1], border), max(two[0], border)
+    return spans
+
+
+def _clock(seconds):
+    """Returns a time as WebVTT writes it.
+
+    >>> _clock(3723.0456)
+    '01:02:03.046'
+    """
+    thousandths = round(1000 * seconds)
+    minutes, rest = divmod(thousandths, 60_000)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}"

@@ -1,0 +1,76 @@
+"""Timeline: what is followed, heard and predicted along a recording; the recogniser is a stub."""
+
+import cv2
+import numpy as np
+import pytest
+from films import onset, tone
+from stub import NTSC, Stub, moving, white_square
+
+from emotion import media
+from emotion.timeline import analyse
+
+
+def test_windows_hold_what_was_seen_and_heard(tmp_path):
+    path = moving(tmp_path, sound=(tone(3, clicks=(1.5,)), 16000))
+    stub = Stub(white_square)
+    timeline = analyse(path, stub, window=1.0, hop=0.5)
+    starts = [prediction.start for prediction in timeline.predictions]
+    assert starts == pytest.approx([0, 0.5, 1, 1.5, 2], abs=1e-6)
+    assert [track.id for track in timeline.tracks] == [1]
+    for start, signal in zip(starts, stub.signals, strict=True):
+        assert len(signal.samples) == 16000 and signal.duration == pytest.approx(1)
+        assert signal.frames.shape[1:] == (32, 32, 3) and 5 <= len(signal.frames) <= 7
+        assert len(signal.times) == len(signal.frames)
+        assert 0 <= signal.times[0] and signal.times[-1] < 1 and (np.diff(signal.times) > 0).all()
+        if 0.2 < 1.5 - start < 0.8:
+            assert onset(signal.samples, 16000) == pytest.approx(1.5 - start, abs=0.005)
+
+
+def test_a_short_recording_is_one_window(tmp_path):
+    path = moving(tmp_path, times=NTSC[:20])
+    (prediction,) = analyse(path, Stub(white_square)).predictions
+    assert (prediction.start, prediction.end) == (0, pytest.approx(20 * 1001 / 30000, abs=0.01))
+    assert prediction.seen and not prediction.heard
+
+
+@pytest.mark.parametrize(("window", "hop"), [(0, 1), (2, 3), (2, 0), (-1, 1), (2, float("nan"))])
+def test_refuses_a_wrong_window_or_hop(tmp_path, window, hop):
+    with pytest.raises(ValueError, match="Received"):
+        analyse(tmp_path / "any.mp4", Stub(white_square), window, hop)
+
+
+def test_sound_outlasting_the_picture_is_predicted(tmp_path):
+    path = moving(tmp_path, times=NTSC[:45], sound=(tone(4), 16000))
+    timeline = analyse(path, Stub(white_square))
+    assert timeline.duration == pytest.approx(4, abs=0.07)
+    assert [p.label for p in timeline.predictions][0] == "happy"
+    assert timeline.predictions[-1].label == "sad" and timeline.predictions[-1].track is None
+
+
+def test_a_run_of_one_modality_uses_that_alone(tmp_path):
+    path = moving(tmp_path, sound=(tone(3), 16000))
+    (deaf,) = {p.heard for p in analyse(path, Stub(white_square, "video")).predictions}
+    blind = Stub(white_square, "audio")
+    blind.detector = None
+    (seen,) = {p.seen for p in analyse(path, blind).predictions}
+    assert not deaf and not seen
+    with pytest.raises(media.MediaError, match="has no sound"):
+        analyse(moving(tmp_path), blind)
+
+
+def test_a_face_seen_once_is_not_followed(tmp_path):
+    path = moving(tmp_path, lambda i: i in (40, 41, 42))
+    timeline = analyse(path, Stub(white_square))
+    assert timeline.tracks == [] and timeline.predictions == []
+
+
+def test_real_face_is_boxed_tightly(data, tmp_path):
+    path = data / "ravdess/videos/Actor_01/01-01-01-01-01-01-01.mp4"
+    timeline = analyse(path, Stub())
+    (track,) = timeline.tracks
+    frame = next(iter(media.read_frames(path)))[1]
+    gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    x1, y1, x2, y2 = track.boxes.mean(axis=0)
+    assert abs((x1 + x2) / 2 - 640) < 40 and 200 < x2 - x1 < 420
+    assert gray[int(y1) : int(y2), int(x1) : int(x2)].mean() < 200  # the background is white
+    assert len(track.indices) == len(timeline.times) == pytest.approx(20, abs=3)
