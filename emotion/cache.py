@@ -22,7 +22,7 @@ from tqdm import tqdm
 from emotion import faces, media, tables, tracks
 from emotion.clip import MediaError, Signal, spread
 
-_VERSION = 1  # of what `decode` computes: raise it when the same settings give other values
+_VERSION = 2  # of what `decode` computes: raise it when the same settings give other values
 _BLOCK = 16384
 _UNTIMED = 3.5  # seconds that a clip without media counts for: where the mean-MFCC series ends
 

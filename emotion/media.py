@@ -12,7 +12,7 @@ from emotion import streams
 from emotion.clip import MediaError
 from emotion.streams import Info, planes, probe
 
-__all__ = ["Info", "VideoWriter", "planes", "probe"]
+__all__ = ["Info", "VideoWriter", "mono", "planes", "probe"]
 __all__ += ["read_blocks", "read_frames", "read_pictures", "read_samples", "write_sound"]
 
 X264 = {"preset": "veryfast", "crf": "21"}
@@ -266,3 +266,17 @@ def write_sound(file, samples, sample_rate):
         frame.sample_rate = sample_rate
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+def mono(sample_rate):
+    """Returns a function of av.AudioFrames of a stream, in order, that gives each one's samples.
+
+    They are float32 (n,), mono, at `sample_rate` Hz; a few of a frame may come with the next.
+    """
+    resampler = av.AudioResampler("fltp", "mono", sample_rate)
+
+    def samples(frame):
+        parts = [part.to_ndarray()[0] for part in resampler.resample(frame)]
+        return np.concatenate([np.zeros(0, np.float32), *parts])
+
+    return samples

@@ -1,5 +1,6 @@
 """Recognizer: a saved run or an export of it, ready to predict a file or a signal."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,15 @@ class Recognizer:
         self.crop_size, self.crop_margin = self.spec.size, self.spec.margin
         name = self.run.record["detector"]
         self.detector = Detector(name, detector_weights) if name else None
+        self._weights = detector_weights
         self.model = None if exported else self.run.model()
         self._exported = exported and runtime.load(exported)
+
+    def another(self):
+        """Returns a Recognizer with the same model and a detector of its own, for a thread."""
+        other = copy.copy(self)
+        other.detector = self.detector and Detector(self.detector.name, self._weights)
+        return other
 
     def inputs(self, signals):
         """Returns the model's inputs for a list of Signal: a dict of arrays with a batch axis."""

@@ -84,11 +84,10 @@ def analyse(path, recognizer, window=None, hop=None, progress=None, given=None):
             recent.forget(start)
             closed, count = start + window, count + 1
             start = count * hop
+        recent.take(kind, time, value)
         if kind == "sound":
-            recent.hear(value)
             now = max(now, time + len(value) / recognizer.sample_rate)
         else:
-            recent.see(time, value)
             now = max(now, time + float(1 / info.rate))
         if progress:
             progress("analysing", time, info.duration)
@@ -98,6 +97,35 @@ def analyse(path, recognizer, window=None, hop=None, progress=None, given=None):
         close(max(0.0, duration - window), duration)
     predictions.extend(predict(recognizer, waiting))
     return _timeline(info, recognizer.labels, duration, recent, predictions)
+
+
+def moment(path, recognizer, prediction):
+    """Computes anew what a prediction of `analyse` was made from.
+
+    Args:
+        path: str or Path of the recording.
+        recognizer: Recognizer, the one that predicted.
+        prediction: Prediction.
+
+    Returns:
+        Signal.
+
+    Raises:
+        FileNotFoundError, MediaError: as `analyse`.
+    """
+    recent, (start, end) = Recent(recognizer, {}), (prediction.start, prediction.end)
+    events = _events(media.probe(path), recognizer, None)
+    for time, kind, value in heapq.merge(*events, key=itemgetter(0)):
+        if time >= end:
+            break
+        recent.take(kind, time, value)
+        recent.forget(min(time, start))
+    found = [(start, end, *one) for one in recent.signals(start, end)]
+    apart = [
+        np.abs(one.probabilities - prediction.probabilities).max()
+        for one in predict(recognizer, found)
+    ]
+    return found[int(np.argmin(apart))][-1]
 
 
 def spans(recognizer, window=None, hop=None):
@@ -142,6 +170,10 @@ class Recent:
         self.samples, self.first = np.zeros(0, np.float32), 0
         self.crops = []  # (time, id, crop)
         self.times, self.boxes = [], {}
+
+    def take(self, kind, time, value):
+        """Takes "sound" or a "frame", as `hear` or `see`."""
+        self.hear(value) if kind == "sound" else self.see(time, value)
 
     def hear(self, block):
         """Takes the next samples, float32 (n,); the first ever is time 0."""

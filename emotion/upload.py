@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emotion import annotate, media
+from emotion.clip import MediaError
 
 
 class Busy(Exception):
@@ -66,28 +67,51 @@ class Limits:
 
 
 @contextmanager
-def received(chunks, limits):
+def received(chunks, limits, sound=None):
     """Keeps what is received in a private folder while the block runs.
 
     Args:
         chunks: iterable of bytes.
         limits: Limits.
+        sound: iterable of bytes, a sound that takes the place of the recording's own, or None.
 
     Yields:
         Path of the file, alone in its folder.
 
     Raises:
         TooMuch: it is larger than allowed; no more than that is ever kept.
+        MediaError: there is a `sound`, and one of the two cannot be decoded.
     """
     with tempfile.TemporaryDirectory(prefix="emotion-") as folder:
-        path, size = Path(folder, "recording"), 0
-        with open(path, "wb") as file:
-            for chunk in chunks:
-                size += len(chunk)
-                if size > 1e6 * limits.megabytes:
-                    raise TooMuch(f"a file may have {limits.megabytes:g} MB; send a smaller one.")
-                file.write(chunk)
+        path = Path(folder, "recording")
+        _keep(chunks, path, limits)
+        if sound is not None:
+            _keep(sound, path.with_name("sound"), limits)
+            path = _join(path, path.with_name("sound"), limits)
         yield path
+
+
+def _keep(chunks, path, limits):
+    size = 0
+    with open(path, "wb") as file:
+        for chunk in chunks:
+            size += len(chunk)
+            if size > 1e6 * limits.megabytes:
+                raise TooMuch(f"a file may have {limits.megabytes:g} MB; send a smaller one.")
+            file.write(chunk)
+
+
+def _join(film, sound, limits):
+    info = limits.check(film)
+    limits.check(sound)
+    if not info.video:
+        raise MediaError(f"{film} has no picture, so no sound can be put to it; send one of them.")
+    joined, rate = film.with_name("joined"), 44100
+    given = media.read_samples(sound, rate), rate
+    with media.VideoWriter(joined, like=info, sound=given) as writer:
+        for _, picture in media.read_pictures(film):
+            writer.write(picture)
+    return joined
 
 
 class Desk:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -104,8 +105,8 @@ def small():
 
 
 @pytest.fixture(scope="session")
-def browser():
-    """An installed Chromium, driven by Playwright; skips without one."""
+def launch():
+    """Opens an installed Chromium, driven by Playwright, with some flags; skips without one."""
     from playwright import sync_api
 
     path = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
@@ -113,7 +114,20 @@ def browser():
         if os.environ.get("EMOTION_REQUIRE_BROWSER"):
             pytest.fail("EMOTION_REQUIRE_BROWSER is set, but no Chromium is installed")
         pytest.skip("no Chromium found; install one (apt-get install chromium)")
-    with sync_api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+
+    @contextmanager
+    def launch(flags=()):
+        with sync_api.sync_playwright() as driver:
+            arguments = ["--no-sandbox", *flags]
+            browser = driver.chromium.launch(executable_path=path, args=arguments)
+            yield browser
+            browser.close()
+
+    return launch
+
+
+@pytest.fixture(scope="module")
+def browser(launch):
+    """An installed Chromium, driven by Playwright."""
+    with launch() as browser:
         yield browser
-        browser.close()

@@ -79,6 +79,8 @@ ORDER = (
     "windows",
     "live",
     "display",
+    "stream",
+    "recorder",
     "web",
     "commands",
     "__main__",

@@ -7,7 +7,8 @@ from films import onset, tone
 from stub import NTSC, Stub, moving, white_square
 
 from emotion import media
-from emotion.timeline import analyse
+from emotion.recognizer import Recognizer
+from emotion.timeline import analyse, moment
 
 
 def test_windows_hold_what_was_seen_and_heard(tmp_path):
@@ -74,3 +75,13 @@ def test_real_face_is_boxed_tightly(data, tmp_path):
     assert abs((x1 + x2) / 2 - 640) < 40 and 200 < x2 - x1 < 420
     assert gray[int(y1) : int(y2), int(x1) : int(x2)].mean() < 200  # the background is white
     assert len(track.indices) == len(timeline.times) == pytest.approx(20, abs=3)
+
+
+@pytest.mark.slow
+def test_a_moment_is_what_was_predicted(trained, recording):
+    recognizer = Recognizer(trained.folder)
+    found = analyse(recording, recognizer, window=0.8, hop=0.4).predictions
+    assert len(found) > 2
+    for one in found:
+        signal = moment(recording, recognizer, one)
+        np.testing.assert_allclose(recognizer.predict([signal])[0], one.probabilities, atol=1e-5)

@@ -1,0 +1,216 @@
+"""The web page: a recording or a camera in, what the model hears and sees in it out.
+
+Streamlit runs this file anew at each touch; `python -m emotion web` starts it. What it is to find
+out is computed in `_work`, once for each recording, and kept in the visitor's own session.
+"""
+
+import argparse
+import hashlib
+import tempfile
+from pathlib import Path
+
+import streamlit as st
+import streamlit_webrtc  # noqa: F401  first: its libsrtp crashes where TensorFlow is loaded before
+
+from emotion import backend
+
+backend.start()
+
+from emotion import (  # noqa: E402  (the backend is set up first)
+    annotate,
+    reasons,
+    recorder,
+    storyline,
+    stream,
+    transcript,
+    upload,
+)
+from emotion.clip import MediaError  # noqa: E402
+from emotion.recognizer import Recognizer  # noqa: E402
+from emotion.report import LIMITS  # noqa: E402
+from emotion.timeline import moment  # noqa: E402
+
+KINDS = ["mp4", "mov", "webm", "mkv", "avi", "mpg", "wav", "flac", "mp3", "m4a", "ogg"]
+DOWNLOADS = (
+    ("annotated.mp4", "Annotated video", "video/mp4"),
+    ("predictions.csv", "Table (CSV)", "text/csv"),
+    ("subtitles.vtt", "Subtitles (WebVTT)", "text/vtt"),
+)
+
+
+def options():
+    """Returns the arguments that `commands/web.py` hands over."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--yunet")
+    parser.add_argument("--stun", action="append", default=[])
+    parser.add_argument("--cameras", type=int, default=2)
+    for name in ("megabytes", "seconds", "patience"):
+        default = getattr(upload.Limits, name)
+        parser.add_argument(f"--{name}", type=float, default=default)
+    return parser.parse_args()
+
+
+@st.cache_resource(show_spinner="Loading the model")
+def desk(model, yunet, limits):
+    """The one Desk of the server."""
+    return upload.Desk(Recognizer(model, yunet), limits)
+
+
+@st.cache_resource
+def places(count):
+    """The Places of the server for cameras."""
+    return stream.Places(count)
+
+
+@st.cache_data(show_spinner="Drawing the sample")
+def sample():
+    """Bytes of a video: a drawn face that speaks."""
+    from emotion.corpora import synthetic
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "sample.mp4")
+        synthetic.write_demo_clip(path)
+        return path.read_bytes()
+
+
+def main():
+    """Draws the page."""
+    chosen = options()
+    limits = upload.Limits(chosen.megabytes, chosen.seconds, patience=chosen.patience)
+    st.set_page_config(page_title="Emotion in a recording")
+    st.title("Emotion in a recording")
+    own = desk(chosen.model, chosen.yunet, limits)
+    st.write(
+        f"A model was trained to tell {', '.join(own.recognizer.labels)} in acted speech. See what "
+        "it makes of a recording, or of you."
+    )
+    given, live = st.tabs(["A recording", "Live"])
+    with given:
+        data, sound = _recording(limits)
+        if data:
+            _shown(own, data, sound)
+    with live:
+        st.write(
+            "The picture and the sound of your camera are worked on as they come; none is kept."
+        )
+        stream.show(own.recognizer, places(chosen.cameras), chosen.stun)
+    st.header("What it cannot tell")
+    for text in LIMITS:
+        st.write(text)
+    st.caption(
+        "A recording lies in a private folder while the model works on it, and is deleted then. "
+        f"At most {limits.megabytes:g} MB and {limits.seconds:g} seconds."
+    )
+
+
+def _recording(limits):
+    """Asks for a recording: its bytes and those of a sound of its own, or None."""
+    film = st.file_uploader("A video, or a sound", KINDS, max_upload_size=int(limits.megabytes))
+    sound = st.file_uploader(
+        "A sound that belongs to a video without one (optional)",
+        ["wav", "flac", "mp3", "m4a"],
+        max_upload_size=int(limits.megabytes),
+    )
+    with st.expander("Or record with this browser's camera and microphone"):
+        recorded = recorder.show(20)
+    if st.button("Or try a sample: a drawn face that speaks"):
+        st.session_state["sample"] = True
+    if film:
+        return film.getvalue(), sound.getvalue() if sound else None
+    if recorded:
+        return recorded, None
+    return (sample(), None) if st.session_state.get("sample") else (None, None)
+
+
+def _shown(own, data, sound):
+    key = hashlib.blake2b(data + (sound or b"")).hexdigest()
+    if st.session_state.get("key") != key:
+        st.session_state["found"] = None
+        try:
+            st.session_state["found"] = _work(own, data, sound)
+        except (MediaError, ValueError, upload.Busy) as error:
+            st.session_state["trouble"] = str(error)
+        st.session_state["key"] = key
+    found = st.session_state["found"]
+    if found is None:
+        st.error(f"This recording cannot be used: {st.session_state['trouble']}")
+        return
+    timeline, files = found
+    st.write(annotate.summary(timeline).capitalize() + ".")
+    if "annotated.mp4" in files:
+        st.video(files["annotated.mp4"], alt="The recording with boxes and labels drawn on it")
+    told = ", ".join(f"{one.label} from {one.start:.1f} s" for one in timeline.predictions[:20])
+    st.image(files["timeline.png"], alt=f"Probability of each emotion over time: {told}")
+    for name, label, kind in DOWNLOADS:
+        if name in files:
+            st.download_button(label, files[name], name, kind, on_click="ignore")
+    with st.expander("Every window as a table"):
+        st.dataframe(list(transcript.rows(timeline)), hide_index=True)
+    if timeline.predictions and reasons.drawable(own.recognizer.preset):
+        _explained(own, data, sound, timeline)
+
+
+def _explained(own, data, sound, timeline):
+    st.subheader("Why it says so")
+    names = {
+        f"{one.start:.1f} to {one.end:.1f} s"
+        + (f", face {one.track}" if one.track else "")
+        + f": {one.label}, {one.confidence:.0%}": one
+        for one in timeline.predictions
+    }
+    chosen = st.selectbox("A moment", names)
+    if not st.button("Explain this moment"):
+        return
+    recognizer = own.recognizer
+    with st.spinner("Working out what speaks for it"), _received(own, data, sound) as path:
+        signal = moment(path, recognizer, names[chosen])
+        folder = path.parent / "explained"
+        told = reasons.of_clip(
+            recognizer.model, recognizer.preset, recognizer.labels, signal, "This moment", folder
+        )
+        for name, alt in (
+            ("mfcc", "The sound as a map, and what each of its values adds"),
+            ("frames", "The face: orange speaks for the label, blue against it"),
+        ):
+            if (folder / f"{name}.png").is_file():
+                st.image((folder / f"{name}.png").read_bytes(), caption=alt, alt=alt)
+        if (folder / "heat.mp4").is_file():
+            st.video((folder / "heat.mp4").read_bytes(), alt="The face, and heat on it")
+    parts = ", ".join(f"{name} {part:+.2f}" for name, part in told["shares"].items())
+    st.write(f"What each adds to the score of {told['label']}: {parts}.")
+
+
+def _received(own, data, sound):
+    return upload.received([data], own.limits, sound and [sound])
+
+
+def _work(own, data, sound):
+    """Returns (Timeline, dict of file name to bytes)."""
+    bar = st.progress(0.0, "Waiting for its turn")
+
+    def progress(stage, done, total):
+        share = min(done / total, 1.0) if total else 0.0
+        bar.progress(
+            share, f"{stage.capitalize()}: {done:.0f} s" + (f" of {total:.0f} s" * bool(total))
+        )
+
+    with _received(own, data, sound) as path:
+        try:
+            timeline = own.analyse(path, progress)
+            folder = path.parent
+            if timeline.info.video:
+                own.annotate(timeline, folder / "annotated.mp4", progress)
+        except MediaError as error:
+            raise MediaError(str(error).replace(str(path), "it")) from error
+        storyline.draw(timeline, folder / "timeline.png")
+        for name in ("predictions.csv", "subtitles.vtt"):
+            transcript.write_predictions(timeline, folder / name)
+        names = ("annotated.mp4", "timeline.png", "predictions.csv", "subtitles.vtt")
+        files = {n: (folder / n).read_bytes() for n in names if (folder / n).is_file()}
+    bar.empty()
+    return timeline, files
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""The web page, as a visitor has it: a real server, a real browser, a real clip."""
+
+import os
+import socket
+import subprocess
+import sys
+import urllib.request
+from io import StringIO
+from pathlib import Path
+
+import av
+import pandas as pd
+import pytest
+from scipy.io import wavfile
+
+from emotion import media
+
+pytestmark = pytest.mark.slow
+pytest.importorskip("streamlit_webrtc")
+PATIENCE = 120_000  # ms, for a model at work on a busy machine
+DEVICES = (
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+    "--disable-features=WebRtcHideLocalIpsWithMdns",
+)
+
+
+@pytest.fixture(scope="module")
+def clip(data):
+    return data / "media/one_face_short.mp4"
+
+
+@pytest.fixture(scope="module")
+def private(tmp_path_factory):
+    """The server's folder of temporary files."""
+    return tmp_path_factory.mktemp("private")
+
+
+@pytest.fixture(scope="module")
+def address(trained, private):
+    """Where the page is served."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "emotion", "web", "--model", str(trained.folder)]
+    command += ["--port", str(port), "--megabytes", "2", "--seconds", "20"]
+    server = subprocess.Popen(
+        command, env={**os.environ, "TMPDIR": str(private)}, start_new_session=True
+    )
+    while True:
+        assert server.poll() is None
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1)
+            break
+        except OSError:
+            continue
+    yield f"http://127.0.0.1:{port}"
+    os.killpg(server.pid, 15)
+    server.wait()
+
+
+@pytest.fixture(scope="module")
+def camera(clip, tmp_path_factory):
+    """Flags of a browser whose camera and microphone are the clip."""
+    folder = tmp_path_factory.mktemp("camera")
+    with av.open(str(folder / "camera.mjpeg"), "w", format="mjpeg") as container:
+        stream = None
+        for _, frame in media.read_frames(clip, size=(360, 640)):
+            stream = stream or container.add_stream("mjpeg", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 640, 360, "yuvj420p"
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    wavfile.write(folder / "microphone.wav", 48000, media.read_samples(clip, 48000))
+    return [
+        *DEVICES,
+        f"--use-file-for-fake-video-capture={folder / 'camera.mjpeg'}",
+        f"--use-file-for-fake-audio-capture={folder / 'microphone.wav'}",
+    ]
+
+
+@pytest.fixture(scope="module")
+def visitors(launch, camera):
+    """A browser with that camera."""
+    with launch(camera) as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(visitors, address):
+    """The page, opened by a visitor of its own."""
+    context = visitors.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(address)
+    page.get_by_role("heading", name="Emotion in a recording").wait_for()
+    yield page
+    context.close()
+
+
+def upload(page, *files):
+    page.locator("input[type=file]").first.set_input_files(*files)
+
+
+def result(page):
+    page.get_by_text("Every window as a table").wait_for()
+    return page.locator("video[src]").first
+
+
+PLAYS = """one => new Promise((done, fail) => {
+  one.ontimeupdate = () => one.currentTime > 0.2 && done(one.videoWidth)
+  one.onerror = () => fail(one.error)
+  one.muted = true
+  one.play()
+})"""
+
+
+def test_a_video_is_uploaded_annotated_played_and_fetched(page, clip, private, tmp_path):
+    upload(page, clip)
+    assert result(page).evaluate(PLAYS) > 0
+    assert page.get_by_text("1 face; predictions:").count() == 1
+    fetched = {}
+    for name in ("Annotated video", "Table (CSV)", "Subtitles (WebVTT)"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=name).click()
+        fetched[name] = Path(tmp_path / download.value.suggested_filename)
+        download.value.save_as(fetched[name])
+    info = media.probe(fetched["Annotated video"])
+    assert info.video and info.audio
+    table = pd.read_csv(StringIO(fetched["Table (CSV)"].read_text()))
+    assert len(table) and table["track"].eq(1).all()
+    assert fetched["Subtitles (WebVTT)"].read_text().startswith("WEBVTT")
+    page.get_by_role("button", name="Explain this moment").click()
+    page.get_by_text("What each adds to the score").wait_for()
+    assert page.get_by_role("img", name="orange speaks for the label").count() == 1
+    assert list(private.glob("emotion-*")) == []
+
+
+@pytest.mark.parametrize(
+    "name, content, rule",
+    [
+        ("empty.mp4", b"", "cannot be used"),
+        ("text.mp4", b"not a film", "cannot be used"),
+        ("<b>..%2f..%2f[x](http:evil).mp4", b"not a film", "cannot be used"),
+        ("large.mp4", bytes(3_000_000), "must be 2"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_a_sentence(page, private, name, content, rule):
+    upload(page, {"name": name, "mimeType": "video/mp4", "buffer": content})
+    page.get_by_text(rule).first.wait_for()
+    assert page.get_by_text("Traceback").count() == 0
+    assert str(private) not in page.content()
+    assert list(private.glob("emotion-*")) == []
+
+
+def test_a_sound_is_put_to_a_silent_video(page, data, clip, tmp_path):
+    wavfile.write(tmp_path / "sound.wav", 22050, media.read_samples(clip, 22050))
+    silent = tmp_path / "silent.mp4"
+    with media.VideoWriter(silent, rate=media.probe(clip).rate) as writer:
+        for time, frame in media.read_frames(clip, size=(180, 320)):
+            writer.write(frame, time)
+    page.locator("input[type=file]").nth(1).set_input_files(tmp_path / "sound.wav")
+    upload(page, silent)
+    result(page)
+    assert page.get_by_text("from sound and face").count() == 1
+
+
+def test_visitors_do_not_see_each_other(page, visitors, address, clip):
+    upload(page, clip)
+    result(page)
+    other = visitors.new_context().new_page()
+    other.set_default_timeout(PATIENCE)
+    other.goto(address)
+    other.get_by_role("heading", name="What it cannot tell").wait_for()
+    assert other.get_by_text("predictions:").count() == 0
+    other.context.close()
+
+
+def test_a_visitor_records(page):
+    page.get_by_text("Or record with this browser").click()
+    page.get_by_role("button", name="Record").click()
+    page.get_by_text("Recording, for 20 seconds").wait_for()
+    shown = page.get_by_label("Your camera")
+    shown.evaluate(
+        "one => new Promise(done => one.ontimeupdate = () => one.currentTime > 3 && done())"
+    )
+    page.get_by_role("button", name="Stop").click()
+    assert result(page).evaluate(PLAYS) > 0
+    assert page.get_by_text("from sound and face").count() == 1
+
+
+def test_a_visitor_goes_live(page):
+    page.get_by_role("tab", name="Live").click()
+    frame = page.frame_locator("iframe[title*=webrtc]")
+    frame.get_by_role("button", name="START").click()
+    assert frame.locator("video").evaluate(PLAYS) == 640
+    page.get_by_text("%").first.wait_for()
+    frame.get_by_role("button", name="STOP").click()
+
+
+def test_it_fits_a_phone(visitors, address, clip):
+    context = visitors.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(address)
+    upload(page, clip)
+    result(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    context.close()
