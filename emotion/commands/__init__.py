@@ -12,6 +12,7 @@ from emotion.commands import (
     fuse,
     prepare,
     report,
+    serve,
     significance,
     synthetic,
 )
@@ -25,6 +26,7 @@ COMMANDS = (
     evaluate,
     report,
     explain,
+    serve,
     fuse,
     significance,
 )
