@@ -224,17 +224,12 @@ def live(args):
 
 def newest():
     """Returns the Path of the newest run in saved_models/, and says which it is."""
-    runs = [
-        path.parent for path in RUNS.glob("*/model.keras") if (path.parent / "run.json").is_file()
-    ]
-    if not runs:
-        raise FileNotFoundError(
-            f"{RUNS} holds no trained run; train one with `python train_model.py`, or name one "
-            "with --model RUN."
-        )
-    run = max(runs, key=lambda path: (path / "model.keras").stat().st_mtime)
-    print(f"model: {run} (the newest in {RUNS.name}/)")
-    return run
+    from emotion import backend
+
+    backend.start()
+    from emotion.run import newest
+
+    return newest(RUNS)
 
 
 def load(chosen):

@@ -117,6 +117,30 @@ def load_run(folder):
     return Run(Path(folder), json.loads(path.read_text()))
 
 
+def newest(runs):
+    """Finds the run that was trained last, and says which it is.
+
+    Args:
+        runs: str or Path of a folder of runs.
+
+    Returns:
+        Path of the run.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    runs = Path(runs)
+    found = [path for path in runs.glob("*/model.keras") if (path.parent / "run.json").is_file()]
+    if not found:
+        raise FileNotFoundError(
+            f"{runs} holds no trained run; train one with `python train_model.py`, or name one "
+            "with --model RUN."
+        )
+    run = max(found, key=lambda path: path.stat().st_mtime).parent
+    print(f"model: {run} (the newest in {runs.name}/)")
+    return run
+
+
 def write_text(path, text):
     """Writes a file that appears under its name only when it is whole."""
     path = Path(path)

@@ -33,6 +33,7 @@ class Limits:
         megapixels: float, of its pictures.
         patience: float, seconds of work on it.
         waiting: int, recordings in line, the one worked on not counted.
+        transfer: float, seconds that sending a file here may take, and taking the answer.
     """
 
     megabytes: float = 200.0
@@ -40,6 +41,7 @@ class Limits:
     megapixels: float = 9.0
     patience: float = 600.0
     waiting: int = 8
+    transfer: float = 300.0
 
     def check(self, path):
         """Returns the media.Info of a file.
@@ -57,6 +59,11 @@ class Limits:
                 f"Received: {size}."
             )
         return info
+
+    def check_size(self, size):
+        """Raises TooMuch where a file of that many bytes is too large."""
+        if size > 1e6 * self.megabytes:
+            raise TooMuch(f"a file may have {self.megabytes:g} MB; send a smaller one.")
 
     def check_seconds(self, seconds):
         """Raises TooMuch where a recording of that length is too long."""
@@ -96,8 +103,7 @@ def _keep(chunks, path, limits):
     with open(path, "wb") as file:
         for chunk in chunks:
             size += len(chunk)
-            if size > 1e6 * limits.megabytes:
-                raise TooMuch(f"a file may have {limits.megabytes:g} MB; send a smaller one.")
+            limits.check_size(size)
             file.write(chunk)
 
 

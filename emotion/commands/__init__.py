@@ -13,8 +13,10 @@ from emotion.commands import (
     fuse,
     prepare,
     report,
+    serve,
     significance,
     synthetic,
+    web,
 )
 
 COMMANDS = (
@@ -27,6 +29,8 @@ COMMANDS = (
     report,
     explain,
     export,
+    serve,
+    web,
     fuse,
     significance,
 )

@@ -1,0 +1,321 @@
+"""Serve: what run_inference.py does, over HTTP.
+
+1. `Door` lets recordings in: no more at once than the line holds, none too large or too slow.
+2. `_worked` keeps one in a private folder and works on it in a thread, until its sender leaves.
+3. The answer is JSON, or a video from a file without a name. Nothing stays, whoever goes away.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+import threading
+from contextlib import asynccontextmanager
+from functools import partial
+
+import anyio
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict
+from starlette.datastructures import Headers, MutableHeaders, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from emotion import transcript, upload
+from emotion.clip import MediaError
+
+CHUNK = 64 * 1024  # bytes read or sent at once
+FRAME = 64 * 1024  # bytes that multipart/form-data may add to a file
+RETRY_AFTER = 10  # seconds; a clip of a few seconds takes about as long
+FORM = "send one file, as the part `file` of multipart/form-data"
+
+
+class Window(BaseModel):
+    """What is predicted of a face in a window; each class has its probability besides."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, float]
+
+    start: float
+    end: float
+    track: int | None
+    x1: float | None
+    y1: float | None
+    x2: float | None
+    y2: float | None
+    heard: bool
+    seen: bool
+    label: str
+    confidence: float
+
+
+class Predictions(BaseModel):
+    """What `--predictions FILE.json` holds: times in seconds, boxes in pixels."""
+
+    duration: float
+    windows: list[Window]
+
+
+class Model(BaseModel):
+    """The run that predicts; `window` in seconds."""
+
+    preset: str
+    labels: list[str]
+    modality: str
+    window: float
+
+
+class Health(BaseModel):
+    """`waiting` counts the recordings that are worked on or in line."""
+
+    status: str
+    waiting: int
+
+
+class Refusal(BaseModel):
+    """Why there is no prediction."""
+
+    detail: str
+
+
+_REFUSALS = {
+    400: "The body is no multipart/form-data with one file",
+    408: "The file took too long to arrive",
+    413: "The file, the recording, its pictures or the work on it exceed a limit",
+    415: "The body is not multipart/form-data",
+    422: "The file is missing, or is no recording that can be used",
+    503: "Too many recordings wait already",
+}
+_SECONDS = {"description": "Seconds", "schema": {"type": "integer"}, "required": True}
+_REFUSED = {status: {"model": Refusal, "description": why} for status, why in _REFUSALS.items()}
+_REFUSED[503]["headers"] = {"Retry-After": _SECONDS}
+_FILE = {"type": "string", "format": "binary", "description": "A video or a sound file"}
+_BODY = {"type": "object", "required": ["file"], "properties": {"file": _FILE}}
+_BODY["additionalProperties"] = False
+_PARTS = {"schema": _BODY, "encoding": {"file": {"contentType": "video/*, audio/*"}}}
+_UPLOAD = {"requestBody": {"required": True, "content": {"multipart/form-data": _PARTS}}}
+_VIDEO = {"description": "The annotated video", "content": {"video/mp4": {"schema": _FILE | {
+    "description": "H.264, with the sound of the recording"}}}}  # fmt: skip
+
+
+def create_app(recognizer, limits=None):
+    """Makes the HTTP interface of a recogniser.
+
+    Args:
+        recognizer: Recognizer.
+        limits: upload.Limits; None takes the defaults.
+
+    Returns:
+        fastapi.FastAPI.
+    """
+    limits = limits or upload.Limits()
+    desk = upload.Desk(recognizer, limits)
+    # Threads of their own: those who wait for their turn must not keep others from being received.
+    threads = anyio.CapacityLimiter(limits.waiting + 1)
+    app = FastAPI(title="emotion", description=__doc__.splitlines()[0])
+    app.add_middleware(Door, limits=limits)
+    for error, status in ((upload.Busy, 503), (upload.TooMuch, 413), (MediaError, 422)):
+        app.add_exception_handler(error, partial(_refuse, status))
+    app.add_exception_handler(500, _fail)
+
+    @app.get("/health")
+    async def health() -> Health:
+        """Answers while the server runs, however much it works."""
+        return Health(status="ok", waiting=desk.waiting)
+
+    @app.get("/model")
+    async def model() -> Model:
+        """Says which run predicts."""
+        name, modality = recognizer.preset.name, recognizer.preset.modality
+        labels = list(recognizer.labels)
+        return Model(preset=name, labels=labels, modality=modality, window=recognizer.window)
+
+    @app.post("/predict", responses=_REFUSED, openapi_extra=_UPLOAD)
+    async def predict(request: Request) -> Predictions:
+        """Predicts each face of a recording in each window."""
+        return await _worked(request, limits, threads, partial(_predictions, desk))
+
+    @app.post("/annotate", responses=_REFUSED | {200: _VIDEO}, openapi_extra=_UPLOAD,
+              response_class=StreamingResponse)  # fmt: skip
+    async def annotate(request: Request):
+        """Returns a video with boxes and predictions drawn, and its sound."""
+        file = await _worked(request, limits, threads, partial(_annotated, desk))
+        size = os.fstat(file.fileno()).st_size
+        named = 'attachment; filename="annotated.mp4"'
+        headers = {"Content-Length": str(size), "Content-Disposition": named}
+        return StreamingResponse(_chunks(file), media_type="video/mp4", headers=headers)
+
+    return app
+
+
+class Door:
+    """ASGI middleware: what goes in and out is bounded in number, size and time.
+
+    Starlette puts a whole body on disk before any limit of ours could see it.
+
+    Args:
+        app: ASGI application.
+        limits: upload.Limits.
+    """
+
+    def __init__(self, app, limits):
+        self.app, self.limits, self._inside = app, limits, 0
+
+    async def __call__(self, scope, receive, send):
+        """Answers a request, or refuses it."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        send = self._sending(send)
+        if scope["method"] != "POST":
+            return await self.app(scope, receive, send)
+        if self._inside > self.limits.waiting:
+            busy = upload.Busy(f"{self._inside} recordings wait already; try again later.")
+            refusal = await _refuse(503, None, busy)
+            return await refusal(scope, receive, send)
+        self._inside += 1
+        try:
+            await self.app(scope, self._receiving(scope, receive), send)
+        except ClientDisconnect:
+            pass  # nobody is there to be told
+        finally:
+            self._inside -= 1
+
+    def _receiving(self, scope, receive):
+        declared = int(Headers(scope=scope).get("content-length", 0))
+        deadline = anyio.current_time() + self.limits.transfer
+        size, whole = 0, False
+
+        async def take():
+            nonlocal size, whole
+            if whole:
+                return await receive()
+            self.limits.check_size(max(size, declared) - FRAME)
+            try:
+                with anyio.fail_after(deadline - anyio.current_time()):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(
+                    408,
+                    f"a file must arrive within {self.limits.transfer:g} seconds; "
+                    "send a smaller one.",
+                    {"Connection": "close"},
+                ) from None
+            size, whole = size + len(message.get("body", b"")), not message.get("more_body")
+            return message
+
+        return take
+
+    def _sending(self, send):
+        deadline = None
+
+        async def give(message):
+            nonlocal deadline
+            if message["type"] == "http.response.start":
+                deadline = anyio.current_time() + self.limits.transfer
+                MutableHeaders(scope=message)["X-Content-Type-Options"] = "nosniff"
+            try:
+                with anyio.fail_after(deadline - anyio.current_time()):
+                    await send(message)
+            except TimeoutError:
+                raise ClientDisconnect from None
+
+        return give
+
+
+async def _worked(request, limits, threads, work):
+    """Receives the recording of a request and works on it in a thread, until its sender leaves.
+
+    Args:
+        request: Request.
+        limits: upload.Limits.
+        threads: anyio.CapacityLimiter.
+        work: function(Path, progress) giving the answer.
+
+    Returns:
+        What `work` returned.
+
+    Raises:
+        HTTPException, Busy, TooMuch, MediaError: the request is refused.
+        ClientDisconnect: its sender has gone.
+    """
+    gone = threading.Event()
+
+    def progress(*_):
+        if gone.is_set():
+            raise ClientDisconnect
+
+    def run(file):
+        with upload.received(iter(partial(file.read, CHUNK), b""), limits) as path:
+            file.close()
+            try:
+                return work(path, progress)
+            except MediaError as error:
+                reason = str(error).replace(f"{path.parent}{os.sep}", "the ")
+                raise MediaError(reason) from error
+
+    async with _file(request) as file:
+        leaving = asyncio.create_task(_leaves(request, gone))
+        try:
+            return await anyio.to_thread.run_sync(run, file, limiter=threads)
+        finally:
+            gone.set()  # where the server ends, this is what ends the thread
+            leaving.cancel()
+
+
+@asynccontextmanager
+async def _file(request):
+    """Yields the file of a request, whatever it is called."""
+    kind = request.headers.get("content-type", "").split(";")[0]
+    if kind.strip().lower() != "multipart/form-data":
+        raise HTTPException(415, f"{FORM}.")
+    try:
+        form = await request.form(max_files=1, max_fields=0)
+    except HTTPException as error:
+        if error.status_code != 400:
+            raise
+        raise HTTPException(400, f"{FORM}. Received: {error.detail}") from error
+    try:
+        if not isinstance(form.get("file"), UploadFile):
+            raise HTTPException(422, f"{FORM}.")
+        yield form["file"].file
+    finally:
+        await form.close()
+
+
+async def _leaves(request, gone):
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    gone.set()
+
+
+def _predictions(desk, path, progress):
+    found = desk.analyse(path, progress)
+    return {"duration": found.duration, "windows": list(transcript.rows(found))}
+
+
+def _annotated(desk, path, progress):
+    """Returns a file without a name, so that it is gone when it is closed, by whomever."""
+    if not desk.limits.check(path).video:
+        raise MediaError("the recording has sound only; send it to /predict.")
+    output = path.with_name("annotated.mp4")
+    desk.annotate(desk.analyse(path, progress), output, progress)
+    file = tempfile.TemporaryFile()
+    with open(output, "rb") as source:
+        shutil.copyfileobj(source, file)
+    file.seek(0)
+    return file
+
+
+def _chunks(file):
+    with file:
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+async def _refuse(status, request, error):
+    headers = {"Retry-After": str(RETRY_AFTER)} if status == 503 else None
+    return JSONResponse({"detail": str(error)}, status, headers)
+
+
+async def _fail(request, error):
+    return JSONResponse({"detail": "the server failed; its log says why."}, 500)
