@@ -224,9 +224,6 @@ def live(args):
 
 def newest():
     """Returns the Path of the newest run in saved_models/, and says which it is."""
-    from emotion import backend
-
-    backend.start()
     from emotion.run import newest
 
     return newest(RUNS)

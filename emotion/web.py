@@ -88,7 +88,7 @@ def main():
     given, live = st.tabs(["A recording", "Live"])
     with given:
         data, sound = _recording(limits)
-        if data:
+        if data is not None:
             _shown(own, data, sound)
     with live:
         st.write(
@@ -142,9 +142,9 @@ def _shown(own, data, sound):
         st.video(files["annotated.mp4"], alt="The recording with boxes and labels drawn on it")
     told = ", ".join(f"{one.label} from {one.start:.1f} s" for one in timeline.predictions[:20])
     st.image(files["timeline.png"], alt=f"Probability of each emotion over time: {told}")
-    for name, label, kind in DOWNLOADS:
-        if name in files:
-            st.download_button(label, files[name], name, kind, on_click="ignore")
+    offered = [one for one in DOWNLOADS if one[0] in files]
+    for column, (name, label, kind) in zip(st.columns(len(DOWNLOADS)), offered):
+        column.download_button(label, files[name], name, kind, on_click="ignore")
     with st.expander("Every window as a table"):
         st.dataframe(list(transcript.rows(timeline)), hide_index=True)
     if timeline.predictions and reasons.drawable(own.recognizer.preset):

@@ -16,7 +16,6 @@ from scipy.io import wavfile
 from emotion import media
 
 pytestmark = pytest.mark.slow
-pytest.importorskip("streamlit_webrtc")
 PATIENCE = 120_000  # ms, for a model at work on a busy machine
 DEVICES = (
     "--use-fake-ui-for-media-stream",
@@ -64,10 +63,9 @@ def camera(clip, tmp_path_factory):
     """Flags of a browser whose camera and microphone are the clip."""
     folder = tmp_path_factory.mktemp("camera")
     with av.open(str(folder / "camera.mjpeg"), "w", format="mjpeg") as container:
-        stream = None
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuvj420p"
         for _, frame in media.read_frames(clip, size=(360, 640)):
-            stream = stream or container.add_stream("mjpeg", rate=25)
-            stream.width, stream.height, stream.pix_fmt = 640, 360, "yuvj420p"
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
     wavfile.write(folder / "microphone.wav", 48000, media.read_samples(clip, 48000))

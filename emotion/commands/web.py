@@ -31,7 +31,7 @@ def run(options):
             raise ModuleNotFoundError(
                 f"web needs {name}: run `pip install -e .[web]` in the project's folder."
             )
-    model = options.model or newest()
+    model = options.model or newest(Path("saved_models"))
     load_run(model)
     page = Path(__file__).parents[1] / "web.py"
     settings = {
