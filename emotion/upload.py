@@ -4,6 +4,7 @@ What the sender calls the file never meets the file system: it lies under one fi
 private folder of its own.
 """
 
+import os
 import tempfile
 import threading
 import time
@@ -87,15 +88,19 @@ def received(chunks, limits, sound=None):
 
     Raises:
         TooMuch: it is larger than allowed; no more than that is ever kept.
-        MediaError: there is a `sound`, and one of the two cannot be decoded.
+        MediaError: there is a `sound`, and one of the two cannot be decoded; or as the block
+            raises it, without the folder's name.
     """
     with tempfile.TemporaryDirectory(prefix="emotion-") as folder:
         path = Path(folder, "recording")
         _keep(chunks, path, limits)
-        if sound is not None:
-            _keep(sound, path.with_name("sound"), limits)
-            path = _join(path, path.with_name("sound"), limits)
-        yield path
+        try:
+            if sound is not None:
+                _keep(sound, path.with_name("sound"), limits)
+                path = _join(path, path.with_name("sound"), limits)
+            yield path
+        except MediaError as error:  # the sender is not told where it lies
+            raise MediaError(str(error).replace(f"{folder}{os.sep}", "the ")) from error
 
 
 def _keep(chunks, path, limits):

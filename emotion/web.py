@@ -196,13 +196,9 @@ def _work(own, data, sound):
         )
 
     with _received(own, data, sound) as path:
-        try:
-            timeline = own.analyse(path, progress)
-            folder = path.parent
-            if timeline.info.video:
-                own.annotate(timeline, folder / "annotated.mp4", progress)
-        except MediaError as error:
-            raise MediaError(str(error).replace(str(path), "it")) from error
+        timeline, folder = own.analyse(path, progress), path.parent
+        if timeline.info.video:
+            own.annotate(timeline, folder / "annotated.mp4", progress)
         storyline.draw(timeline, folder / "timeline.png")
         for name in ("predictions.csv", "subtitles.vtt"):
             transcript.write_predictions(timeline, folder / name)

@@ -73,6 +73,18 @@ def test_what_is_no_recording_is_refused(recognizer, tmp_path):
         upload.Desk(recognizer, upload.Limits()).analyse(path)
 
 
+def test_the_sender_is_not_told_where_it_lies(recognizer, private):
+    desk = upload.Desk(recognizer, upload.Limits())
+    with pytest.raises(MediaError, match="^the recording ") as told:
+        with upload.received([b"not a film"], desk.limits) as path:
+            desk.analyse(path)
+    assert str(private) not in str(told.value)
+    with pytest.raises(MediaError, match="^the (recording|sound) ") as told:
+        with upload.received([b"not a film"], desk.limits, [b"no sound"]):
+            pass
+    assert list(private.iterdir()) == []
+
+
 def test_a_length_that_the_file_hides_is_seen(recognizer, recording, monkeypatch):
     desk = upload.Desk(recognizer, upload.Limits(seconds=1))
     monkeypatch.setattr(upload.Limits, "check", lambda self, path: None)
