@@ -5,7 +5,7 @@ import threading
 from time import monotonic
 
 import streamlit as st
-from streamlit_webrtc import WebRtcMode, webrtc_streamer
+from streamlit_webrtc import WebRtcMode, create_audio_sink_track, webrtc_streamer
 
 from emotion.clip import MediaError
 from emotion.live import Scene, Session
@@ -89,13 +89,12 @@ class Visitor:
         return drawn
 
     def sound(self, frame):
-        """Takes an av.AudioFrame and returns it."""
+        """Takes an av.AudioFrame."""
         session = self._session
         if session and session.start is not None:
             samples = self._mono(frame)
             length = len(samples) / session.sample_rate
             self._microphone.put(monotonic() - session.start - length, samples)
-        return frame
 
     def end(self):
         """Ends the session; its place is free again."""
@@ -114,12 +113,17 @@ class Visitor:
                 for kind, _, value in self._session.events():
                     if kind == "prediction":
                         self._scene.predicted(value)
-                        self.said = "; ".join(f"{p.label}, {p.confidence:.0%}" for p in value)
+                        self.said = "; ".join(map(_told, value))
         except (MediaError, ValueError) as error:
             self._note = str(error)
         finally:
             self._scene = None
             self._places.leave()
+
+
+def _told(prediction):
+    kinds = ["sound"] * prediction.heard + ["face"] * prediction.seen
+    return f"{prediction.label}, {prediction.confidence:.0%}, from {' and '.join(kinds)}"
 
 
 def show(recognizer, places, stun=()):
@@ -138,9 +142,8 @@ def show(recognizer, places, stun=()):
         rtc_configuration={"iceServers": servers},
         media_stream_constraints=_MEDIA,
         video_frame_callback=visitor.picture,
-        audio_frame_callback=visitor.sound,
+        sink_audio_track=create_audio_sink_track(visitor.sound, key="sound"),
         on_video_ended=visitor.end,
-        sendback_audio=False,
     )
     if context.state.playing:
         _said(visitor)

@@ -191,7 +191,7 @@ def test_a_visitor_goes_live(page):
     frame = page.frame_locator("iframe[title*=webrtc]")
     frame.get_by_role("button", name="START").click()
     assert frame.locator("video").evaluate(PLAYS) == 640
-    page.get_by_text("%").first.wait_for()
+    page.get_by_text("%, from sound and face").first.wait_for()
     frame.get_by_role("button", name="STOP").click()
 
 
