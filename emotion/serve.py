@@ -143,7 +143,7 @@ def create_app(recognizer, limits=None):
         size = os.fstat(file.fileno()).st_size
         named = 'attachment; filename="annotated.mp4"'
         headers = {"Content-Length": str(size), "Content-Disposition": named}
-        return StreamingResponse(_chunks(file), media_type="video/mp4", headers=headers)
+        return _Film(file, media_type="video/mp4", headers=headers)
 
     return app
 
@@ -247,11 +247,7 @@ async def _worked(request, limits, threads, work):
     def run(file):
         with upload.received(iter(partial(file.read, CHUNK), b""), limits) as path:
             file.close()
-            try:
-                return work(path, progress)
-            except MediaError as error:
-                reason = str(error).replace(f"{path.parent}{os.sep}", "the ")
-                raise MediaError(reason) from error
+            return work(path, progress)
 
     async with _file(request) as file:
         leaving = asyncio.create_task(_leaves(request, gone))
@@ -306,10 +302,16 @@ def _annotated(desk, path, progress):
     return file
 
 
-def _chunks(file):
-    with file:
-        while chunk := file.read(CHUNK):
-            yield chunk
+class _Film(StreamingResponse):
+    """An answer from a file, which is closed when the answer ends, however it ends."""
+
+    def __init__(self, file, **options):
+        super().__init__(iter(partial(file.read, CHUNK), b""), **options)
+        self._file = file
+
+    async def __call__(self, scope, receive, send):
+        with self._file:
+            await super().__call__(scope, receive, send)
 
 
 async def _refuse(status, request, error):
