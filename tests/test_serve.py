@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from emotion import annotate, media, serve, transcript, upload
+from emotion import annotate, door, media, serve, transcript, upload
 from emotion.__main__ import main
 from emotion.recognizer import Recognizer
 
@@ -203,10 +203,10 @@ def through_door(limits, receive, send=None, headers=()):
     async def keep(message):
         sent.append(message)
 
-    door = serve.Door(application, limits)
+    entrance = door.Door(application, limits)
     scope = {"type": "http", "method": "POST", "headers": list(headers)}
-    asyncio.run(door(scope, receive, send or keep))
-    assert door._inside == 0
+    asyncio.run(entrance(scope, receive, send or keep))
+    assert entrance._inside == 0
     return sent
 
 
