@@ -1,6 +1,6 @@
 """Serve: what run_inference.py does, over HTTP.
 
-1. `Door` lets recordings in: no more at once than the line holds, none too large or too slow.
+1. `door.Door` lets recordings in: no more at once than the line holds, none too large or too slow.
 2. `_worked` keeps one in a private folder and works on it in a thread, until its sender leaves.
 3. The answer is JSON, or a video from a file without a name. Nothing stays, whoever goes away.
 """
@@ -17,16 +17,15 @@ import anyio
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict
-from starlette.datastructures import Headers, MutableHeaders, UploadFile
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from emotion import transcript, upload
 from emotion.clip import MediaError
+from emotion.door import Door, refuse
 
 CHUNK = 64 * 1024  # bytes read or sent at once
-FRAME = 64 * 1024  # bytes that multipart/form-data may add to a file
-RETRY_AFTER = 10  # seconds; a clip of a few seconds takes about as long
 FORM = "send one file, as the part `file` of multipart/form-data"
 
 
@@ -115,7 +114,7 @@ def create_app(recognizer, limits=None):
     app = FastAPI(title="emotion", description=__doc__.splitlines()[0])
     app.add_middleware(Door, limits=limits)
     for error, status in ((upload.Busy, 503), (upload.TooMuch, 413), (MediaError, 422)):
-        app.add_exception_handler(error, partial(_refuse, status))
+        app.add_exception_handler(error, partial(refuse, status))
     app.add_exception_handler(500, _fail)
 
     @app.get("/health")
@@ -143,83 +142,9 @@ def create_app(recognizer, limits=None):
         size = os.fstat(file.fileno()).st_size
         named = 'attachment; filename="annotated.mp4"'
         headers = {"Content-Length": str(size), "Content-Disposition": named}
-        return StreamingResponse(_chunks(file), media_type="video/mp4", headers=headers)
+        return _Film(file, media_type="video/mp4", headers=headers)
 
     return app
-
-
-class Door:
-    """ASGI middleware: what goes in and out is bounded in number, size and time.
-
-    Starlette puts a whole body on disk before any limit of ours could see it.
-
-    Args:
-        app: ASGI application.
-        limits: upload.Limits.
-    """
-
-    def __init__(self, app, limits):
-        self.app, self.limits, self._inside = app, limits, 0
-
-    async def __call__(self, scope, receive, send):
-        """Answers a request, or refuses it."""
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        send = self._sending(send)
-        if scope["method"] != "POST":
-            return await self.app(scope, receive, send)
-        if self._inside > self.limits.waiting:
-            busy = upload.Busy(f"{self._inside} recordings wait already; try again later.")
-            refusal = await _refuse(503, None, busy)
-            return await refusal(scope, receive, send)
-        self._inside += 1
-        try:
-            await self.app(scope, self._receiving(scope, receive), send)
-        except ClientDisconnect:
-            pass  # nobody is there to be told
-        finally:
-            self._inside -= 1
-
-    def _receiving(self, scope, receive):
-        declared = int(Headers(scope=scope).get("content-length", 0))
-        deadline = anyio.current_time() + self.limits.transfer
-        size, whole = 0, False
-
-        async def take():
-            nonlocal size, whole
-            if whole:
-                return await receive()
-            self.limits.check_size(max(size, declared) - FRAME)
-            try:
-                with anyio.fail_after(deadline - anyio.current_time()):
-                    message = await receive()
-            except TimeoutError:
-                raise HTTPException(
-                    408,
-                    f"a file must arrive within {self.limits.transfer:g} seconds; "
-                    "send a smaller one.",
-                    {"Connection": "close"},
-                ) from None
-            size, whole = size + len(message.get("body", b"")), not message.get("more_body")
-            return message
-
-        return take
-
-    def _sending(self, send):
-        deadline = None
-
-        async def give(message):
-            nonlocal deadline
-            if message["type"] == "http.response.start":
-                deadline = anyio.current_time() + self.limits.transfer
-                MutableHeaders(scope=message)["X-Content-Type-Options"] = "nosniff"
-            try:
-                with anyio.fail_after(deadline - anyio.current_time()):
-                    await send(message)
-            except TimeoutError:
-                raise ClientDisconnect from None
-
-        return give
 
 
 async def _worked(request, limits, threads, work):
@@ -247,11 +172,7 @@ async def _worked(request, limits, threads, work):
     def run(file):
         with upload.received(iter(partial(file.read, CHUNK), b""), limits) as path:
             file.close()
-            try:
-                return work(path, progress)
-            except MediaError as error:
-                reason = str(error).replace(f"{path.parent}{os.sep}", "the ")
-                raise MediaError(reason) from error
+            return work(path, progress)
 
     async with _file(request) as file:
         leaving = asyncio.create_task(_leaves(request, gone))
@@ -306,15 +227,16 @@ def _annotated(desk, path, progress):
     return file
 
 
-def _chunks(file):
-    with file:
-        while chunk := file.read(CHUNK):
-            yield chunk
+class _Film(StreamingResponse):
+    """An answer from a file, which is closed when the answer ends, however it ends."""
 
+    def __init__(self, file, **options):
+        super().__init__(iter(partial(file.read, CHUNK), b""), **options)
+        self._file = file
 
-async def _refuse(status, request, error):
-    headers = {"Retry-After": str(RETRY_AFTER)} if status == 503 else None
-    return JSONResponse({"detail": str(error)}, status, headers)
+    async def __call__(self, scope, receive, send):
+        with self._file:
+            await super().__call__(scope, receive, send)
 
 
 async def _fail(request, error):

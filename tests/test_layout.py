@@ -74,6 +74,7 @@ ORDER = (
     "jobs",
     "crew",
     "upload",
+    "door",
     "serve",
     "sources",
     "windows",

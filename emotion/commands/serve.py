@@ -31,7 +31,7 @@ def run(options):
     import sys
 
     try:
-        import multipart  # noqa: F401  what takes uploads apart
+        import python_multipart  # noqa: F401  what takes uploads apart
         import uvicorn
 
         from emotion import serve
