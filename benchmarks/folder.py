@@ -3,8 +3,9 @@
     python benchmarks/folder.py --model saved_models/RUN [--data ../shared/data] [--clips 200]
 
 The clips are copies of four real recordings of 2 to 4 s; some are broken in five
-ways. A call is killed with all its processes when a quarter is done, and repeated; then the
-same whole clips are annotated by one worker and by two. Prints a line of JSON.
+ways. A call is killed with all its processes when a quarter is done, and repeated; then the same
+whole clips are annotated on one core by one worker and on two by two (Linux), loading included.
+Prints a line of JSON.
 """
 
 import argparse
@@ -55,10 +56,12 @@ def command(args, source, output, workers):
     return call + (["--yunet", args.yunet] if args.yunet else [])
 
 
-def run(args, source, output, workers):
+def run(args, source, output, workers, cores=None):
     """(seconds, exit code, stdout, list of reasons)."""
     begun = time.perf_counter()
     call = command(args, source, output, workers)
+    if cores:
+        call = ["taskset", "-c", f"0-{cores - 1}", *call]
     done = subprocess.run(call, capture_output=True, text=True)
     reasons = done.stderr.partition(" failed:\n")[2].splitlines()
     return time.perf_counter() - begun, done.returncode, done.stdout.strip(), reasons
@@ -92,7 +95,7 @@ def main():
     add("--clips", type=int, default=200)
     add("--broken", type=int, default=5)
     add("--workers", type=int, default=2)
-    add("--timed", type=int, default=40, help="clips of the comparison of one worker with more")
+    add("--timed", type=int, default=200, help="clips of the comparison of one core with more")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         clips, output, fewer = (Path(folder) / name for name in ("clips", "out", "fewer"))
@@ -113,10 +116,10 @@ def main():
         }
         make(fewer, args.data, args.timed, 0)
         seconds = {
-            count: min(run(args, fewer, Path(folder) / f"{count}-{i}", count)[0] for i in range(2))
+            count: run(args, fewer, Path(folder) / f"by-{count}", count, count)[0]
             for count in (1, args.workers)
         }
-        result |= {f"seconds_{count}_workers": round(took, 1) for count, took in seconds.items()}
+        result |= {f"seconds_{count}_cores": round(took, 1) for count, took in seconds.items()}
         result["speed_ratio"] = round(seconds[1] / seconds[args.workers], 2)
         print(json.dumps(result))
         print(*reasons, sep="\n", file=sys.stderr)
