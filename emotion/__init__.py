@@ -10,8 +10,8 @@
 8. `training.train` makes a run folder, `evaluation.evaluate` a Report of it,
    `recognizer.Recognizer` Predictions, `annotate.annotate_video` a video with boxes and labels,
    `export.export` what `Recognizer`, or a program of your own, runs without Keras.
-
-9. `sources` (camera, microphone) feed `live.Session`, which `display.Player` shows and records.
+9. `sources` (camera, microphone) feed `live.Session`, which `display.Player` shows and records;
+   `web` and `serve` put a page and HTTP in front of a Recognizer.
 
 Importing the package imports none of this: a stage is loaded when it is first named.
 """

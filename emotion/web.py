@@ -45,9 +45,8 @@ def options():
     parser.add_argument("--yunet")
     parser.add_argument("--stun", action="append", default=[])
     parser.add_argument("--cameras", type=int, default=2)
-    for name in ("megabytes", "seconds", "patience"):
-        default = getattr(upload.Limits, name)
-        parser.add_argument(f"--{name}", type=float, default=default)
+    for name in ("max_mb", "max_seconds", "patience"):
+        parser.add_argument(f"--{name}", type=float, required=True)
     return parser.parse_args()
 
 
@@ -77,7 +76,7 @@ def sample():
 def main():
     """Draws the page."""
     chosen = options()
-    limits = upload.Limits(chosen.megabytes, chosen.seconds, patience=chosen.patience)
+    limits = upload.Limits(chosen.max_mb, chosen.max_seconds, patience=chosen.patience)
     st.set_page_config(page_title="Emotion in a recording")
     st.title("Emotion in a recording")
     own = desk(chosen.model, chosen.yunet, limits)

@@ -113,3 +113,37 @@ def test_refuses_other_suffixes_and_the_input(tmp_path):
         transcript.write_predictions(said(), tmp_path / "p.txt")
     with pytest.raises(ValueError, match="must not replace"):
         transcript.check_predictions(tmp_path / "in.csv", tmp_path / "in.csv")
+
+
+SHOWN = """() => new Promise((done, fail) => {
+  const [video, track] = ['video', 'track'].map((name) => document.querySelector(name))
+  track.onerror = () => fail('the subtitles cannot be read')
+  const text = (cue) => cue.getCueAsHTML().textContent
+  video.onseeked = () => done([...track.track.activeCues].map(text))
+  track.onload = () => { video.currentTime = 1.5 }
+  track.track.mode = 'showing'
+})"""
+
+
+def test_a_browser_shows_the_cues_of_the_moment(browser, tmp_path):
+    video = moving(tmp_path, lambda i: i < 40, sound=(tone(3), 16000)).read_bytes()
+    labels = ("neutral", "<i>sad</i> & --> late", "happy")
+    timeline = said((0.0, 1.0, 1), (1.0, 2.0, 1), (1.0, 2.0, 2), (2.0, 3.0, 1), labels=labels)
+    subtitles = written(timeline, tmp_path / "in.vtt").read_bytes()
+    page = browser.new_page()
+    told = '<video src="/in.mp4"><track kind="subtitles" src="/in.vtt" default></video>'
+    answers = {
+        "/": ("text/html", told.encode()),
+        "/in.mp4": ("video/mp4", video),
+        "/in.vtt": ("text/vtt", subtitles),
+    }
+
+    def answer(route):
+        kind, body = answers["/" + route.request.url.split("/", 3)[3]]
+        route.fulfill(content_type=kind, body=body)
+
+    page.route("http://recording.test/**", answer)
+    page.goto("http://recording.test/")
+    first, second = page.evaluate(SHOWN)
+    assert "<i>sad</i> & --> late" in first and "70 %" in first and first != second
+    page.close()

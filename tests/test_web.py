@@ -42,7 +42,7 @@ def address(trained, private):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "emotion", "web", "--model", str(trained.folder)]
-    command += ["--port", str(port), "--megabytes", "2", "--seconds", "20"]
+    command += ["--port", str(port), "--max-mb", "2", "--max-seconds", "20"]
     server = subprocess.Popen(
         command, env={**os.environ, "TMPDIR": str(private)}, start_new_session=True
     )

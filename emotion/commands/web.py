@@ -12,8 +12,10 @@ def add(commands):
     command.add_argument("--model", metavar="RUN", help="run folder (default: the newest)")
     command.add_argument("--port", type=int, default=8501, help="default: %(default)s")
     command.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for all (%(default)s)")
-    command.add_argument("--megabytes", type=int, default=200, help="of a file (%(default)s)")
-    command.add_argument("--seconds", type=float, default=300, help="of a recording (%(default)g)")
+    command.add_argument("--max-mb", type=int, default=200, help="of a file (%(default)s)")
+    command.add_argument(
+        "--max-seconds", type=float, default=300, help="of a recording (%(default)s)"
+    )
     command.add_argument("--patience", type=float, default=600, help="seconds of work on one")
     command.add_argument("--cameras", type=int, default=2, help="live at once (%(default)s)")
     command.add_argument("--stun", action="append", default=[], metavar="stun:HOST:PORT")
@@ -37,12 +39,14 @@ def run(options):
     settings = {
         "server.port": options.port,
         "server.address": options.host,
-        "server.maxUploadSize": options.megabytes,
+        "server.maxUploadSize": options.max_mb,
         "server.headless": "true",
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "viewer",
     }
-    own = {n: getattr(options, n) for n in ("megabytes", "seconds", "patience", "cameras", "yunet")}
+    own = {
+        n: getattr(options, n) for n in ("max_mb", "max_seconds", "patience", "cameras", "yunet")
+    }
     command = [sys.executable, "-m", "streamlit", "run", str(page)]
     command += [f"--{name}={value}" for name, value in settings.items()]
     command += ["--", f"--model={model}"]
