@@ -248,6 +248,7 @@ OVERLAPS = """() => {
 PLAYS = """one => new Promise((done, fail) => {
   one.ontimeupdate = () => one.currentTime > 0.2 && done()
   one.onerror = fail
+  setTimeout(() => fail('it does not play'), 60000)
   one.muted = true
   one.play()
 })"""

@@ -107,6 +107,7 @@ def result(page):
 PLAYS = """one => new Promise((done, fail) => {
   one.ontimeupdate = () => one.currentTime > 0.2 && done(one.videoWidth)
   one.onerror = () => fail(one.error)
+  setTimeout(() => fail('it does not play'), 60000)
   one.muted = true
   one.play()
 })"""
