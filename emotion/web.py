@@ -128,7 +128,11 @@ def _shown(own, data, sound):
         st.session_state["found"] = None
         try:
             st.session_state["found"] = _work(own, data, sound)
-        except (MediaError, ValueError, upload.Busy) as error:
+        except upload.Busy as error:
+            st.warning(f"Too many are here at once: {error}")
+            st.button("Try again")  # pressing it runs the page anew
+            return
+        except (MediaError, ValueError) as error:
             st.session_state["trouble"] = str(error)
         st.session_state["key"] = key
     found = st.session_state["found"]
