@@ -7,6 +7,7 @@ import sys
 import urllib.request
 from io import StringIO
 from pathlib import Path
+from time import monotonic
 
 import av
 import pandas as pd
@@ -172,6 +173,20 @@ def test_visitors_do_not_see_each_other(page, visitors, address, clip):
     other.get_by_role("heading", name="What it cannot tell").wait_for()
     assert other.get_by_text("predictions:").count() == 0
     other.context.close()
+
+
+def test_a_visitor_who_leaves_leaves_nothing(visitors, address, data, private):
+    context = visitors.new_context()
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(address)
+    upload(page, data / "media/one_face.mp4")
+    page.get_by_text("Analysing").wait_for()
+    assert len(list(private.glob("emotion-*"))) == 1
+    context.close()
+    ends = monotonic() + PATIENCE / 1000
+    while list(private.glob("emotion-*")):
+        assert monotonic() < ends
 
 
 def test_a_visitor_records(page):
