@@ -155,7 +155,7 @@ def _shown(own, data, sound):
 
 
 def _explained(own, data, sound, timeline):
-    st.subheader("Why it says so")
+    st.header("Why it says so")
     names = {
         f"{one.start:.1f} to {one.end:.1f} s"
         + (f", face {one.track}" if one.track else "")
