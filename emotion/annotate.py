@@ -10,7 +10,7 @@ import numpy as np
 
 from emotion import media
 from emotion.clip import MediaError
-from emotion.overlay import Face, draw_frame, paint
+from emotion.overlay import Face, draw_frame, face_of, paint
 from emotion.timeline import STEP, Timeline, analyse
 from emotion.transcript import check_predictions, write_predictions
 
@@ -117,13 +117,13 @@ def scenes(timeline):
             box = box_at(track, timeline.times, seen[index], time)
             if box is not None:
                 prediction = nearest(track.id, time)
-                shown.append(_face(box, str(track.id), prediction))
+                shown.append(face_of(box, str(track.id), prediction))
                 heard = heard and (prediction is None or prediction.heard)
         if shown:
             return shown, None if heard else "no sound: from the picture alone"
         alone = nearest(None, time)
         if alone is not None and alone.start <= time <= alone.end:
-            return [_face(None, f"{missing}{_sources(alone)}", alone)], None
+            return [face_of(None, f"{missing}{_sources(alone)}", alone)], None
         return [], "no face" if missing else None
 
     return describe
@@ -168,9 +168,3 @@ def _sources(prediction):
     if not prediction.seen:
         return "from sound alone"
     return "from sound and action units" if prediction.heard else "from action units alone"
-
-
-def _face(box, name, prediction):
-    if prediction is None:
-        return Face(box, name)
-    return Face(box, name, prediction.labels, prediction.probabilities)

@@ -13,7 +13,7 @@ from time import monotonic
 import numpy as np
 
 from emotion.clip import Signal
-from emotion.overlay import Face
+from emotion.overlay import face_of
 from emotion.streams import place
 from emotion.timeline import STEP, predict, spans
 from emotion.windows import HOLD, Windows
@@ -221,18 +221,13 @@ class Scene:
             self._latest[prediction.track] = prediction
         latest, watched = self._latest, "picture" in self._session.kinds
         faces = [
-            _face(box, str(number), latest.get(number)) for number, box in self._session.faces(time)
+            face_of(box, str(number), latest.get(number))
+            for number, box in self._session.faces(time)
         ]
         if faces:
             heard = not latest or any(prediction.heard for prediction in latest.values())
             return faces, None if heard else "no sound: from the picture alone"
         missing = "no face: " if watched else ""
         if None in latest:
-            return [_face(None, f"{missing}from sound alone", latest[None])], None
+            return [face_of(None, f"{missing}from sound alone", latest[None])], None
         return [], "no face" if watched else None
-
-
-def _face(box, name, prediction):
-    if prediction is None:
-        return Face(box, name)
-    return Face(box, name, prediction.labels, prediction.probabilities)

@@ -38,6 +38,13 @@ class Face:
     probabilities: np.ndarray | None = None
 
 
+def face_of(box, name, prediction):
+    """Returns the Face of a Prediction, or of None where nothing was predicted of it."""
+    if prediction is None:
+        return Face(box, name)
+    return Face(box, name, prediction.labels, prediction.probabilities)
+
+
 def draw_frame(frame, faces, note=None):
     """Draws on a copy of a frame.
 

@@ -1,13 +1,12 @@
 """Storyline: a picture of a whole recording, the probability of each emotion over time."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot as plt
 
 from emotion import style
-from emotion.clip import MediaError
+from emotion.transcript import whole
 
 # A colour and a dash for each class in the order of the labels: told apart without colour, too.
 LOOKS = [
@@ -55,17 +54,11 @@ def draw(timeline, path):
         for handle, name in zip(*axes.get_legend_handles_labels()):
             names.setdefault(name, handle)
     figure.legend(names.values(), names.keys(), loc="outside right upper")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        figure.savefig(part, dpi=150, format=path.suffix[1:].lower())
-        os.replace(part, path)
-    except OSError as error:
-        raise MediaError(
-            f"{path} cannot be written ({error.strerror}); choose another place."
-        ) from error
+        with whole(path) as part:
+            figure.savefig(part, dpi=150, format=path.suffix[1:].lower())
     finally:
         plt.close(figure)
-        part.unlink(missing_ok=True)
 
 
 def _lines(axes, labels, found):

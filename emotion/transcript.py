@@ -8,6 +8,7 @@ import html
 import io
 import json
 import os
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -41,9 +42,20 @@ def write_predictions(timeline, path):
     path = Path(path)
     check_predictions(timeline.info.path, path)
     form = {".csv": _table, ".json": _record, ".vtt": _subtitles}[path.suffix.lower()]
+    with whole(path) as part:
+        part.write_text(form(timeline), encoding="utf-8", newline="")
+
+
+@contextmanager
+def whole(path):
+    """Yields the Path to write a file at, which has the name `path` once the block has ended.
+
+    Raises:
+        MediaError: it cannot be written.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(form(timeline), encoding="utf-8", newline="")
+        yield part
         os.replace(part, path)
     except OSError as error:
         raise MediaError(
