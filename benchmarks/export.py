@@ -12,9 +12,11 @@ of alternating repeats in this process, one window at a time, features not count
 import argparse
 import copy
 import json
+import multiprocessing
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -125,7 +127,9 @@ def main():
     print("| preset | varies | Keras | ONNX | LiteRT | MB of these | ms: Keras, ONNX, LiteRT |")
     print("|---|---|---|---|---|---|---|")
     for name in args.presets.split(","):
-        measure(name, args.data, args.int8)
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, spawn) as process:  # the memory of each ends with it
+            process.submit(measure, name, args.data, args.int8).result()
 
 
 if __name__ == "__main__":
