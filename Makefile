@@ -1,5 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := python -m pytest -q --numprocesses 2 --dist loadfile
 
 .PHONY: demo test parity requirements clean
 
@@ -28,11 +29,11 @@ demo/dataset/synthetic.json: .venv/installed
 test: .venv/installed  ## style, then all tests, fast ones first
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -q -m "not slow"
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/$(PYTEST) -m "not slow"
+	$(BIN)/$(PYTEST) -m slow
 
 parity: .venv-parity/installed  ## encoders against PyTorch's, number by number; nothing is skipped
-	EMOTION_REQUIRE_PARITY=1 .venv-parity/bin/python -m pytest -q tests/parity
+	EMOTION_REQUIRE_PARITY=1 .venv-parity/bin/$(PYTEST) tests/parity
 
 .venv/installed: EXTRAS = test
 .venv-parity/installed: EXTRAS = test,parity
