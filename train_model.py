@@ -27,7 +27,7 @@ def parse(arguments=None):
     add("--data", type=Path, default=Path("dataset"), help="folder, manifest or table (dataset/)")
     add("--features", type=Path, help="table of action units to join to the clips (.pkl, .csv)")
     add("--corpus", help="how to read --data (ravdess, cremad-crowd ...); guessed if left out")
-    add("--modality", choices=("audio", "video", "both"), default="both")
+    add("--modality", choices=("audio", "video", "both"), help="default: all that the preset has")
     add("--protocol", help="how speakers are split; default: the corpus's own (docs/protocols.md)")
     add("--fold", default="0", help="number of the fold, or all (default: 0)")
     add("--epochs", type=int, help="at most; default: the preset's")
@@ -123,6 +123,7 @@ def _train(options, preset, clips, spec, pool):
         print(f"left out {clip.id}: {reason}", file=sys.stderr)
     left_out = {clip.id: reason for clip, reason in unusable}
     clips = [clip for clip in clips if clip.id not in left_out]
+    _refuse_half(preset, clips)
     protocol = options.protocol or folds.default_protocol(clips)
     names = labels.label_set(clip.label for clip in clips)
     load = partial(cache.load, spec=spec, folder=options.cache)
@@ -172,7 +173,8 @@ def _media(folder):
 
 
 def _preset(options, models):
-    preset = models.preset(options.preset).only(options.modality)
+    preset = models.preset(options.preset)
+    preset = preset.only(options.modality or preset.modality)
     given = (options.init_audio, options.init_video, options.freeze_encoders or None)
     if any(given) and None in given[:2]:
         raise ValueError("--init-audio, --init-video belong together, --freeze-encoders to them.")
@@ -194,6 +196,19 @@ def _initial(options, part):
 
     runs = options.init_audio, options.init_video
     return Initial(*(run / part for run in runs), options.freeze_encoders) if all(runs) else None
+
+
+def _refuse_half(preset, clips):
+    """A model for both learns nothing from black frames, and would not say so."""
+    for name in preset.features if preset.modality == "both" else ():
+        count = sum(name in preset.lacking(clip) for clip in clips)
+        if count > len(clips) / 2:
+            (other,) = set(preset.features) - {name}
+            raise ValueError(
+                f"{preset.name} learns from sound and picture, and {count} of {len(clips)} clips "
+                f"have no {name}; add what is missing (dataset/README.md) or train on the rest "
+                f"with --modality {other}."
+            )
 
 
 def _fold(text):

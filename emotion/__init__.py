@@ -13,7 +13,8 @@
 9. `sources` (camera, microphone) feed `live.Session`, which `display.Player` shows and records;
    `web` and `serve` put a page and HTTP in front of a Recognizer.
 
-Importing the package imports none of this: a stage is loaded when it is first named.
+Importing the package imports none of this. A stage is a module, `from emotion import corpora`; the
+names in `__all__` are loaded when they are first used.
 """
 
 import importlib

@@ -132,6 +132,19 @@ class Preset:
         """FaceFrames, the feature that needs face crops, or None: then no detector is needed."""
         return self.video if isinstance(self.video, FaceFrames) else None
 
+    def lacking(self, clip):
+        """Returns the list of modalities of the preset that a clip has neither file nor table for.
+
+        Args:
+            clip: Clip.
+        """
+        files = {"audio": clip.audio, "video": clip.video if self.faces else None}
+        tabled = {
+            name: clip.given is not None and _kind(feature) in NAMES
+            for name, feature in self.features.items()
+        }
+        return [name for name in self.features if files[name] is None and not tabled[name]]
+
     def spec(self, detector):
         """Returns the cache.Spec that decodes a signal for this preset.
 

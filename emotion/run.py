@@ -113,7 +113,9 @@ def load_run(folder):
     """
     path = Path(folder) / "run.json"
     if not path.is_file():
-        raise FileNotFoundError(f"{folder} is not a run: it holds no run.json; train one first.")
+        parts = sorted(Path(folder).glob("fold-*/run.json"))
+        told = f"name one of its folds, such as {parts[0].parent}" if parts else "train one first"
+        raise FileNotFoundError(f"{folder} is not a run: it holds no run.json; {told}.")
     return Run(Path(folder), json.loads(path.read_text()))
 
 
@@ -130,7 +132,7 @@ def newest(runs):
         FileNotFoundError: there is none.
     """
     runs = Path(runs)
-    found = [path for path in runs.glob("*/model.keras") if (path.parent / "run.json").is_file()]
+    found = [path for path in runs.rglob("model.keras") if (path.parent / "run.json").is_file()]
     if not found:
         raise FileNotFoundError(
             f"{runs} holds no trained run; train one with `python train_model.py`, or name one "

@@ -57,6 +57,15 @@ def test_problems_are_named_and_counted(tmp_path):
     assert text.endswith("3 clips, 6 files, 4 with a problem.")
 
 
+def test_files_of_another_corpus_are_not_misnamed(tmp_path):
+    sound(tmp_path / "03-01-01-01-01-01-01.wav")
+    sound(tmp_path / "CREMA-D/AudioWAV/1001_DFA_ANG_XX.wav")
+    sound(tmp_path / "CREMA-D/AudioMP3/1001_DFA_ANG_XX.mp3")
+    text, problems = check(tmp_path)
+    assert problems == 0 and "of another corpus: 2; check their own folder" in text
+    assert text.endswith("1 clips, 1 files, none with a problem.")
+
+
 def test_nothing_but_misnamed_files(tmp_path):
     sound(tmp_path / "angry.wav")
     text, problems = check(tmp_path)

@@ -20,6 +20,12 @@ def touch(root, *names, content=b"x"):
     return root
 
 
+def test_a_synthetic_corpus_below_is_not_ravdess(tmp_path):
+    touch(tmp_path, f"03-{SPEECH}.wav", f"drawn/videos/02-{SPEECH}.mp4", "drawn/synthetic.json")
+    assert [clip.video for clip in ravdess.clips(tmp_path)] == [None]
+    assert [clip.audio for clip in ravdess.clips(tmp_path / "drawn")] == [None]
+
+
 @pytest.mark.parametrize(
     "names, audio, video",
     [

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from emotion import models
+from emotion.clip import Clip
 from emotion.preset import Recipe, from_json
 
 
@@ -40,6 +41,18 @@ def test_unknown_names_are_refused_with_the_known_ones():
         models.preset("cnn3d_mfcc").only("smell")
     with pytest.raises(ValueError, match="Received: video"):
         models.preset("cnn3d_mfcc").only("audio").only("video")
+
+
+def test_a_clip_lacks_what_neither_a_file_nor_a_table_gives(tmp_path):
+    def lacking(name, **has):
+        return models.preset(name).lacking(Clip("id", "happy", "anna", **has))
+
+    film, table = tmp_path / "a.mp4", tmp_path / "a.csv"
+    assert lacking("cnn3d_mfcc", audio=film, video=film) == []
+    assert lacking("cnn3d_mfcc", audio=film, given=table) == ["video"]
+    assert lacking("mfcc_action_units", audio=film, video=film) == ["video"]
+    assert lacking("mfcc_action_units", given=table) == ["audio"]
+    assert lacking("action_unit_bilstm", given=table) == []
 
 
 def test_spec_asks_for_what_the_features_need():

@@ -121,12 +121,12 @@ def test_command_refuses_in_one_line(data, command, tmp_path, monkeypatch):
 
 
 def test_command_takes_the_newest_run(tmp_path, monkeypatch, capsys):
-    for age, name in ((200, "old"), (100, "new"), (0, "unfinished")):
-        (tmp_path / name).mkdir()
+    for age, name in ((200, "old"), (100, "folds/fold-1"), (0, "unfinished")):
+        (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "run.json").touch()
         if name != "unfinished":
             (tmp_path / name / "model.keras").touch()
             os.utime(tmp_path / name / "model.keras", (1e9 - age, 1e9 - age))
     monkeypatch.setattr(run_inference, "RUNS", tmp_path)
-    assert run_inference.newest() == tmp_path / "new"
-    assert "new" in capsys.readouterr().out
+    assert run_inference.newest() == tmp_path / "folds/fold-1"
+    assert "fold-1" in capsys.readouterr().out

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import train_model
 from callbacks import RunState
 from emotion import cache, encoders, evaluation, folds, labels, models, training, workers
 from emotion.encoders import resnet, wav2vec2
@@ -327,6 +328,18 @@ def test_an_unfinished_run_says_how_to_finish_it(tmp_path):
         training.load_run(tmp_path).model()
     with pytest.raises(FileNotFoundError, match="not a run"):
         training.load_run(tmp_path / "nothing")
+    (tmp_path / "all/fold-1").mkdir(parents=True)
+    (tmp_path / "all/fold-1/run.json").touch()
+    with pytest.raises(FileNotFoundError, match="one of its folds, such as .*fold-1"):
+        training.load_run(tmp_path / "all")
+
+
+def test_a_model_for_both_is_not_trained_on_one(corpus, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert train_model.main(["--data", str(corpus / "audios"), "--workers", "0"]) == 2
+    told = capsys.readouterr().err
+    assert "40 of 40 clips have no video" in told and "--modality audio" in told
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_to_train_on_says_what_to_do(tmp_path):

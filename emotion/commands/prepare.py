@@ -9,7 +9,7 @@ def add(commands):
     command.add_argument("--corpus", help="guessed where left out, see dataset/README.md")
     command.add_argument("--features", help="table of action units to join to the clips")
     command.add_argument("--preset", default="cnn3d_mfcc")
-    command.add_argument("--modality", choices=("audio", "video", "both"), default="both")
+    command.add_argument("--modality", choices=("audio", "video", "both"))
     command.add_argument("--face-detector", choices=("auto", "yunet", "haar"), default="auto")
     command.add_argument("--cache", help="folder (default: EMOTION_CACHE, else the user cache)")
     command.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
@@ -24,7 +24,8 @@ def run(options):
     from emotion.faces import Detector
 
     clips = corpora.clips(options.data, options.corpus, options.features)
-    preset = models.preset(options.preset).only(options.modality)
+    preset = models.preset(options.preset)
+    preset = preset.only(options.modality or preset.modality)
     spec = preset.spec(Detector(options.face_detector).name if preset.faces else "none")
     folder = options.cache or cache.default_folder()
     with workers.pool(max(1, options.workers)) as pool:

@@ -74,8 +74,8 @@ def named(id):
 def files(root):
     """Lists the media files below a folder, whatever their names, in a fixed order.
 
-    Hidden files and folders and the `__MACOSX` folders of unpacked archives are passed over;
-    linked folders are followed.
+    Hidden files and folders, the `__MACOSX` folders of unpacked archives, and a synthetic corpus
+    below are passed over; linked folders are followed.
 
     Raises:
         FileNotFoundError: `root` is not a folder.
@@ -86,7 +86,8 @@ def files(root):
     found, seen = [], set()
     for folder, subfolders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
-        if real in seen:  # a link back to a folder above would be walked for ever
+        drawn = "synthetic.json" in names and Path(folder) != root  # its names are RAVDESS's
+        if real in seen or drawn:  # a link back to a folder above would be walked for ever
             subfolders.clear()
             continue
         seen.add(real)
