@@ -103,12 +103,8 @@ def _run(options):
         return 0
     detector = Detector(options.face_detector).name if preset.faces else "none"
     spec = preset.spec(detector)
-    pool = workers.pool(options.workers)
-    try:
+    with workers.pool(options.workers) as pool:
         return _train(options, preset, clips, spec, pool)
-    finally:
-        if pool:
-            pool.shutdown(cancel_futures=True)
 
 
 def _train(options, preset, clips, spec, pool):

@@ -6,6 +6,7 @@ never trained again, a half one goes on where it was, and the tables are made an
 """
 
 import json
+import logging
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -14,8 +15,9 @@ from functools import partial
 
 import numpy as np
 
-from emotion import cache, completion, encoders, folds, labels, models, pictures, training
+from emotion import backend, cache, completion, encoders, folds, models, pictures, training, workers
 from emotion.faces import Detector
+from emotion.labels import label_set
 from emotion.preset import MODALITIES
 from emotion.run import load_run, write_text
 from emotion.standings import COSTS, markdown, summarize, timing
@@ -132,7 +134,7 @@ def compare(
     *,
     encoder_weights=(),
     cache_folder=None,
-    pool=None,
+    count=0,
     notes=(),
     extra=None,
 ):
@@ -147,7 +149,7 @@ def compare(
         encoder_weights: sequence of str, as `training.train`; a NAME=SOURCE is for those entries
             that have the encoder.
         cache_folder: Path of the signal cache, or None for the default one.
-        pool: workers.Pool, or None to make batches in this process.
+        count: int, processes that make batches of a run in one of its own; 0: all in this one.
         notes: list of str, lines for comparison.md, such as what was left out.
         extra: dict, further entries for each run.json.
 
@@ -158,7 +160,7 @@ def compare(
         ValueError: `out` holds a run of other settings, or the protocol does not fit the clips.
         OSError: a file could not be written; what was finished before is whole.
     """
-    names = labels.label_set(clip.label for clip in clips)
+    names = label_set(clip.label for clip in clips)
     runs = []  # fold by fold, so that a table that is not finished compares like with like
     for seed in seeds:
         chosen = folds.fold_count(clips, protocol, seed) if numbers is None else numbers
@@ -175,11 +177,27 @@ def compare(
             _refuse_other(folder, settings)
     heading = _heading(runs, clips, names, notes)
     for index, (entry, split, seed, folder) in enumerate(runs):
-        load = partial(cache.load, spec=entry.spec, folder=cache_folder)
         finished = _finished(folder)
         if not finished:
             told = f"run {index + 1} of {len(runs)}{_left(runs, index)}"
             print(f"{told}: {folder}", file=sys.stderr, flush=True)
+        if not (finished and _costed(folder)):
+            given = entry, split, seed, folder, names, asked[entry.name][0]
+            do = partial(backend.apart, _run) if count else _run
+            do(*given, cache_folder, count, extra)
+        if not finished or index + 1 == len(runs):
+            table = summarize([run[3] for run in runs if _finished(run[3])])
+            _write(table, heading, len(names), out)
+    return table
+
+
+def _run(entry, split, seed, folder, names, encoder_weights, cache_folder, count, extra):
+    """Trains and scores one of the runs, as far as that is not done, and measures what it costs."""
+    # Each is a model of its own: that TensorFlow traces it anew is no mistake.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    load = partial(cache.load, spec=entry.spec, folder=cache_folder)
+    if not _finished(folder):
+        with workers.pool(count) as pool:
             run = training.train(
                 entry.preset,
                 split,
@@ -190,24 +208,19 @@ def compare(
                 cache_folder=cache_folder,
                 pool=pool,
                 resume=(folder / "run.json").is_file(),
-                encoder_weights=asked[entry.name][0],
+                encoder_weights=encoder_weights,
                 extra=extra,
             )
             completion.complete(run, split, load, pool)
-        cost = folder.parent / "cost.json"
-        if not cost.is_file():
-            write_text(cost, json.dumps(_cost(load_run(folder), load(split.test[0]))))
-        if not finished or index + 1 == len(runs):
-            table = summarize([run[3] for run in runs if _finished(run[3])])
-            _write(table, heading, len(names), out)
-    return table
+    if not _costed(folder):
+        cost = _cost(load_run(folder), load(split.test[0]))
+        write_text(folder.parent / "cost.json", json.dumps(cost))
 
 
 def _write(table, heading, classes, out):
     write_text(out / "comparison.csv", table.to_csv(index=False))
     write_text(out / "comparison.md", f"# Comparison\n\n{heading}\n{markdown(table)}")
-    title = heading.partition(".")[0]
-    pictures.comparison(table, 1 / classes, title, out)
+    pictures.comparison(table, 1 / classes, heading.partition(".")[0], out)
 
 
 def _heading(runs, clips, names, notes):
@@ -229,6 +242,10 @@ def _heading(runs, clips, names, notes):
 
 def _finished(folder):
     return (folder / "metrics.json").is_file()
+
+
+def _costed(folder):
+    return (folder.parent / "cost.json").is_file()
 
 
 def _asked(model, encoder_weights):

@@ -7,7 +7,6 @@ recording only; all end with the process that started them, so the next call fin
 import multiprocessing
 import os
 import signal
-import threading
 from collections import deque
 from multiprocessing.connection import wait
 
@@ -83,7 +82,7 @@ class _Worker:
 
 def _serve(pipe, settings, load, threads):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=workers.end_with_parent, daemon=True).start()
+    workers.watch_parent()
     # Each at its share of the cores; TensorFlow and OpenMP read these as they load.
     for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
         os.environ[name] = str(threads)

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 
 import cv2
 import numpy as np
@@ -57,16 +58,19 @@ class Pool(ProcessPoolExecutor):
         super().__init__(count, spawn, _begin)
         self.count = count
 
+    def __exit__(self, *_):
+        self.shutdown(cancel_futures=True)
+
 
 def pool(count):
-    """Returns a Pool, or None for a `count` of 0: then all runs in this process.
+    """Returns a context that gives a Pool, or None for a `count` of 0: all runs in this process.
 
     Raises:
         ValueError: `count` is negative.
     """
     if count < 0:
         raise ValueError(f"`workers` must be at least 0. Received: {count}.")
-    return Pool(count) if count else None
+    return Pool(count) if count else nullcontext()
 
 
 def _begin():
@@ -78,7 +82,7 @@ def _begin():
     cv2.setNumThreads(1)
     # One core each: threads of BLAS that spin beside the other workers made a clip cost four times.
     threadpool_limits(1)
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    watch_parent()
 
 
 def _keep_memory():
@@ -92,7 +96,11 @@ def _keep_memory():
             mallopt(option, 1 << 30)
 
 
-def end_with_parent():
-    """Waits for the parent process to end and ends this one; to be run in a thread."""
+def watch_parent():
+    """Lets this process end with its parent."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent():
     multiprocessing.parent_process().join()  # returns when it is gone, even by SIGKILL
     os._exit(1)

@@ -31,7 +31,6 @@ ORDER = (
     "backend",
     "checkpoint",
     "encoders",
-    "layers",
     "preset",
     "embeddings",
     "models",

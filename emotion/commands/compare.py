@@ -25,7 +25,6 @@ def add(commands):
 
 def run(options):
     """Trains what is not trained yet; prints the table."""
-    import logging
     import signal
     from pathlib import Path
 
@@ -37,49 +36,43 @@ def run(options):
     backend.start()
     from emotion import comparison, corpora, folds, models, standings, workers
 
-    # Each run is a model of its own: that TensorFlow traces it anew is no mistake.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     names = list(models.PRESETS) if options.presets == "all" else options.presets.split(",")
     presets = [models.preset(name) for name in dict.fromkeys(names)]
     modalities = options.modalities.split(",")
     entries = comparison.entries(presets, modalities, options.epochs, options.face_detector)
     found = corpora.clips(options.data, options.corpus, options.features)
-    pool = workers.pool(options.workers)
-    try:
+    with workers.pool(options.workers) as pool:
         entries, clips, unfit, lacking = comparison.usable(
             entries, found, options.cache, pool, options.encoder_weights
         )
-        passed_over = corpora.left_out(options.data, options.corpus)
-        notes = [
-            *passed_over,
-            *(f"Left out: {', '.join(own)}, since {reason}" for reason, own in _shared(unfit)),
-        ]
-        if lacking:
-            notes.append(f"Left out: {len(lacking)} clips; {next(iter(lacking.values()))}")
-        print("".join(f"{note}\n" for note in notes), file=sys.stderr, end="")
-        table = comparison.compare(
-            entries,
-            clips,
-            Path(options.out),
-            options.protocol or folds.default_protocol(clips),
-            numbers,
-            list(dict.fromkeys(seeds)),
-            encoder_weights=options.encoder_weights,
-            cache_folder=options.cache,
-            pool=pool,
-            notes=notes,
-            extra={
-                "data_path": str(Path(options.data).resolve()),
-                "features_path": options.features and str(Path(options.features).resolve()),
-                "corpus": options.corpus,
-                "left_out": lacking,
-                "passed_over": passed_over,
-                "label_target": clips[0].info.get("label_target", "intended"),
-            },
-        )
-    finally:
-        if pool:
-            pool.shutdown(cancel_futures=True)
+    passed_over = corpora.left_out(options.data, options.corpus)
+    notes = [
+        *passed_over,
+        *(f"Left out: {', '.join(own)}, since {reason}" for reason, own in _shared(unfit)),
+    ]
+    if lacking:
+        notes.append(f"Left out: {len(lacking)} clips; {next(iter(lacking.values()))}")
+    print("".join(f"{note}\n" for note in notes), file=sys.stderr, end="")
+    table = comparison.compare(
+        entries,
+        clips,
+        Path(options.out),
+        options.protocol or folds.default_protocol(clips),
+        numbers,
+        list(dict.fromkeys(seeds)),
+        encoder_weights=options.encoder_weights,
+        cache_folder=options.cache,
+        count=options.workers,
+        notes=notes,
+        extra={
+            "data_path": str(Path(options.data).resolve()),
+            "features_path": options.features and str(Path(options.features).resolve()),
+            "corpus": options.corpus,
+            "left_out": lacking,
+            "passed_over": passed_over,
+            "label_target": clips[0].info.get("label_target", "intended"),
+        },
+    )
     print(standings.markdown(table) + f"{options.out} holds this as comparison.md, .csv and .png.")
 
 

@@ -46,12 +46,8 @@ def run(options):
     whole = len(options.runs) == 1 and not altered
     if options.output and not whole:
         raise ValueError("--output is for one RUN as it is, or for --predictions; leave it out.")
-    pool = workers.pool(options.workers)
-    try:
+    with workers.pool(options.workers) as pool:
         _examine(options, pool) if whole else _compare(options, altered, pool)
-    finally:
-        if pool:
-            pool.shutdown(cancel_futures=True)
 
 
 def _score(path, corpus, protocol, output):

@@ -56,14 +56,10 @@ def _complete(folder, runs, options):
         return {}
     paths = [run.folder / "metrics.json" for run in runs]
     full = [path.is_file() and "robustness" in json.loads(path.read_text()) for path in paths]
-    pool = workers.pool(options.workers)
-    try:
+    with workers.pool(options.workers) as pool:
         if not all(full):
             reports = [completion.full(r, *own, r.folder, pool) for r, own in zip(runs, data)]
             if len(runs) > 1:
                 completion.join(reports, folder)
         completion.explain(runs[0], *data[0])
-    finally:
-        if pool:
-            pool.shutdown(cancel_futures=True)
     return {clip.id: clip for split, _ in data for clip in split.test}
