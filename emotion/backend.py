@@ -7,8 +7,6 @@ import warnings
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 
-from emotion import workers
-
 
 def start():
     """Imports Keras and its backend; what their C++ parts say as they load is left out.
@@ -60,6 +58,8 @@ def apart(function, *arguments):
 
 
 def _begin():
+    from emotion import workers  # not above, for who asks for --help
+
     workers.watch_parent()
     start()
 
