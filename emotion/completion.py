@@ -1,7 +1,5 @@
 """Completion: what belongs to a run that was scored, its numbers and pictures, into a folder."""
 
-import pandas as pd
-
 from emotion import evaluation, findings, pictures, reasons, robustness
 from emotion.run import write_text
 
@@ -87,8 +85,8 @@ def explain(run, split, load):
     Explanations go into `explained` of the run's folder; those newer than its model are kept.
 
     Args:
-        run: run.Run with predictions.csv.
-        split: folds.Split.
+        run: run.Run whose folder holds what `findings.save` writes.
+        split: folds.Split; predictions of other clips than it tests are passed over.
         load: function of a Clip that returns its Signal.
     """
     folder, trained = run.folder / "explained", (run.folder / "model.keras").stat().st_mtime
@@ -99,12 +97,14 @@ def explain(run, split, load):
 
     if not there("tests"):
         reasons.of_tests(run, split, load, folder / "tests")
-    table = pd.read_csv(run.folder / "predictions.csv", dtype={"id": str})
     clips, model = {clip.id: clip for clip in split.test}, None
+    table = findings.read(run.folder).predictions
+    table = table[table["id"].isin(clips)]
     for part in ("wrong", "right"):
         found = findings.surest(table, run.labels, right=part == "right")
         if reasons.drawable(run.preset) and len(found) and not there(part):
             model = model or run.model()
             clip = clips[found.iloc[0]["id"]]
-            given = (load(clip), clip.id, folder / part, None, split.train, load)
+            train = reasons.trained(run, split)
+            given = (load(clip), clip.id, folder / part, None, train, load)
             reasons.of_clip(model, run.preset, run.labels, *given)

@@ -27,22 +27,10 @@ def evaluate(run, split, load, pool=None, without=None, noise=None, model=None):
         Report.
 
     Raises:
-        ValueError: a label is not one of the run's, a speaker was trained on, or `without` or
-            `noise` leaves the model nothing that is real.
+        ValueError: as `check`, or `without` or `noise` leaves the model nothing that is real.
     """
-    record, preset, labels, clips = run.record, run.preset, run.labels, split.test
-    known = {*record["speakers"]["train"], *record["speakers"]["validation"]}
-    shared = sorted(known.intersection(clip.speaker for clip in clips))
-    dealt = split.warning and (split.protocol, split.fold) == (record["protocol"], record["fold"])
-    if shared and not dealt:
-        raise ValueError(
-            f"test speakers must not have been trained on; leave out {', '.join(shared)}."
-        )
-    unknown = sorted({clip.label for clip in clips}.difference(labels))
-    if unknown:
-        raise ValueError(
-            f"labels must be among {', '.join(labels)}. Received: {', '.join(unknown)}."
-        )
+    check(run, split)
+    preset, labels, clips = run.preset, run.labels, split.test
     if without or noise:
         _refuse_nothing(preset, without, noise)
     predictions = predict(run, clips, load, pool, without, noise, model)
@@ -50,7 +38,7 @@ def evaluate(run, split, load, pool=None, without=None, noise=None, model=None):
         **measure(predictions, labels),
         "protocol": split.protocol,
         "fold": split.fold,
-        "validation_speakers": record["speakers"]["validation"],
+        "validation_speakers": run.record["speakers"]["validation"],
         "absent_speakers": list(split.absent),
         "labels": list(labels),
         "label_target": clips[0].info.get("label_target", "intended"),
@@ -61,6 +49,32 @@ def evaluate(run, split, load, pool=None, without=None, noise=None, model=None):
         "warning": split.warning,
     }
     return Report(measured, predictions)
+
+
+def check(run, split):
+    """Refuses test clips that cannot tell what a run is worth.
+
+    Args:
+        run: run.Run.
+        split: folds.Split. One that deals clips and not speakers must be the run's own: of other
+            clips it would deal those that were trained on into the test.
+
+    Raises:
+        ValueError: a test speaker took part in training or in choosing the model, or a label is
+            not one of the run's.
+    """
+    roles = run.record["speakers"]
+    known = {*roles["train"], *roles["validation"]}
+    shared = sorted(known.intersection(clip.speaker for clip in split.test))
+    if shared and not (split.warning and run.owns(split)):
+        raise ValueError(
+            f"test speakers must not have been trained on; leave out {', '.join(shared)}."
+        )
+    unknown = sorted({clip.label for clip in split.test}.difference(run.labels))
+    if unknown:
+        raise ValueError(
+            f"labels must be among {', '.join(run.labels)}. Received: {', '.join(unknown)}."
+        )
 
 
 def predict(run, clips, load, pool=None, without=None, noise=None, model=None):

@@ -127,7 +127,7 @@ def aggregate(reports):
         Report: its metrics are of all clips together, and beside uar, war, macro_f1, top-k and ece
         stand their means over folds (`uar_mean`) and standard deviations (`uar_std`, ddof=0).
         Where all folds have a temperature, each cools its own clips; where all were disturbed,
-        `robustness` is of all clips together.
+        `robustness` is of all clips together, of the disturbances that reached every fold.
     """
     predictions = pd.concat([report.predictions for report in reports], ignore_index=True)
     first = reports[0].metrics
@@ -135,9 +135,16 @@ def aggregate(reports):
     if all("temperature" in report.metrics for report in reports):
         pairs = [(report.predictions, report.metrics["temperature"]) for report in reports]
         joined |= _calibrated(pairs, first["labels"])
-    disturbed = [report.metrics.get("robustness") for report in reports]
-    if None not in disturbed:
-        joined["robustness"] = [_pooled(rows) for rows in zip(*disturbed)]
+    if all("robustness" in report.metrics for report in reports):
+        disturbed = [
+            {(row["kind"], row["level"]): row for row in report.metrics["robustness"]}
+            for report in reports
+        ]
+        joined["robustness"] = [
+            _pooled([rows[one] for rows in disturbed])
+            for one in disturbed[0]
+            if all(one in rows for rows in disturbed)
+        ]
     for name in [name for name, value in joined.items() if isinstance(value, float)]:
         values = [report.metrics[name] for report in reports]
         joined |= {f"{name}_mean": float(np.mean(values)), f"{name}_std": float(np.std(values))}
@@ -185,3 +192,14 @@ def save(report, folder):
     """Writes predictions.csv and then metrics.json, whose presence says that a run is complete."""
     write_text(folder / "predictions.csv", report.predictions.to_csv(index=False))
     write_text(folder / "metrics.json", json.dumps(report.metrics, indent=1))
+
+
+def read(folder):
+    """Returns the Report that `save` has left in a folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    texts = dict.fromkeys(("id", "label", "predicted", *groups.ATTRIBUTES), str)
+    predictions = pd.read_csv(folder / "predictions.csv", dtype=texts)
+    return Report(json.loads((folder / "metrics.json").read_text()), predictions)

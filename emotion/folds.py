@@ -115,7 +115,7 @@ def fold_count(clips, protocol, seed=0):
     return [fold for fold, speakers in enumerate(folds) if present & set(speakers)]
 
 
-def split(clips, protocol, fold=0, seed=0):
+def split(clips, protocol, fold=0, seed=0, needed=ROLES):
     """Splits a corpus into train, validation and test clips.
 
     Args:
@@ -123,13 +123,14 @@ def split(clips, protocol, fold=0, seed=0):
         protocol: str, see `fold_count`.
         fold: int, from 0.
         seed: int, for `speaker-kfold` and `random`; the published protocols ignore it.
+        needed: the roles that must have clips.
 
     Returns:
         Split. No speaker has two roles, except in `random`, which warns.
 
     Raises:
-        ValueError: unknown protocol, fold out of range, a role without clips, or a speaker with
-            two roles.
+        ValueError: unknown protocol, fold out of range, a needed role without clips, or a
+            speaker with two roles.
     """
     clips = sorted(clips, key=lambda clip: clip.id)
     if protocol == "random":
@@ -153,7 +154,7 @@ def split(clips, protocol, fold=0, seed=0):
                 f"Speaker {min(shared)} is in both {first} and {second} of {protocol}; "
                 "all clips of a speaker must share one role."
             )
-    for role in ROLES:
+    for role in needed:
         if not parts[role]:
             raise ValueError(
                 f"Fold {fold} of {protocol} has no {role} clips: the corpus has too few speakers "

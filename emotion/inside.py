@@ -7,6 +7,7 @@ import numpy as np
 
 from emotion.encoders import resnet
 
+FEWEST = 4  # points that t-SNE can place
 # Who asks, and whose steps it weighs, by the name of the layer (emotion/models).
 _ATTENTION = {
     "audio_cross_softmax": ("audio", "video"),
@@ -103,12 +104,12 @@ def project(points, seed=0):
     """t-SNE (van der Maaten & Hinton 2008) of points (n, c) into the plane: float32 array (n, 2).
 
     Raises:
-        ValueError: there are fewer than four points.
+        ValueError: there are fewer than FEWEST points.
     """
     from sklearn.manifold import TSNE
 
-    if len(points) < 4:
-        raise ValueError(f"t-SNE needs at least 4 clips. Received: {len(points)}.")
+    if len(points) < FEWEST:
+        raise ValueError(f"t-SNE needs at least {FEWEST} clips. Received: {len(points)}.")
     return TSNE(perplexity=min(30, (len(points) - 1) / 3), random_state=seed).fit_transform(points)
 
 

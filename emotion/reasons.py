@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from emotion import explain, illustrate, inside
+from emotion import evaluation, explain, illustrate, inside
 from emotion.batches import Batches
 from emotion.clip import spread
 from emotion.run import write_text
@@ -21,6 +21,12 @@ _EXPLAINED = 200  # test clips whose named values are explained
 def drawable(preset):
     """Returns bool, whether `of_clip` can draw what a preset reads: an MFCC map or frames."""
     return bool(preset.faces or hasattr(preset.audio, "span"))
+
+
+def trained(run, split):
+    """Returns the list of a split's training Clips, of speakers whom the run was trained on."""
+    known = run.record["speakers"]["train"]
+    return [clip for clip in split.train if clip.speaker in known]
 
 
 def of_clip(model, preset, labels, signal, name, folder, target=None, train=(), load=None):
@@ -48,7 +54,7 @@ def of_clip(model, preset, labels, signal, name, folder, target=None, train=(), 
     probabilities = special.softmax(model.predict_on_batch(batch)[0])
     target = int(np.argmax(probabilities)) if target is None else target
     train = _even(train, _BASELINES)
-    absent = explain.mean(preset, map(load, train)) if train else explain.baseline(model, preset)
+    absent = _absent(model, preset, train, load)
     call, vector = inside.function(model), inside.vector(model, preset)
     rows = {name: row[None] for name, row in absent.items()}
     found = explain.attribute(call, explain.gradients(call), inputs, rows, target)
@@ -71,7 +77,7 @@ def of_clip(model, preset, labels, signal, name, folder, target=None, train=(), 
         extents = {"audio": _extent(preset.audio, signal, steps), "video": (0, signal.duration)}
         illustrate.attention(maps, extents, title, folder / "attention")
     if vector:
-        background = _vectors(vector, preset, map(load, train)) if train else vector.mean[None]
+        background = _background(vector, preset, train, load)
         shap, _ = _shap(vector, vector.of(batch), [target], background)
         illustrate.summary(shap, vector.of(batch), vector.names, title, folder / "shap")
     record = {
@@ -94,19 +100,25 @@ def of_tests(run, split, load, folder, target=None):
 
     Args:
         run: run.Run.
-        split: folds.Split; the mean of some of its training clips is the baseline.
+        split: folds.Split; the mean of some of its `trained` clips is the baseline, or where there
+            are none, what the model itself takes for absent.
         load: function of a Clip that returns its Signal.
-        folder: Path to write into: embedding and shares (PNG and SVG), shares.csv; shap and
-            shap.csv where the preset reads named values; and explanation.json.
+        folder: Path to write into: embedding, of at least inside.FEWEST clips, and shares (PNG
+            and SVG), shares.csv; shap and shap.csv where the preset reads named values; and
+            explanation.json.
         target: int, the class to explain, or None for the one predicted of each clip.
 
     Returns:
         dict, what explanation.json holds: title, clips, baseline, shares (means by modality),
         silhouette of emotion and of speaker, and shap_clips and shap_error where there is shap.
+
+    Raises:
+        ValueError: as `evaluation.check`.
     """
+    evaluation.check(run, split)
     model, preset, labels, test = run.model(), run.preset, run.labels, split.test
-    train = _even(split.train, _BASELINES)
-    absent = explain.mean(preset, map(load, train))
+    train = _even(trained(run, split), _BASELINES)
+    absent = _absent(model, preset, train, load)
     call, vector = inside.function(model), inside.vector(model, preset)
     before = inside.before_logits(model)
     points, targets, shares, vectors = [], [], [], []
@@ -133,17 +145,16 @@ def of_tests(run, split, load, folder, target=None):
         "silhouette": {k: None if np.isnan(one) else one for k, (_, one) in groups.items()},
     }
     explained = [labels[one] for one in targets]
-    places = inside.project(points)
-    illustrate.embedding(
-        places, groups, f"{title}: the layer before the logits", folder / "embedding"
-    )
+    if len(points) >= inside.FEWEST:
+        shown = f"{title}: the layer before the logits"
+        illustrate.embedding(inside.project(points), groups, shown, folder / "embedding")
     illustrate.shares(shares, explained, labels, title, folder / "shares")
     table = pd.DataFrame({"id": [clip.id for clip in test], **kinds, "explained": explained})
     write_text(folder / "shares.csv", table.assign(**shares).to_csv(index=False))
     if vector:
         some = _even(range(len(test)), _EXPLAINED)
         vectors = np.concatenate(vectors)[some]
-        background = _vectors(vector, preset, map(load, train))
+        background = _background(vector, preset, train, load)
         shap, error = _shap(vector, vectors, [targets[index] for index in some], background)
         record |= {"shap_clips": len(some), "shap_error": error}
         illustrate.summary(shap, vectors, vector.names, title, folder / "shap")
@@ -158,8 +169,16 @@ def _even(items, most):
     return list(items)[:: max(1, -(-len(items) // most))]
 
 
-def _vectors(vector, preset, signals):
-    rows = [preset.extract(signal) for signal in signals]
+def _absent(model, preset, train, load):
+    """What stands for an absent modality: dict of name to array without a batch axis."""
+    return explain.mean(preset, map(load, train)) if train else explain.baseline(model, preset)
+
+
+def _background(vector, preset, train, load):
+    """The vectors (n, c) of training clips, or where there are none, the mean the model learned."""
+    if not train:
+        return vector.mean[None]
+    rows = [preset.extract(load(clip)) for clip in train]
     return np.concatenate([vector.of({name: x[None] for name, x in row.items()}) for row in rows])
 
 

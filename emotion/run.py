@@ -1,12 +1,13 @@
 """Run: one training of a preset, as the folder that it leaves."""
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from emotion import backend, cache, corpora, folds
+from emotion import backend, cache, corpora, folds, tables
 from emotion.preset import from_json
 
 
@@ -71,8 +72,8 @@ class Run:
             fold: int, likewise; of a `protocol` that is named, the first.
 
         Returns:
-            (split, load): folds.Split of the clips that could be used, and a function of a Clip
-            that returns its Signal.
+            (split, load): folds.Split of the clips that could be used, which may have test clips
+            alone, and a function of a Clip that returns its Signal.
 
         Raises:
             ValueError, FileNotFoundError: as `corpora.clips` and `folds.split`; ValueError also
@@ -89,8 +90,21 @@ class Run:
         if fold is None:
             fold = 0 if protocol else self.record["fold"]
         protocol = protocol or self.record["protocol"]
-        split = folds.split(clips, protocol, fold, self.record["seed"])
+        split = folds.split(clips, protocol, fold, self.record["seed"], needed=("test",))
         return split, partial(cache.load, spec=self.spec, folder=cache_folder)
+
+    def owns(self, split):
+        """Returns bool, whether a folds.Split is the one it was made with, clip by clip."""
+        made = self.record.get("data"), self.record["protocol"], self.record["fold"]
+        return (identity(split), split.protocol, split.fold) == made
+
+    def refuse_other(self, split):
+        """Raises ValueError where it does not own a split: its folder keeps its own numbers."""
+        if not self.owns(split):
+            raise ValueError(
+                f"these are other clips than {self.folder} was made with; name an --output of "
+                "`evaluate` or `explain`, so that what is in its folder stays its own."
+            )
 
 
 def load_runs(folder):
@@ -117,6 +131,18 @@ def load_run(folder):
         told = f"name one of its folds, such as {parts[0].parent}" if parts else "train one first"
         raise FileNotFoundError(f"{folder} is not a run: it holds no run.json; {told}.")
     return Run(Path(folder), json.loads(path.read_text()))
+
+
+def identity(split):
+    """Digest of what the clips of a split are called, how large their files are, what is given."""
+    digest = hashlib.blake2b(digest_size=16)
+    for role in folds.ROLES:
+        for clip in getattr(split, role):
+            files = [p and (p.name, p.stat().st_size) for p in (clip.audio, clip.video)]
+            digest.update(repr((role, clip.id, clip.label, clip.speaker, files)).encode())
+            for name, array in tables.values(clip.given, clip.id).items() if clip.given else ():
+                digest.update(name.encode() + array.tobytes())
+    return digest.hexdigest()
 
 
 def newest(runs):

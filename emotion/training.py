@@ -1,6 +1,5 @@
 """Training: a preset and a split in, a run folder out; resumable to the bit."""
 
-import hashlib
 import json
 import os
 import platform
@@ -14,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from callbacks import Milestones, ProgressLine, RunState, Stopwatch, Unfreeze, WarmUp
-from emotion import backend, cache, embeddings, encoders, tables
+from emotion import backend, cache, embeddings, encoders
 from emotion.batches import Batches, balanced_weights
 from emotion.metrics import UnweightedAverageRecall
 from emotion.models import build_model
 from emotion.preset import OPTIMIZERS, from_json
-from emotion.run import Run, load_run, write_text
+from emotion.run import Run, identity, load_run, write_text
 
 _PACKAGES = ("keras", "tensorflow", "numpy", "librosa", "audiomentations", "opencv-python", "av")
 
@@ -220,24 +219,12 @@ def _record(preset, split, labels, spec, seed, pretrained, initial):
         "warning": split.warning,
         "clips": {role: len(getattr(split, role)) for role in ("train", "validation", "test")},
         "detector": spec.detector if spec.frames else None,
-        "data": _identity(split),
+        "data": identity(split),
         "encoder_weights": {n: encoders.identify(s) for n, s in pretrained.items()} or None,
         "initial": initial and initial.record,
         "versions": {"python": platform.python_version(), **{n: version(n) for n in _PACKAGES}},
     }
     return json.loads(json.dumps(record))  # as it will be read: tuples are lists
-
-
-def _identity(split):
-    """Digest of what the clips of a split are called, how large their files are, what is given."""
-    digest = hashlib.blake2b(digest_size=16)
-    for role in ("train", "validation", "test"):
-        for clip in getattr(split, role):
-            files = [p and (p.name, p.stat().st_size) for p in (clip.audio, clip.video)]
-            digest.update(repr((role, clip.id, clip.label, clip.speaker, files)).encode())
-            for name, array in tables.values(clip.given, clip.id).items() if clip.given else ():
-                digest.update(name.encode() + array.tobytes())
-    return digest.hexdigest()
 
 
 def _refuse_other(before, now, folder):

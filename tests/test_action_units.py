@@ -19,6 +19,7 @@ from emotion import cache, corpora, evaluation, folds, labels, media, models, ta
 from emotion.augment import Augmentation
 from emotion.clip import MediaError, Signal
 from emotion.recognizer import Recognizer
+from emotion.run import identity
 
 ROOT = Path(__file__).parents[1]
 
@@ -165,15 +166,15 @@ def test_augmentation_leaves_values_alone_or_out(table):
 
 
 def test_resume_knows_the_table_by_its_values(table, tmp_path):
-    def identity(path):
-        return training._identity(folds.split(corpora.clips(path), "speaker-kfold", 0))
+    def of(path):
+        return identity(folds.split(corpora.clips(path), "speaker-kfold", 0))
 
     again = write_table(tmp_path / "copy.pkl")
-    assert identity(again) == identity(table)
+    assert of(again) == of(table)
     content = pickle.loads(table.read_bytes())
     next(iter(content.values()))[100] += 1e-3
     again.write_bytes(pickle.dumps(content))
-    assert identity(again) != identity(table)
+    assert of(again) != of(table)
 
 
 @pytest.mark.slow

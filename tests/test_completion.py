@@ -1,7 +1,10 @@
 """`evaluate RUN`: numbers, temperature, robustness and pictures in one command."""
 
+import html
 import json
+import shlex
 import shutil
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,6 +14,7 @@ from matplotlib.image import imread
 
 from emotion import cache, calibration, completion, evaluation, findings, folds, pictures, screen
 from emotion.__main__ import main
+from emotion.run import Run
 
 PICTURES = ("confusion", "recall", "reliability", "groups", "robustness")
 
@@ -210,11 +214,14 @@ def test_a_run_whose_data_is_gone_is_one_line(trained, tmp_path, capsys):
 
 def test_the_numbers_of_a_run_stay_its_own(trained, corpus, tmp_path, capsys):
     folder = shutil.copytree(trained.folder, tmp_path / "run")
-    record = {**trained.record, "clips": {**trained.record["clips"], "test": 7}}
+    record = {**trained.record, "corpus": None, "left_out": {}, "data": "of other clips"}
     (folder / "run.json").write_text(json.dumps(record))
-    arguments = ["evaluate", str(folder), "--workers", "0", "--data", str(corpus)]
-    assert main(arguments) == 2
-    assert "name an --output" in capsys.readouterr().err
+    there = sorted(folder.rglob("*"))
+    given = [str(folder), "--data", str(corpus)]
+    for arguments in (["evaluate", *given], ["report", *given], ["explain", *given]):
+        assert main(arguments) == 2
+        assert "name an --output" in capsys.readouterr().err
+        assert sorted(folder.rglob("*")) == there
     assert main(["evaluate", str(folder), str(folder), "--output", str(tmp_path)]) == 2
     assert "--output is for one RUN" in capsys.readouterr().err
 
@@ -245,6 +252,87 @@ def test_folds_are_evaluated_together(of_folds, signals, capsys):
     assert all((of_folds / f"{name}.svg").is_file() for name in PICTURES)
     assert "temperature: none" in capsys.readouterr().out
     assert main([*arguments, "--fold", "1"]) == 2
+
+
+@pytest.fixture
+def scored(of_folds, trained, split, load):
+    """`of_folds`, each scored by itself, in full as far as a page can tell."""
+    scored = evaluation.evaluate(trained, split, load)
+    row = {"kind": "noise", "level": 10.0, "uar": 0.125, "war": 0.125}
+    metrics = {**scored.metrics, "robustness": [{**row, "confusion": scored.metrics["confusion"]}]}
+    metrics |= findings.calibrate(scored.predictions, scored.predictions, trained.labels)
+    for fold in (0, 1):
+        report = findings.Report({**metrics, "fold": fold}, scored.predictions)
+        findings.save(report, of_folds / f"fold-{fold}")
+    return of_folds
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_page_of_folds_joins_what_was_scored_fold_by_fold(scored, corpus, monkeypatch, count):
+    def never(*_):
+        raise AssertionError("it was scored already")
+
+    monkeypatch.setattr(completion, "full", never)
+    monkeypatch.setattr(completion, "explain", lambda *_: None)
+    monkeypatch.setattr(pictures, "draw", lambda *_: None)
+    for fold in range(count, 2):
+        shutil.rmtree(scored / f"fold-{fold}")
+    folder = scored.rename(scored.with_name("my run"))
+    arguments = ["report", str(folder), "--data", str(corpus)]
+    assert main([*arguments, "--workers", "0"]) == 0
+    joined, page = (folder / "metrics.json").read_text(), (folder / "report.html").read_text()
+    assert [*json.loads(joined)["folds"]] == ["0", "1"][:count]
+    assert "SNR 10 dB" in page and "With the temperature" in page
+    assert shlex.join(["python", "-m", "emotion", *arguments]) in html.unescape(page)
+    poor = {name: one for name, one in json.loads(joined).items() if name != "robustness"}
+    (folder / "metrics.json").write_text(json.dumps(poor))  # as training leaves it
+    assert main([*arguments, "--workers", "0"]) == 0
+    assert (folder / "metrics.json").read_text() == joined
+
+
+def test_a_folder_of_one_fold_is_evaluated_there(of_folds, signals, monkeypatch):
+    shutil.rmtree(of_folds / "fold-1")
+    monkeypatch.setattr(completion.robustness, "curves", lambda *_: [])
+    monkeypatch.setattr(pictures, "draw", lambda *_: None)
+    arguments = ["evaluate", str(of_folds), "--cache", str(signals), "--workers", "0"]
+    assert main(arguments) == 0
+    one, whole = (
+        json.loads((of_folds / part / "metrics.json").read_text()) for part in ("fold-0", "")
+    )
+    assert whole["folds"] == {"0": one["uar"]}
+
+
+def test_predictions_of_other_clips_are_passed_over(trained, split, load, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    run = Run(shutil.copytree(trained.folder, folder), trained.record)
+    scored, explained = evaluation.evaluate(trained, split, load), []
+    findings.save(scored, folder)
+    monkeypatch.setattr(completion.reasons, "of_tests", lambda *_: None)
+    monkeypatch.setattr(
+        completion.reasons, "of_clip", lambda *given: explained.append((given[4], given[5].name))
+    )
+    completion.explain(run, split, load)
+    (wrong,) = [id for id, part in explained if part == "wrong"]
+    explained.clear()
+    rest = [clip for clip in split.test if clip.id != wrong]
+    completion.explain(run, replace(split, test=rest), load)
+    assert wrong not in [id for id, _ in explained] and len(explained) == 2
+
+
+def test_a_manifest_of_test_clips_is_enough(trained, clips, signals, tmp_path, capsys,
+                                            monkeypatch):  # fmt: skip
+    monkeypatch.setattr(completion.robustness, "curves", lambda *_: [])
+    manifest = tmp_path / "mine.csv"
+    rows = [f"{i},{c.label},me,{c.audio},{c.video},test" for i, c in enumerate(clips[:3])]
+    manifest.write_text("\n".join(["id,label,speaker,audio,video,split", *rows]))
+    arguments = ["evaluate", str(trained.folder), "--cache", str(signals), "--workers", "0"]
+    arguments += ["--data", str(manifest), "--protocol", "manifest"]
+    assert main(arguments) == 2
+    assert "name an --output" in capsys.readouterr().err
+    assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
+    measured = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert (measured["clips"], measured["speakers"]) == (3, ["me"])
+    assert measured["temperature"] is None
 
 
 def test_a_run_is_tested_under_another_protocol(trained, corpus, signals, tmp_path, capsys,

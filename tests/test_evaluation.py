@@ -12,6 +12,7 @@ import pytest
 
 from emotion import cache, evaluation, findings, folds, pictures
 from emotion.__main__ import main
+from emotion.run import Run, identity
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,13 @@ def test_the_command_leaves_a_modality_out(trained, corpus, signals, tmp_path, c
     measured = json.loads((folder / "without-video/metrics.json").read_text())
     assert measured["without"] == "video" and measured["noise"] is None
     assert not (folder / "metrics.json").exists()
+    (folder / "run.json").write_text(json.dumps({**record, "data": "of other clips"}))
+    kept = (folder / "without-video/metrics.json").stat().st_mtime_ns
+    assert main([*arguments, "--without", "video"]) == 2
+    assert "name an --output" in capsys.readouterr().err
+    assert main([*arguments, "--without", "video", "--output", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out/metrics.json").is_file()
+    assert (folder / "without-video/metrics.json").stat().st_mtime_ns == kept
 
 
 @pytest.mark.parametrize("protocol", ["speaker-kfold", "random"])
@@ -100,6 +108,17 @@ def test_speakers_that_were_trained_on_are_refused(trained, clips, load, protoco
         other = folds.split(clips, protocol, 1)
     with pytest.raises(ValueError, match="must not have been trained on"):
         evaluation.evaluate(trained, other, load)
+
+
+def test_clips_dealt_at_random_must_be_those_it_was_made_with(trained, clips):
+    with pytest.warns(UserWarning, match="same speakers"):
+        own, anew = [folds.split(some, "random", 0) for some in (clips, clips[1:])]
+    record = {"protocol": "random", "fold": 0, "speakers": own.speakers, "data": identity(own)}
+    run = Run(trained.folder, {**trained.record, **record})
+    evaluation.check(run, own)
+    assert {clip.id for clip in anew.test} & {clip.id for clip in own.train}
+    with pytest.raises(ValueError, match="must not have been trained on"):
+        evaluation.check(run, anew)
 
 
 def test_labels_the_run_does_not_know_are_refused(trained, clips, split, load):
@@ -146,11 +165,40 @@ def test_each_fold_is_cooled_by_its_own_temperature(tested):
     assert findings.aggregate([*heated, one]).metrics["temperature"] is None
 
 
+def test_only_disturbances_that_reached_every_fold_are_pooled(tested):
+    def row(kind, level, right):
+        return {"kind": kind, "level": level, "confusion": [[right, 4 - right], [0, 4]]}
+
+    noise, dark = [row("noise", 10.0, n) for n in (1, 3)], row("darkness", 0.5, 2)
+    deaf = row("without", "audio", 4)
+    rows = [[noise[0], dark, deaf], [noise[1], deaf]]
+    reports = [replace(tested, metrics={**tested.metrics, "robustness": own}) for own in rows]
+    for some in (reports, reports[::-1]):
+        joined = findings.aggregate(some).metrics["robustness"]
+        assert [(one["kind"], one["level"]) for one in joined] == [
+            ("noise", 10.0), ("without", "audio")
+        ]  # fmt: skip
+        assert joined[0]["confusion"] == [[4, 4], [0, 8]] and joined[0]["uar"] == 0.75
+
+
 def test_files_are_written_whole(tested, tmp_path):
     findings.save(tested, tmp_path)
+    again = findings.read(tmp_path)
+    assert again.metrics == json.loads(json.dumps(tested.metrics))
+    assert (
+        findings.measure(again.predictions, tested.metrics["labels"])["groups"]
+        == (tested.metrics["groups"])
+    )
     table = pd.read_csv(tmp_path / "predictions.csv", dtype={"speaker": str})
     assert list(table.columns)[:4] == ["id", "speaker", "label", "predicted"]
     pictures.confusion(tested.metrics, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
         "predictions.csv", "metrics.json", "confusion.png", "confusion.svg"
     }  # fmt: skip
+
+
+def test_fused_scores_have_a_place(tested, tmp_path, monkeypatch):
+    findings.save(tested, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert main(["fuse", "predictions.csv", "predictions.csv"]) == 0
+    assert pd.read_csv("fused.csv")["id"].tolist() == tested.predictions["id"].tolist()

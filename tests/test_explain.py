@@ -3,13 +3,14 @@
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 
-from emotion import explain, illustrate, inside, labels, media, models
+from emotion import cache, explain, folds, illustrate, inside, labels, media, models, reasons
 from emotion.__main__ import main
 from emotion.features import FaceFrames
 from emotion.run import write_text
@@ -152,7 +153,8 @@ def test_the_command_explains_a_clip(trained, recording, tmp_path, capsys):
     record = json.loads((output / "explanation.json").read_text())
     assert record["label"] == "surprised" and record["completeness_error"] <= 0.01
     assert sum(record["shares"].values()) == pytest.approx(record["difference"], rel=1e-4)
-    told = capsys.readouterr().out
+    told, lacking = capsys.readouterr()
+    assert "not the mean of training clips: " in lacking and "where its clips are" in lacking
     assert "surprised" in told and f"completeness error {record['completeness_error']:.2%}" in told
     made, given = media.probe(output / "heat.mp4"), media.probe(recording)
     assert made.audio and made.duration == pytest.approx(given.duration, abs=0.1)
@@ -162,9 +164,8 @@ def test_the_command_explains_the_test_clips(trained, clips, corpus, signals, tm
     folder = shutil.copytree(trained.folder, tmp_path / "run")
     record = {**trained.record, "corpus": None, "left_out": {}, "data_path": str(corpus)}
     (folder / "run.json").write_text(json.dumps(record))
-    output = tmp_path / "why"
-    arguments = ["explain", str(folder), "--cache", str(signals), "--output", str(output)]
-    assert main([*arguments, "--data"]) == 0
+    output = folder / "explained/tests"
+    assert main(["explain", str(folder), "--cache", str(signals), "--data"]) == 0
     assert {path.name for path in output.iterdir()} == {
         "embedding.png", "embedding.svg", "shares.png", "shares.svg", "shares.csv",
         "explanation.json",
@@ -176,6 +177,44 @@ def test_the_command_explains_the_test_clips(trained, clips, corpus, signals, tm
     assert told["shares"]["audio"] == pytest.approx(table["audio"].mean())
     assert told["silhouette"]["speaker"] is None, "one speaker is tested"
     assert "Silhouette" in capsys.readouterr().out
+
+
+def test_a_clip_is_compared_with_training_clips_where_they_are(trained, corpus, signals, recording,
+                                                              tmp_path, monkeypatch):  # fmt: skip
+    folder, given = shutil.copytree(trained.folder, tmp_path / "run"), []
+    record = {**trained.record, "corpus": None, "left_out": {}, "data_path": str(corpus)}
+
+    def of_clip(model, preset, labels, signal, name, folder, target, train, load):
+        given.append((folder, {clip.speaker for clip in train}))
+        told = {"title": name, "difference": 1.0, "baseline": "", "steps": 1, "shares": {}}
+        return told | {"completeness_error": 0.0}
+
+    monkeypatch.setattr(reasons, "of_clip", of_clip)
+    arguments = ["explain", str(folder), str(recording), "--cache", str(signals)]
+    for changed in ({}, {"data": "of other clips"}):
+        (folder / "run.json").write_text(json.dumps(record | changed))
+        assert main(arguments) == 0
+    place = folder / "explained" / recording.stem
+    assert given == [(place, set(record["speakers"]["train"])), (place, set())]
+
+
+def test_other_test_clips_are_refused_as_evaluation_does(trained, clips, tmp_path):
+    other = folds.split(clips, "speaker-kfold", 1)
+    with pytest.raises(ValueError, match="must not have been trained on"):
+        reasons.of_tests(trained, other, None, tmp_path / "why")
+    strange = replace(other, test=[replace(clips[0], label="bored", speaker="99")])
+    with pytest.raises(ValueError, match="Received: bored"):
+        reasons.of_tests(trained, strange, None, tmp_path / "why")
+    assert not (tmp_path / "why").exists()
+
+
+def test_three_clips_of_strangers_are_explained(trained, clips, signals, tmp_path):
+    few = replace(folds.split(clips, "speaker-kfold", 0), train=clips[-3:])
+    few = replace(few, train=[replace(clip, speaker="99") for clip in few.train])
+    load = partial(cache.load, spec=trained.spec, folder=signals)
+    told = reasons.of_tests(trained, replace(few, test=few.test[:3]), load, tmp_path)
+    assert told["clips"] == 3 and "an absent input" in told["baseline"]
+    assert not list(tmp_path.glob("embedding.*")) and (tmp_path / "shares.svg").is_file()
 
 
 @pytest.fixture(scope="module")

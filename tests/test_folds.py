@@ -162,6 +162,17 @@ def test_manifest_without_validation_sets_train_speakers_aside():
     assert len(split.speakers["validation"]) == 1 and len(split.speakers["train"]) == 2
 
 
+def test_a_manifest_of_test_clips_is_for_evaluation_alone():
+    clips = corpus("ab", split={"a": "test", "b": "test"})
+    split = folds.split(clips, "manifest", needed=("test",))
+    assert split.test == sorted(clips, key=lambda clip: clip.id)
+    assert split.speakers == {"train": (), "validation": (), "test": ("a", "b")}
+    with pytest.raises(ValueError, match="has no train clips"):
+        folds.split(clips, "manifest")
+    with pytest.raises(ValueError, match="has no test clips"):
+        folds.split(corpus("ab", split=dict.fromkeys("ab", "train")), "manifest", needed=("test",))
+
+
 def test_a_shared_speaker_is_refused():
     clips = corpus("abc", split={"a": "train", "b": "validation", "c": "test"})
     clips.append(Clip("x", "sad", "c", split="train"))

@@ -44,8 +44,8 @@ def run(options):
 
     altered = {k: getattr(options, k) for k in ("without", "noise") if getattr(options, k)}
     whole = len(options.runs) == 1 and not altered
-    if options.output and not whole:
-        raise ValueError("--output is for one RUN as it is, or for --predictions; leave it out.")
+    if options.output and len(options.runs) > 1:
+        raise ValueError("--output is for one RUN, or for --predictions; leave it out.")
     with workers.pool(options.workers) as pool:
         _examine(options, pool) if whole else _compare(options, altered, pool)
 
@@ -75,14 +75,15 @@ def _examine(options, pool):
 
     (name,) = options.runs
     runs, output = load_runs(name), Path(options.output or name)
-    if len(runs) > 1 and (options.protocol or options.fold is not None):
+    of_folds = runs[0].folder != Path(name)
+    if of_folds and (options.protocol or options.fold is not None):
         raise ValueError(f"{name} is folds of a protocol already; name one of them, as a RUN.")
     reports = []
     for one in runs:
         split, load = _data(one, options, pool)
-        place = output / one.folder.name if len(runs) > 1 else output
+        place = output / one.folder.name if of_folds else output
         reports.append(completion.full(one, split, load, place, pool))
-    scored = completion.join(reports, output) if len(runs) > 1 else reports[0]
+    scored = completion.join(reports, output) if of_folds else reports[0]
     preset, modality = runs[0].preset.name, scored.metrics["modality"]
     print(screen.report(f"{name}, {preset} with {modality}", scored.metrics))
     print(f"{output} holds this as metrics.json, the scores of each clip and pictures.")
@@ -102,13 +103,8 @@ def _data(run, options, pool):
     lost = [clip for clip, _ in unusable]
     validation, test = ([c for c in own if c not in lost] for own in (split.validation, split.test))
     split = replace(split, validation=validation, test=test)
-    counts = {role: len(getattr(split, role)) for role in run.record["clips"]}
-    own = run.record["clips"], run.record["protocol"], run.record["fold"]
-    if options.output is None and (counts, split.protocol, split.fold) != own:
-        raise ValueError(
-            f"these are other clips than {run.folder} was made with; name an --output, "
-            "so that the numbers of the run stay its own."
-        )
+    if options.output is None:
+        run.refuse_other(split)
     if not test:
         raise ValueError(f"{run.folder} can use no clip to be tested on: {unusable[0][1]}")
     return split, load
@@ -120,6 +116,8 @@ def _split(run, options):
 
 
 def _compare(options, altered, pool):
+    from pathlib import Path
+
     from emotion import evaluation, findings
     from emotion.run import load_run
 
@@ -128,9 +126,11 @@ def _compare(options, altered, pool):
     for folder in options.runs:
         run = load_run(folder)
         split, load = _split(run, options)
+        if altered and options.output is None:
+            run.refuse_other(split)
         report = evaluation.evaluate(run, split, load, pool, **altered)
         for how, modality in altered.items():
-            findings.save(report, run.folder / f"{how}-{modality}")
+            findings.save(report, Path(options.output or run.folder / f"{how}-{modality}"))
         m = report.metrics
         print(
             f"{folder:24s} {m['modality']:8s} {m['uar']:6.3f} {m['war']:6.3f} {m['macro_f1']:6.3f}"

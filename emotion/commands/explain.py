@@ -1,5 +1,7 @@
 """`explain`: why a run says what it says, of one clip or of its test clips."""
 
+import sys
+
 
 def add(commands):
     """Adds the command's arguments."""
@@ -15,7 +17,9 @@ def add(commands):
         help="without CLIP: explain the run's test clips in it (default: the one trained on); "
         "with CLIP: the baseline is the mean of the run's training clips in it",
     )
-    command.add_argument("--output", required=True, metavar="DIR")
+    command.add_argument(
+        "--output", metavar="DIR", help="default: RUN/explained/NAME of the clip, or .../tests"
+    )
     command.add_argument("--label", help="class to explain (default: the predicted one)")
     command.add_argument("--features", help="table with action units")
     command.add_argument("--cache", help="folder of decoded clips")
@@ -45,30 +49,55 @@ def _clip(options):
             f"{options.folder} reads neither an MFCC map nor frames, which explain draws; "
             "give --data and no clip."
         )
-    signal, train, load = recognizer.read(options.clip, options.features), (), None
-    if options.data is not None:
-        split, load = run.data(options.data, options.features, options.cache)
-        train = split.train
-    name, output = Path(options.clip).name, Path(options.output)
+    signal = recognizer.read(options.clip, options.features)
     model = recognizer.model or run.model()  # which refuses an export
+    train, load = _baseline(run, options)
+    name, output = Path(options.clip).name, _output(run, options, Path(options.clip).stem)
     found = reasons.of_clip(model, run.preset, labels, signal, name, output, chosen, train, load)
     told, steps = f"{found['difference']:+.3f} from that of {found['baseline']}", found["steps"]
     print(f"{found['title']}. The logit differs by {told}.")
     print(f"Shares: {_parts(found)}.")
     _print_error(f"Integrated gradients, {steps} steps", found["completeness_error"])
-    print(f"{options.output} holds the pictures and explanation.json.")
+    print(f"{output} holds the pictures and explanation.json.")
+
+
+def _baseline(run, options):
+    """The clips that the run was trained on and their loader; none where they are not at hand."""
+    from emotion import reasons
+
+    if options.data is not None:
+        split, load = run.data(options.data, options.features, options.cache)
+        return reasons.trained(run, split), load
+    try:
+        split, load = run.data(cache_folder=options.cache)
+        if not run.owns(split):
+            raise ValueError(
+                f"{run.record['data_path']} holds other clips than it was trained on; name those "
+                "with --data."
+            )
+    except (FileNotFoundError, ValueError) as error:
+        print(f"The baseline is not the mean of training clips: {error}", file=sys.stderr)
+        return (), None
+    return split.train, load
+
+
+def _output(run, options, name):
+    from pathlib import Path
+
+    return Path(options.output or run.folder / "explained" / name)
 
 
 def _clips(options):
-    from pathlib import Path
-
     from emotion import reasons
     from emotion.run import load_run
 
     run = load_run(options.folder)
     chosen = _class(options.label, run.labels)
     split, load = run.data(options.data, options.features, options.cache)
-    found = reasons.of_tests(run, split, load, Path(options.output), chosen)
+    if options.output is None:
+        run.refuse_other(split)
+    output = _output(run, options, "tests")
+    found = reasons.of_tests(run, split, load, output, chosen)
     shares = f"Mean shares of the logit, against {found['baseline']}: {_parts(found)}"
     print(f"{found['title']}. {shares}.")
     told = ", ".join(
@@ -78,7 +107,7 @@ def _clips(options):
     print(f"Silhouette of the layer before the logits: {told}.")
     if "shap_error" in found:
         _print_error("SHAP values, the worst clip", found["shap_error"])
-    print(f"{options.output} holds the pictures, shares.csv and explanation.json.")
+    print(f"{output} holds the pictures, shares.csv and explanation.json.")
 
 
 def _class(label, labels):

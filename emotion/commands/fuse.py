@@ -7,7 +7,10 @@ def add(commands):
     command.set_defaults(run=run)
     command.add_argument("files", nargs="+", metavar="FILE", help="scores of the same clips")
     command.add_argument(
-        "--output", required=True, metavar="FILE", help="CSV that `evaluate` reads"
+        "--output",
+        default="fused.csv",
+        metavar="FILE",
+        help="CSV that `evaluate` reads (default: fused.csv)",
     )
     command.add_argument(
         "--validation",

@@ -1,5 +1,6 @@
 """`report`: a run, the folds of a protocol, or a comparison, as one page of HTML."""
 
+import shlex
 import sys
 
 
@@ -22,44 +23,55 @@ def run(options):
     from emotion import backend
 
     backend.start()
-    from emotion import report
+    from emotion import completion, findings, report
     from emotion.run import load_run, load_runs, write_text
 
     folder = Path(options.folder)
     output = Path(options.output or folder / "report.html")
     if output.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--output must end in .html. Received: {output}.")
-    command = f"python -m emotion report {options.folder}"
+    command = _command(options)
     if (folder / "comparison.csv").is_file():
         runs = [load_run(path.parent) for path in sorted(folder.glob("*/*/run.json"))]
         text = report.of_comparison(folder, runs, command)
     else:
         runs = load_runs(folder)
-        clips = _complete(folder, runs, options)
+        clips = _complete(runs, options)
+        if runs[0].folder != folder:  # folds, of which some may have been scored by themselves
+            completion.join([findings.read(run.folder) for run in runs], folder)
         text = report.of_run(folder, runs, clips, command)
     write_text(output, text)
     print(f"{output} holds the report: open it in a browser.")
 
 
-def _complete(folder, runs, options):
+def _command(options):
+    """The command line that makes the same page again."""
+    words = ["python", "-m", "emotion", "report", options.folder]
+    for name in ("data", "features", "cache", "output"):
+        if value := getattr(options, name):
+            words += [f"--{name}", value]
+    return shlex.join(words)
+
+
+def _complete(runs, options):
     """Does what is lacking; returns dict of id to Clip, those whose media is at hand."""
     import json
 
     from emotion import completion, workers
 
+    paths = [run.folder / "metrics.json" for run in runs]
     try:
         data = [run.data(options.data, options.features, options.cache) for run in runs]
+        for run, (split, _) in zip(runs, data):
+            run.refuse_other(split)
     except (FileNotFoundError, ValueError) as error:
-        if not (folder / "metrics.json").is_file():
+        if not all(path.is_file() for path in paths):
             raise
         print(f"{error} The page tells what is known already, and plays no clip.", file=sys.stderr)
         return {}
-    paths = [run.folder / "metrics.json" for run in runs]
-    full = [path.is_file() and "robustness" in json.loads(path.read_text()) for path in paths]
     with workers.pool(options.workers) as pool:
-        if not all(full):
-            reports = [completion.full(r, *own, r.folder, pool) for r, own in zip(runs, data)]
-            if len(runs) > 1:
-                completion.join(reports, folder)
+        for run, path, (split, load) in zip(runs, paths, data):
+            if not (path.is_file() and "robustness" in json.loads(path.read_text())):
+                completion.full(run, split, load, run.folder, pool)
         completion.explain(runs[0], *data[0])
     return {clip.id: clip for split, _ in data for clip in split.test}
