@@ -194,8 +194,10 @@ def test_a_clip_is_compared_with_training_clips_where_they_are(trained, corpus, 
     for changed in ({}, {"data": "of other clips"}):
         (folder / "run.json").write_text(json.dumps(record | changed))
         assert main(arguments) == 0
-    place = folder / "explained" / recording.stem
-    assert given == [(place, set(record["speakers"]["train"])), (place, set())]
+    assert main([*arguments, "--label", "sad", "--data", str(corpus)]) == 0
+    place, trained_on = folder / "explained" / recording.stem, set(record["speakers"]["train"])
+    labelled = place.with_name(f"{place.name}-sad")
+    assert given == [(place, trained_on), (place, set()), (labelled, trained_on)]
 
 
 def test_other_test_clips_are_refused_as_evaluation_does(trained, clips, tmp_path):

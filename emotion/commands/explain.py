@@ -18,7 +18,7 @@ def add(commands):
         "with CLIP: the baseline is the mean of the run's training clips in it",
     )
     command.add_argument(
-        "--output", metavar="DIR", help="default: RUN/explained/NAME of the clip, or .../tests"
+        "--output", metavar="DIR", help="default: in RUN/explained, CLIP or tests, and -LABEL"
     )
     command.add_argument("--label", help="class to explain (default: the predicted one)")
     command.add_argument("--features", help="table with action units")
@@ -75,7 +75,7 @@ def _baseline(run, options):
                 f"{run.record['data_path']} holds other clips than it was trained on; name those "
                 "with --data."
             )
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         print(f"The baseline is not the mean of training clips: {error}", file=sys.stderr)
         return (), None
     return split.train, load
@@ -84,6 +84,7 @@ def _baseline(run, options):
 def _output(run, options, name):
     from pathlib import Path
 
+    name = f"{name}-{options.label}" if options.label else name
     return Path(options.output or run.folder / "explained" / name)
 
 
