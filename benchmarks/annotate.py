@@ -1,6 +1,6 @@
 """Annotation: speed against a plain decode-and-encode, memory by length, duration and sound kept.
 
-    python benchmarks/annotate.py --model saved_models/RUN [--data ../shared/data] [--minutes 30]
+    python benchmarks/annotate.py --model saved_models/RUN --clip clip.mp4 [--minutes 30]
 
 Speed is the least of alternating repeats in this process, with the model loaded and warm. Memory is
 the peak of a process of its own for a recording of one minute and for one of `--minutes`.
@@ -21,7 +21,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-CLIP = "ravdess/videos/Actor_01/01-01-01-01-01-01-01.mp4"
 
 
 def loop(source, target, seconds):
@@ -84,7 +83,7 @@ def sound_offset(one, two, rate=48000):
 
 def peak_of_process(source, target, model, weights):
     """float, MiB: peak memory of a process that annotates."""
-    command = [sys.executable, __file__, "--model", model, "--one", source, target]
+    command = [sys.executable, __file__, "--model", model, "--clip", source, "--one", target]
     command += ["--yunet", weights] if weights else []
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
@@ -94,11 +93,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--model", required=True, help="run folder")
-    add("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
+    add("--clip", type=Path, required=True, help="video with sound to repeat")
     add("--yunet", help="YuNet's weights")
     add("--repeats", type=int, default=3)
     add("--minutes", type=float, default=30, help="length of the long recording; 0 leaves it out")
-    add("--one", nargs=2, metavar=("IN", "OUT"), help=argparse.SUPPRESS)
+    add("--one", metavar="OUT", help=argparse.SUPPRESS)
     args = parser.parse_args()
 
     from emotion import media
@@ -107,14 +106,14 @@ def main():
     recognizer = Recognizer(args.model, args.yunet)
     if args.one:
         memory.begin()
-        annotate(*args.one, recognizer)
+        annotate(args.clip, args.one, recognizer)
         print(memory.peak())
         return
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         minute, copy, output = (folder / name for name in ("minute.mp4", "plain.mp4", "out.mp4"))
-        loop(args.data / CLIP, minute, 60)
-        annotate(args.data / CLIP, output, recognizer)  # compiles the model
+        loop(args.clip, minute, 60)
+        annotate(args.clip, output, recognizer)  # compiles the model
         took = [
             (seconds(plain, minute, copy), seconds(annotate, minute, output, recognizer))
             for _ in range(args.repeats)
@@ -136,7 +135,7 @@ def main():
             "peak_mib_1_minute": round(peak_of_process(minute, output, args.model, args.yunet), 1),
         }
         if args.minutes:
-            long = loop(args.data / CLIP, folder / "long.mp4", 60 * args.minutes)
+            long = loop(args.clip, folder / "long.mp4", 60 * args.minutes)
             longest = peak_of_process(long, output, args.model, args.yunet)
             result[f"peak_mib_{args.minutes:g}_minutes"] = round(longest, 1)
             result["peak_ratio"] = round(longest / result["peak_mib_1_minute"], 3)

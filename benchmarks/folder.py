@@ -1,10 +1,10 @@
 """A folder of clips: results and reasons, a kill in the middle, and the speed of two workers.
 
-    python benchmarks/folder.py --model saved_models/RUN [--data ../shared/data] [--clips 200]
+    python benchmarks/folder.py --model saved_models/RUN --clip A.mp4 B.mpg [--clips 200]
 
-The clips are copies of four real recordings of 2 to 4 s; some are broken in five
-ways. A call is killed with all its processes when a quarter is done, and repeated; then the same
-whole clips are annotated on one core by one worker and on two by two (Linux), loading included.
+The clips are copies of those given, of some seconds each; some are broken in five ways. A call is
+killed with all its processes when a quarter is done, and repeated; then other copies, all whole,
+are annotated on one core by one worker and on two by two (Linux), loading included.
 Prints a line of JSON.
 """
 
@@ -20,28 +20,18 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SOURCES = (
-    "ravdess/videos/Actor_01/01-01-07-02-02-01-01.mp4",
-    "media/grid_mpeg1_mp2.mpg",
-    "media/one_face_short.mp4",
-    "media/grid_mpeg1_mp2_b.mpg",
-)
 
 
-def make(folder, data, count, broken):
-    """Writes `count` clips of 2 to 5 s, the last `broken` of them not to be read."""
+def make(folder, sources, count, broken):
+    """Writes `count` copies of clips, the last `broken` of them not to be read."""
     folder.mkdir()
-    whole = {}
     for i in range(count):
-        source = data / SOURCES[i % len(SOURCES)]
-        path = folder / f"clip{i:03}{source.suffix}"
-        if source not in whole:
-            whole[source] = source.read_bytes()
-        path.write_bytes(whole[source])
+        source = sources[i % len(sources)]
+        (folder / f"clip{i:03}{source.suffix}").write_bytes(source.read_bytes())
     spoilt = (
         b"",
         b"no video",
-        whole[data / SOURCES[2]][:1000],
+        sources[0].read_bytes()[:1000],
         os.urandom(5000),
         b"\x89PNG\r\n\x1a\n" + bytes(99),
     )
@@ -90,7 +80,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--model", required=True, help="run folder")
-    add("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    add("--clip", type=Path, nargs="+", required=True, help="videos of some seconds to copy")
     add("--yunet", help="YuNet's weights")
     add("--clips", type=int, default=200)
     add("--broken", type=int, default=5)
@@ -99,7 +89,7 @@ def main():
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         clips, output, fewer = (Path(folder) / name for name in ("clips", "out", "fewer"))
-        make(clips, args.data, args.clips, args.broken)
+        make(clips, args.clip, args.clips, args.broken)
         killed(args, clips, output, 0.25)
         before = finished(output)
         _, code, told, reasons = run(args, clips, output, args.workers)
@@ -114,7 +104,7 @@ def main():
             "reasons": len(reasons),
             "left_over": len(list(output.glob(".*"))),
         }
-        make(fewer, args.data, args.timed, 0)
+        make(fewer, args.clip, args.timed, 0)
         seconds = {
             count: run(args, fewer, Path(folder) / f"by-{count}", count, count)[0]
             for count in (1, args.workers)

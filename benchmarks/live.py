@@ -1,6 +1,6 @@
 """Live: pictures displayed late, the wait for predictions, and memory over time.
 
-    python benchmarks/live.py --model saved_models/RUN [--data ../shared/data] [--minutes 5]
+    python benchmarks/live.py --model saved_models/RUN --clip clip.mp4 [--minutes 5]
 
 A file stands in for camera and microphone, at its own pace; the process is held to two cores.
 Everything is drawn and handed to a display that shows it nowhere.
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from annotate import CLIP, loop
+from annotate import loop
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -45,8 +45,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--model", required=True, help="run folder")
-    add("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
-    add("--clip", type=Path, help="video with sound to repeat (default: a take of RAVDESS, 720p)")
+    add("--clip", type=Path, required=True, help="video with sound to repeat")
     add("--yunet", help="YuNet's weights")
     add("--minutes", type=float, default=5)
     add("--hop", type=float, help="seconds between predictions")
@@ -66,7 +65,7 @@ def main():
     memory, done = [], threading.Event()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "loop.mp4"
-        loop(args.clip or args.data / CLIP, path, 60 * args.minutes)
+        loop(args.clip, path, 60 * args.minutes)
         both = sources.open_both(str(path), None, recognizer.sample_rate)
         session = Session(recognizer, *both, hop=args.hop)
         record = Path(folder) / "recorded.mp4" if args.record else None
