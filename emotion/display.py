@@ -10,10 +10,12 @@ from datetime import datetime
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from emotion import media
 from emotion.live import Scene
 from emotion.overlay import paint
+from emotion.streams import place
 
 TITLE = "emotion: q quits, r records"
 
@@ -65,6 +67,7 @@ class Recorder:
     """
 
     WAITING = 64  # pictures that may wait for the encoder; those that come then are left out
+    LATE = 0.5  # seconds; sound that is further behind the picture is recorded as silence
 
     def __init__(self, path, start, sample_rate, say=print):
         self.start = start
@@ -79,6 +82,8 @@ class Recorder:
             raise self._error
         if not self._seen.full():
             self._seen.put((time - self.start, frame))
+        if self._rate:  # no sound, but where it must have come by now: the encoder waits for it
+            self.hear(time - self.LATE, np.zeros(0, np.float32))
 
     def hear(self, time, samples):
         """Takes the next samples, float32 (n,), and the time of the first."""
@@ -112,11 +117,14 @@ class Recorder:
                 writer.write(frame, time)
 
     def _sound(self):
+        written = 0
         while (item := self._heard.get()) is not None:
             time, samples = item
-            early = max(0, round((self.start - time) * self._rate))
-            if early < len(samples):
-                yield samples[early:]
+            late = round((time - self.start) * self._rate) - written
+            samples = place(samples[None], late, 0)[0]
+            written += len(samples)
+            if len(samples):
+                yield samples
 
 
 class Player:

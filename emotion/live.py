@@ -51,6 +51,11 @@ class Session:
         self.start, self.lost, self.skipped = None, 0, 0
         kinds = ["picture"] if camera and recognizer.detector else []
         kinds += ["sound"] if microphone and recognizer.preset.modality != "video" else []
+        if not kinds and not recognizer.detector and recognizer.preset.modality == "video":
+            raise ValueError(
+                "This run was trained on action units alone, which no camera gives; it takes a "
+                "recording, `--video_path clip.mp4`, and their table with --features."
+            )
         if not kinds:
             needed = "camera" if recognizer.detector else "microphone"
             raise ValueError(

@@ -92,7 +92,8 @@ def analyse(path, recognizer, window=None, hop=None, progress=None, given=None):
         if progress:
             progress("analysing", time, info.duration)
     # Frames after the last that was looked at are not counted in `now`; what the file says is.
-    duration = info.duration if info.duration and abs(info.duration - now) < 2 * STEP else now
+    said = info.duration and info.duration - (info.origin - info.start)
+    duration = said if said and abs(said - now) < 2 * STEP else now
     if duration - closed > 0.1 * hop:
         close(max(0.0, duration - window), duration)
     predictions.extend(predict(recognizer, waiting))
@@ -193,6 +194,7 @@ class Recent:
     def forget(self, before):
         """Drops what was heard and seen before a time (s)."""
         drop = max(0, round(before * self.recognizer.sample_rate) - self.first)
+        drop = min(drop, len(self.samples))  # what is not heard yet is not to be dropped
         self.samples, self.first = self.samples[drop:], self.first + drop
         self.crops = [item for item in self.crops if item[0] >= before]
 

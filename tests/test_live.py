@@ -1,8 +1,10 @@
 """Live: sources at their pace, windows, threads, recording and the command; no device is needed."""
 
+import heapq
 import itertools
 import sys
 import threading
+from operator import itemgetter
 from types import SimpleNamespace
 
 import numpy as np
@@ -166,6 +168,18 @@ def test_a_window_waits_for_the_modality_behind_but_not_for_ever():
     assert start == 0.5 and len(signal.samples) == 16000
 
 
+def test_sound_after_a_stall_keeps_its_time():
+    windows = Windows(Stub(), 1.0, 0.5, ("picture", "sound"))
+    windows.take("sound", 0.0, tone(0.5))
+    for i in range(37):
+        windows.take("picture", i / 6, WHITE[:24, :32])
+    full = windows.take("sound", 0.5, tone(7.5, clicks=(6.3,)))  # silence for what was lost
+    full += windows.take("picture", 8.0, None)
+    heard = {start: signal.samples for start, _, ((_, signal),) in full}
+    for start in (6.0, 6.5):
+        assert onset(heard[start], 16000) == pytest.approx(6.8 - start, abs=0.001)
+
+
 def test_what_is_kept_does_not_grow():
     windows = Windows(Stub(), 1.0, 0.5, ("picture", "sound"))
     sizes = []
@@ -266,6 +280,13 @@ def test_a_run_of_one_modality_uses_that_alone(modality):
         Session(recognizer, *missing)
 
 
+def test_a_run_of_action_units_alone_is_for_recordings():
+    recognizer = Stub("video")
+    recognizer.detector = None
+    with pytest.raises(ValueError, match="action units alone.*--features"):
+        Session(recognizer, Given([]), Given([]))
+
+
 def test_scene_says_what_is_missing():
     places = []
     scene = Scene(SimpleNamespace(kinds=("picture", "sound"), faces=lambda time: places))
@@ -284,11 +305,10 @@ def test_recording_has_picture_sound_and_their_times(clip, tmp_path):
     clock, out = Clock(), tmp_path / "out.mp4"
     camera, microphone = sources.open_both(str(clip), None, 16000, clock, clock.wait)
     recorder = display.Recorder(out, 0.52, 16000, say=lambda text: None)
-    for time, frame in camera.read(clock.now):
-        if time >= 0.52:
-            recorder.see(time, frame)
-    for time, block in microphone.read(clock.now):
-        recorder.hear(time, block)
+    seen = ((time, recorder.see, frame) for time, frame in camera.read(100.0) if time >= 0.52)
+    heard = ((time, recorder.hear, block) for time, block in microphone.read(100.0))
+    for time, take, value in heapq.merge(seen, heard, key=itemgetter(0)):
+        take(time, value)
     recorder.end()
     recorder.join()
     info = media.probe(out)
@@ -296,6 +316,23 @@ def test_recording_has_picture_sound_and_their_times(clip, tmp_path):
     times = [time for time, _ in media.read_frames(out)]
     assert np.diff(times) == pytest.approx(1001 / 30000, abs=1e-4)
     assert onset(media.read_samples(out, 16000), 16000) == pytest.approx(1.0 - NTSC[16], abs=0.005)
+
+
+@pytest.mark.parametrize("stalled", [False, True])
+def test_recording_goes_on_where_the_sound_ends_or_stalls(tmp_path, stalled):
+    recorder = display.Recorder(tmp_path / "out.mp4", 0.0, 16000, say=lambda text: None)
+    for i in paced(range(120), 100):  # ten times as fast as it is played
+        recorder.see(i / 10, WHITE[:48, :64])
+        if i < 10:
+            recorder.hear(i / 10, tone(0.1))
+        if i == 80 and stalled:
+            recorder.hear(1.0, tone(7.1, clicks=(7.05,)))  # silence for what was lost
+    recorder.end()
+    recorder.join()
+    assert len(list(media.read_frames(tmp_path / "out.mp4"))) == 120
+    samples = media.read_samples(tmp_path / "out.mp4", 16000)
+    assert len(samples) / 16000 == pytest.approx(11.9 - recorder.LATE, abs=0.1)
+    assert onset(samples, 16000) == pytest.approx(8.05 if stalled else 0, abs=0.01)
 
 
 def test_recording_without_sound_and_to_no_place(tmp_path):
@@ -458,6 +495,12 @@ def test_command_refuses_in_one_line(command, clip, tmp_path):
         code, _, errors = command(*arguments)
         assert code == 2 and len(errors) == 1 and reason in errors[0], (arguments, errors)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "silent.mp4"]
+
+
+def test_command_looks_for_its_place_before_it_loads(command, clip, monkeypatch):
+    monkeypatch.setattr(run_inference, "load", None)
+    code, _, (line,) = command("--camera", clip, "--no-window", "--record", "none/out.mp4")
+    assert code == 2 and "cannot be written" in line
 
 
 def test_command_on_a_file_prints_and_records(command, clip, tmp_path):
