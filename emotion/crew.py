@@ -72,7 +72,7 @@ class _Worker:
         """_READY, or None or the reason of the job; raises ValueError without a recogniser."""
         try:
             kind, text = self.pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):  # the latter if it had not taken its job yet
             self.process.join()
             return f"its process died (exit code {self.process.exitcode}); look at the file"
         if kind == "refused":
@@ -91,7 +91,7 @@ def _serve(pipe, settings, load, threads):
     cv2.setNumThreads(threads)
     try:
         recognizer = load(settings)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         pipe.send(("refused", str(error)))
         return
     pipe.send(("ready", None))

@@ -56,8 +56,16 @@ def dying(settings):
     return recognizer
 
 
+def dying_at_once(settings):
+    os._exit(9)
+
+
 def refusing(settings):
     raise FileNotFoundError("no run here")
+
+
+def lacking(settings):
+    raise ModuleNotFoundError("no onnxruntime here")
 
 
 @pytest.mark.slow
@@ -73,10 +81,18 @@ def test_a_process_that_dies_costs_its_recording_only(clips, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_process_that_dies_as_it_loads_is_said(clips, tmp_path):
+    listed = list_jobs([clips], tmp_path / "out")[:1]
+    ((_, reason),) = crew.work(listed, Settings("x"), 1, dying_at_once)
+    assert "exit code 9" in reason
+
+
+@pytest.mark.slow
 def test_no_recogniser_is_an_error_of_the_call(clips, tmp_path):
     listed = list_jobs([clips], tmp_path / "out")
-    with pytest.raises(ValueError, match="no run here"):
-        list(crew.work(listed, Settings("x"), 1, refusing))
+    for load, reason in ((refusing, "no run here"), (lacking, "no onnxruntime here")):
+        with pytest.raises(ValueError, match=reason):
+            list(crew.work(listed, Settings("x"), 1, load))
     with pytest.raises(ValueError, match="`workers` must be at least 1.*0"):
         list(crew.work(listed, Settings("x"), 0, refusing))
 
