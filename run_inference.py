@@ -152,7 +152,7 @@ def run_many(args):
     )
     listed = jobs.list_jobs(args.video_path, folder, *kinds)
     chosen = settings(args)
-    todo = jobs.unfinished(listed, chosen, folder)
+    todo = jobs.unfinished(listed, chosen, folder, jobs.shared(args.video_path))
     count = os.cpu_count() or 1 if args.workers is None else args.workers
     count = min(count, max(1, len(todo)))
     failed, done = [], len(listed) - len(todo)

@@ -12,7 +12,7 @@ from emotion import media
 from emotion.clip import MediaError
 from emotion.overlay import Face, draw_frame, face_of, paint
 from emotion.timeline import STEP, Timeline, analyse
-from emotion.transcript import check_predictions, write_predictions
+from emotion.transcript import check_place, check_predictions, write_predictions
 
 __all__ = ["Face", "Timeline", "analyse", "annotate_video", "check_output", "check_predictions"]
 __all__ += ["draw_frame", "summary", "write_annotated", "write_predictions"]
@@ -43,13 +43,14 @@ def annotate_video(path, output, recognizer, window=None, hop=None, progress=Non
 
 
 def check_output(path, output):
-    """Raises ValueError unless `output` is an .mp4 other than `path`."""
+    """Raises ValueError unless `output` is an .mp4 other than `path`, MediaError if unwritable."""
     if Path(output).suffix.lower() != ".mp4":
         raise ValueError(f"`output` must end in .mp4. Received: {output}.")
     if Path(output).resolve() == Path(path).resolve() or (
         Path(output).exists() and Path(path).exists() and Path(output).samefile(path)
     ):
         raise ValueError(f"`output` must be another file than the input. Received: {output}.")
+    check_place(output)
 
 
 def summary(timeline):

@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from emotion import media
+from emotion import media, runtime
 from emotion.annotate import check_output, summary, write_annotated
 from emotion.clip import MediaError
 from emotion.smoothing import check_seconds, smooth
 from emotion.timeline import analyse
-from emotion.transcript import check_predictions, write_predictions
+from emotion.transcript import check_place, check_predictions, write_predictions
 
 PICTURES = ".3gp .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()
 SOUNDS = ".aac .aif .aiff .flac .m4a .mp3 .oga .ogg .opus .wav .wma".split()
@@ -98,6 +98,7 @@ def check(job):
         from emotion import storyline  # with matplotlib, which few calls need
 
         storyline.check_picture(job.picture)
+        check_place(job.picture)
     return info
 
 
@@ -131,61 +132,88 @@ def annotate(job, recognizer, settings, progress=None):
     return summary(timeline), [path for path in job.outputs if path != job.video or info.video]
 
 
+def shared(paths):
+    """Returns the Path of the innermost folder that files and folders lie in."""
+    places = (path if path.is_dir() else path.parent for path in paths)
+    return Path(os.path.commonpath([os.path.abspath(place) for place in places]))
+
+
 def list_jobs(paths, folder, predictions=None, picture=None):
     """Lists what is to be done for files and folders.
 
     Args:
         paths: list of Path; of a folder, all media in it and below it, in order of name; sound
             only where more than a video is written.
-        folder: Path, where results go; what lies in a folder keeps its place below it.
+        folder: Path, where results go; each has the place there that its recording has in `shared`.
         predictions, picture: str, the suffix of further files (".csv", ".png"), or None.
 
     Returns:
-        List of Job.
+        List of Job; no two write the same file.
 
     Raises:
         FileNotFoundError: a path is not there, or a folder holds no media.
     """
     suffixes = PICTURES + SOUNDS * bool(predictions or picture)
-    found = {}  # recording to the folder of its results, each once
+    root, found = shared(paths), {}  # each recording once
     for path in paths:
         inside = [path]
         if path.is_dir():
             below = (one for one in sorted(path.rglob("*")) if one.suffix.lower() in suffixes)
-            inside = [one for one in below if folder.resolve() not in one.resolve().parents]
+            inside = [one for one in below if not _result(one, folder)]
         if not inside or not inside[0].exists():
-            raise FileNotFoundError(f"{path} is not there or holds no recording; check the path.")
-        for one in inside:
-            place = one.parent.relative_to(path) if path.is_dir() else Path()
-            found.setdefault(one.resolve(), (one, folder / place))
-    names = Counter((place / one.stem).as_posix().lower() for one, place in found.values())
+            fix = "" if predictions or picture else ", or add --predictions csv for files of sound"
+            raise FileNotFoundError(
+                f"{path} is not there or holds no recording to annotate; check the path{fix}."
+            )
+        found |= {one.resolve(): one for one in inside}
+    places = [Path(os.path.abspath(one)).relative_to(root) for one in found.values()]
+    names = Counter(
+        name for place in places for name in {_folded(place.with_suffix("")), _folded(place)}
+    )
     listed = []
-    for one, place in found.values():
-        alone = names[(place / one.stem).as_posix().lower()] == 1
-        name = one.stem if alone else one.name.replace(".", "_")  # a.mp4 beside a.mov
-        video = None if one.suffix.lower() in SOUNDS else place / f"{name}_annotated.mp4"
-        others = (kind and place / f"{name}_annotated{kind}" for kind in (predictions, picture))
+    for one, place in zip(found.values(), places, strict=True):
+        if names[_folded(place.with_suffix(""))] == 1:  # else a.mp4 lies beside a.mov
+            place = place.with_suffix("")
+        start = f"{folder / place}_annotated"
+        video = None if one.suffix.lower() in SOUNDS else Path(f"{start}.mp4")
+        others = (kind and Path(f"{start}{kind}") for kind in (predictions, picture))
         listed.append(Job(one, video, *others))
     return listed
 
 
-def unfinished(listed, settings, folder):
+def _result(path, folder):
+    return path.stem.endswith("_annotated") and folder.resolve() in path.resolve().parents
+
+
+def _folded(path):
+    return path.as_posix().lower()  # as a file system may take it that knows no case
+
+
+def unfinished(listed, settings, folder, root):
     """Prepares a folder, and leaves out the jobs that are done and newer than their recording.
 
     Args:
         listed: list of Job.
         settings: Settings.
         folder: Path.
+        root: Path, `shared` of what was listed.
 
     Returns:
         List of Job.
 
     Raises:
-        ValueError: what the folder holds was made with other settings.
+        FileNotFoundError: there is no model.
+        ValueError: what the folder holds was made with other settings or of other recordings.
         OSError: it cannot be written.
     """
-    trained = (Path(settings.model) / "model.keras").stat().st_mtime
-    record = json.dumps({**asdict(settings), "trained": trained}, indent=1) + "\n"
+    model = runtime.find(settings.model) or Path(settings.model, "model.keras")
+    model = model / "saved_model.pb" if model.is_dir() else model
+    if not model.is_file():
+        raise FileNotFoundError(
+            f"{settings.model} holds no trained model; name a run or an export with --model."
+        )
+    made = {**asdict(settings), "trained": model.stat().st_mtime, "recordings": str(root)}
+    record = json.dumps(made, indent=1) + "\n"
     for place in {folder, *(one.parent for job in listed for one in job.outputs)}:
         place.mkdir(parents=True, exist_ok=True)
         for part in place.glob(".*_annotated.*.part"):
@@ -193,8 +221,8 @@ def unfinished(listed, settings, folder):
     path = folder / SETTINGS
     if path.exists() and path.read_text(encoding="utf-8") != record:
         raise ValueError(
-            f"{folder} was begun with other settings or another model ({path.name} says which); "
-            "repeat those, or choose another --output."
+            f"{folder} was begun with other settings, another model or recordings from elsewhere "
+            f"({path.name} says which); repeat those, or choose another --output."
         )
     part = folder / f".{SETTINGS}.part"
     part.write_text(record, encoding="utf-8")
@@ -205,6 +233,9 @@ def unfinished(listed, settings, folder):
 def _done(job):
     try:
         newest = job.path.stat().st_mtime
-        return bool(job.outputs) and all(one.stat().st_mtime >= newest for one in job.outputs)
-    except OSError:
+        lacking = [one for one in job.outputs if not one.exists() or one.stat().st_mtime < newest]
+        if lacking == [job.video] != job.outputs:
+            return not media.probe(job.path).video  # named like a video, it may hold sound only
+        return bool(job.outputs) and not lacking
+    except (OSError, MediaError):
         return False

@@ -8,6 +8,7 @@ import html
 import io
 import json
 import os
+import tempfile
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -20,12 +21,25 @@ CORNERS = ("x1", "y1", "x2", "y2")
 COLUMNS = ("start", "end", "track", *CORNERS, "heard", "seen", "label", "confidence")
 
 
+def check_place(path):
+    """Raises MediaError where no file can be written beside what is to be `path`."""
+    try:
+        with tempfile.TemporaryFile(dir=Path(path).parent):
+            pass
+    except OSError as error:
+        raise _refusal(path, error) from error
+
+
 def check_predictions(path, output):
-    """Raises ValueError unless `output` ends in .csv, .json or .vtt and is not `path`."""
+    """Raises ValueError unless `output` ends in .csv, .json or .vtt and is not `path`.
+
+    Raises MediaError where it cannot be written.
+    """
     if Path(output).suffix.lower() not in (".csv", ".json", ".vtt"):
         raise ValueError(f"Predictions must end in .csv, .json or .vtt. Received: {output}.")
     if Path(output).resolve() == Path(path).resolve():
         raise ValueError(f"Predictions must not replace the input. Received: {output}.")
+    check_place(output)
 
 
 def write_predictions(timeline, path):
@@ -58,11 +72,13 @@ def whole(path):
         yield part
         os.replace(part, path)
     except OSError as error:
-        raise MediaError(
-            f"{path} cannot be written ({error.strerror}); choose another place."
-        ) from error
+        raise _refusal(path, error) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _refusal(path, error):
+    return MediaError(f"{path} cannot be written ({error.strerror}); choose another place.")
 
 
 def rows(timeline):
@@ -95,11 +111,15 @@ def _record(timeline):
 
 
 def _subtitles(timeline):
-    """A cue a row, shown while its window's middle is the nearest; the row itself in a comment."""
+    """A cue a row, shown while its window's middle is the nearest; the row itself in a comment.
+
+    Its times are the annotated video's, whose 0 is the file's first timestamp, be it the sound's.
+    """
+    ahead = max(0.0, timeline.info.origin - timeline.info.start)
     spans, parts = _spans(timeline.predictions), ["WEBVTT"]
     for found, row in zip(timeline.predictions, rows(timeline), strict=True):
         comment = json.dumps(row).replace(">", "\\u003e")  # an arrow ends a comment
-        start, end = (_clock(time) for time in spans[found.start, found.end])
+        start, end = (_clock(time + ahead) for time in spans[found.start, found.end])
         text = f"{found.label} {100 * found.confidence:.0f} %"
         if not (found.heard and found.seen):
             text += " (sound alone)" if found.heard else " (picture alone)"

@@ -6,7 +6,7 @@ import pytest
 from films import tone
 from stub import Stub, moving, white_square
 
-from emotion import jobs
+from emotion import jobs, media
 from emotion.clip import MediaError
 from emotion.jobs import Job, Settings
 
@@ -29,8 +29,8 @@ def test_a_folder_keeps_its_tree_and_names_do_not_meet(folder, tmp_path):
     listed = jobs.list_jobs([folder], out)
     assert names(listed, out) == [
         "a_annotated.mp4",
-        "b_mov_annotated.mp4",
-        "b_mp4_annotated.mp4",
+        "b.mov_annotated.mp4",
+        "b.mp4_annotated.mp4",
         "deep/A_annotated.mp4",
     ]
     listed = jobs.list_jobs([folder, folder / "a.mp4"], out, ".vtt", ".svg")
@@ -39,10 +39,28 @@ def test_a_folder_keeps_its_tree_and_names_do_not_meet(folder, tmp_path):
     assert sound == Job(folder / "c.wav", None, out / "c_annotated.vtt", out / "c_annotated.svg")
 
 
-def test_results_inside_the_folder_are_no_recordings(folder):
-    out = folder / "annotated"
-    out.mkdir()
-    (out / "a_annotated.mp4").touch()
+def test_recordings_of_one_name_have_results_of_their_own(tmp_path):
+    given = [
+        tmp_path / name for name in ("day1/t.mp4", "day2/t.mp4", "day2/T.mov", "day2/x_mp4.mkv")
+    ]
+    given += [tmp_path / name for name in ("day2/x.mp4", "day2/x.mov", "day2/x.mp4.mkv")]
+    for path in given:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x")
+    listed = jobs.list_jobs(given, tmp_path / "out", ".csv")
+    written = [str(one).lower() for job in listed for one in job.outputs]
+    assert len(set(written)) == len(written) == 2 * len(given)
+    assert names(listed, tmp_path / "out")[0] == "day1/t_annotated.mp4"
+    folders = jobs.list_jobs([tmp_path / "day2", tmp_path / "day1"], tmp_path / "out", ".csv")
+    assert set(folders) == set(listed)
+
+
+@pytest.mark.parametrize("place", ["annotated", ".", ".."])
+def test_results_inside_the_folder_are_no_recordings(folder, place):
+    out = folder / place
+    out.mkdir(exist_ok=True)
+    assert len(jobs.list_jobs([folder], out)) == 4
+    (folder / "a_annotated.mp4" if place == ".." else out / "a_annotated.mp4").touch()
     assert len(jobs.list_jobs([folder], out)) == 4
 
 
@@ -51,6 +69,9 @@ def test_refuses_what_is_not_there(folder, tmp_path):
     for path in (tmp_path / "none.mp4", tmp_path / "empty"):
         with pytest.raises(FileNotFoundError, match=path.name):
             jobs.list_jobs([folder, path], tmp_path / "out")
+    (tmp_path / "empty" / "talk.wav").touch()
+    with pytest.raises(FileNotFoundError, match="add --predictions csv"):
+        jobs.list_jobs([tmp_path / "empty"], tmp_path / "out")
 
 
 def test_what_is_done_is_left_out_and_leftovers_go(folder, tmp_path):
@@ -59,7 +80,7 @@ def test_what_is_done_is_left_out_and_leftovers_go(folder, tmp_path):
     (model / "model.keras").touch()
     listed = jobs.list_jobs([folder], out, ".csv")
     settings = Settings(str(model), hop=1.0)
-    assert jobs.unfinished(listed, settings, out) == listed
+    assert jobs.unfinished(listed, settings, out, folder) == listed
     for path in listed[0].outputs:
         path.touch()
     listed[1].video.touch()  # its predictions are lacking
@@ -67,13 +88,54 @@ def test_what_is_done_is_left_out_and_leftovers_go(folder, tmp_path):
         path.touch()
         os.utime(path, (1, 1))  # older than its recording
     (out / "deep" / ".A_annotated.mp4.77.part").touch()
-    assert jobs.unfinished(listed, settings, out) == listed[1:]
+    assert jobs.unfinished(listed, settings, out, folder) == listed[1:]
     assert not list(out.rglob("*.part"))
     with pytest.raises(ValueError, match="other settings"):
-        jobs.unfinished(listed, Settings(str(model), hop=2.0), out)
+        jobs.unfinished(listed, Settings(str(model), hop=2.0), out, folder)
+    with pytest.raises(ValueError, match="recordings from elsewhere"):
+        jobs.unfinished(listed, settings, out, tmp_path)  # where a.mp4 may be another's
     os.utime(model / "model.keras", (1, 1))
     with pytest.raises(ValueError, match="another model"):
-        jobs.unfinished(listed, settings, out)
+        jobs.unfinished(listed, settings, out, folder)
+
+
+@pytest.mark.parametrize(
+    ("model", "file"),
+    [
+        ("run/onnx", "run/onnx/model.onnx"),
+        ("run/onnx/model.onnx", "run/onnx/model.onnx"),
+        ("run/litert", "run/litert/model.tflite"),
+        ("run/saved_model", "run/saved_model/model/saved_model.pb"),
+    ],
+)
+def test_an_export_is_a_model_too(folder, tmp_path, model, file):
+    out, settings = tmp_path / "out", Settings(str(tmp_path / model))
+    listed = jobs.list_jobs([folder], out)
+    with pytest.raises(FileNotFoundError, match="holds no trained model"):
+        jobs.unfinished(listed, settings, out, folder)
+    assert not out.exists()
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).touch()
+    assert jobs.unfinished(listed, settings, out, folder) == listed
+    os.utime(tmp_path / file, (1, 1))
+    with pytest.raises(ValueError, match="another model"):
+        jobs.unfinished(listed, settings, out, folder)
+
+
+def test_sound_that_is_named_as_a_video_is_done_without_one(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "model.keras").touch()
+    film = moving(tmp_path / "in")
+    media.write_sound(tmp_path / "in" / "talk.mp4", tone(1), 16000)
+    settings, out = Settings(str(tmp_path)), tmp_path / "out"
+    listed = jobs.list_jobs([tmp_path / "in"], out, ".csv")
+    assert jobs.unfinished(listed, settings, out, tmp_path / "in") == listed
+    for job in listed:
+        _, written = jobs.annotate(job, Stub(white_square), settings)
+        assert (job.video in written) == (job.path == film)
+    assert jobs.unfinished(listed, settings, out, tmp_path / "in") == []
+    listed[0].video.unlink()
+    assert jobs.unfinished(listed, settings, out, tmp_path / "in") == listed[:1]
 
 
 def test_a_job_writes_all_it_names(tmp_path):
@@ -96,6 +158,16 @@ def test_smoothing_is_written_and_drawn(tmp_path, monkeypatch):
     assert [one[0] for one in drawn] == [2.0, 2.0]
     with pytest.raises(ValueError, match="smooth"):
         Settings("any", smooth=-1)
+
+
+@pytest.mark.parametrize("lost", ["video", "predictions", "picture"])
+def test_says_before_any_work_that_it_cannot_write(tmp_path, monkeypatch, lost):
+    monkeypatch.setattr(jobs, "analyse", None)
+    outputs = {"video": "o.mp4", "predictions": "o.csv", "picture": "o.png"}
+    outputs = {name: tmp_path / ("none" * (name == lost)) / file for name, file in outputs.items()}
+    with pytest.raises(MediaError, match="none.*cannot be written.*another place"):
+        jobs.annotate(Job(moving(tmp_path), **outputs), Stub(white_square), Settings("any"))
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 
 def test_sound_alone_needs_a_file_to_write(data, tmp_path):

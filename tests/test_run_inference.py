@@ -120,6 +120,16 @@ def test_command_refuses_in_one_line(data, command, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["in.mp4"] and clip.read_bytes() == content
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("--output", "no/o.mp4"), ("--predictions", "no/o.csv"), ("--timeline", "no/o.svg")],
+)
+def test_command_looks_for_its_place_before_it_loads(command, tmp_path, monkeypatch, arguments):
+    monkeypatch.setattr(run_inference, "load", None)
+    code, _, (line,) = command("--video_path", moving(tmp_path), *arguments)
+    assert code == 2 and "no/o" in line and "cannot be written" in line
+
+
 def test_command_takes_the_newest_run(tmp_path, monkeypatch, capsys):
     for age, name in ((200, "old"), (100, "folds/fold-1"), (0, "unfinished")):
         (tmp_path / name).mkdir(parents=True)

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from films import tone
-from stub import LABELS, Stub, moving, white_square
+from films import film, tone
+from stub import LABELS, NTSC, Stub, moving, scene, white_square
 
-from emotion import transcript
+from emotion import media, transcript
+from emotion.annotate import annotate_video
 from emotion.clip import Prediction
 from emotion.streams import Info
 from emotion.timeline import Timeline, analyse
@@ -94,6 +95,23 @@ def test_one_cue_a_person_is_shown_at_a_time(tmp_path):
         (*span, id) for span in spans for id in ("1", "2")
     ]
     assert found[0][2] == "1: happy 70 %" and found[1][2] == "2: happy 70 % (picture alone)"
+
+
+@pytest.fixture
+def early(tmp_path):
+    """Path of a film as browsers record: its sound begins 0.3 s before its first frame."""
+    options = {"codec": "libvpx", "sound_codec": "libopus", "draw": scene(lambda i: True)}
+    sound = tone(3.3, 48000), 48000
+    return film(tmp_path / "e.webm", NTSC, (320, 240), sound=sound, video_at=0.3, **options)
+
+
+def test_cues_count_from_the_first_timestamp_as_players_do(early, tmp_path):
+    timeline = annotate_video(early, tmp_path / "e.mp4", Stub(white_square), 1.0, 1.0)
+    found, table = (written(timeline, tmp_path / name) for name in ("e.vtt", "e.csv"))
+    assert pd.read_csv(table)["start"].tolist() == [0, 1, 2]
+    assert [start for start, *_ in cues(found)] == pytest.approx([0.3, 1.3, 2.3], abs=0.01)
+    infos = [media.probe(path) for path in (early, tmp_path / "e.mp4")]
+    assert [info.origin - info.start for info in infos] == pytest.approx([0.3, 0.3], abs=0.02)
 
 
 def test_a_label_cannot_break_out_of_its_cue(tmp_path):
