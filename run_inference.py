@@ -238,7 +238,7 @@ class Progress:
     """A bar on stderr for each stage, with the time left."""
 
     def __init__(self):
-        self._bar = None
+        self._bar = self._stage = None
 
     def __enter__(self):
         return self
@@ -251,9 +251,9 @@ class Progress:
         """Shows how far a stage is; the arguments are those `analyse` describes."""
         from tqdm import tqdm
 
-        if self._bar is None or self._bar.desc != f"{stage}: ":
+        if stage != self._stage:
             self.__exit__()
-            total = total and round(total, 1)
+            self._stage, total = stage, total and round(total, 1)
             self._bar = tqdm(desc=stage, total=total, unit="s", unit_scale=True, mininterval=0.2)
         self._bar.update(min(done, self._bar.total or done) - self._bar.n)
 

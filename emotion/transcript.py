@@ -4,6 +4,7 @@ docs/annotate.md describes what is in them.
 """
 
 import csv
+import errno
 import html
 import io
 import json
@@ -22,8 +23,10 @@ COLUMNS = ("start", "end", "track", *CORNERS, "heard", "seen", "label", "confide
 
 
 def check_place(path):
-    """Raises MediaError where no file can be written beside what is to be `path`."""
+    """Raises MediaError unless a file can be written at `path`; what is there stays as it is."""
     try:
+        if Path(path).is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
         with tempfile.TemporaryFile(dir=Path(path).parent):
             pass
     except OSError as error:

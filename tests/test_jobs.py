@@ -168,6 +168,9 @@ def test_says_before_any_work_that_it_cannot_write(tmp_path, monkeypatch, lost):
     with pytest.raises(MediaError, match="none.*cannot be written.*another place"):
         jobs.annotate(Job(moving(tmp_path), **outputs), Stub(white_square), Settings("any"))
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+    outputs[lost].mkdir(parents=True)
+    with pytest.raises(MediaError, match="is a folder"):
+        jobs.check(Job(tmp_path / "in.mp4", **outputs))
 
 
 def test_sound_alone_needs_a_file_to_write(data, tmp_path):

@@ -130,6 +130,14 @@ def test_command_looks_for_its_place_before_it_loads(command, tmp_path, monkeypa
     assert code == 2 and "no/o" in line and "cannot be written" in line
 
 
+def test_progress_is_a_bar_a_stage(capsys):
+    with run_inference.Progress() as progress:
+        for stage in ("analysing", "writing"):
+            for done in range(10):
+                progress(stage, done, 9.0)
+    assert capsys.readouterr().err.count("\n") == 2
+
+
 def test_command_takes_the_newest_run(tmp_path, monkeypatch, capsys):
     for age, name in ((200, "old"), (100, "folds/fold-1"), (0, "unfinished")):
         (tmp_path / name).mkdir(parents=True)
