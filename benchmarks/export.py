@@ -1,6 +1,6 @@
 """Export: each preset as ONNX and LiteRT against Keras, on real windows; error, size and speed.
 
-    python benchmarks/export.py [--data ../shared/data] [--presets NAME,NAME] [--int8]
+    python benchmarks/export.py --data RECORDINGS [--presets NAME,NAME] [--int8]
 
 Presets are of full size, with random weights. So that no two windows are alike to them, batch
 normalization learns the windows' statistics, and logits are standardised over them to a deviation
@@ -120,7 +120,7 @@ def measure(name, data, int8):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, required=True, help="folder of the test recordings")
     parser.add_argument("--presets", default=",".join(models.PRESETS))
     parser.add_argument("--int8", action="store_true")
     args = parser.parse_args()
