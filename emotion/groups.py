@@ -5,6 +5,9 @@ import numpy as np
 from emotion import metrics
 
 ATTRIBUTES = ("speaker", "sex", "intensity", "statement", "channel")
+_MOST = 50  # values of an attribute: a manifest's statement may be a transcript, one a clip
+_NAMED = 100  # in a line
+_ENDS = 30  # groups that are shown at either end
 
 
 def compare(predictions, labels):
@@ -15,7 +18,8 @@ def compare(predictions, labels):
 
     Args:
         predictions: pandas.DataFrame with the columns label and predicted, and those of ATTRIBUTES
-            that the corpus tells.
+            that the corpus tells. One that tells clips apart, not groups, is passed over: any but
+            speaker with more than 50 values, or fewer than two clips a value.
         labels: tuple of str.
 
     Returns:
@@ -28,7 +32,8 @@ def compare(predictions, labels):
     for attribute in ATTRIBUTES:
         if attribute in predictions:
             told = predictions[predictions[attribute].notna()]
-            if len(told):
+            most = len(told) if attribute == "speaker" else min(_MOST, len(told) / 2)
+            if 0 < told[attribute].nunique() <= most:
                 found[attribute] = _compare(told, attribute, labels)
     return found
 
@@ -40,19 +45,26 @@ def _compare(told, attribute, labels):
     )
     recall = np.array([metrics.recalls(own) for own in counts])
     there = np.isfinite(recall)
-    shared = there[:, None] & there[None]
-    apart = np.where(shared, recall[:, None] - recall[None], 0).sum(axis=2)
-    fit = (shared.sum(axis=2) > 1) & ~np.eye(len(names), dtype=bool)
-    apart = np.where(fit, apart / np.maximum(shared.sum(axis=2), 1), -np.inf)
-    best, worst = np.unravel_index(np.argmax(apart), apart.shape)
-    on = shared[best, worst]
-    gap = {
-        "best": names[best],
-        "worst": names[worst],
-        "uar": [float(recall[row, on].mean()) for row in (best, worst)],
-        "size": float(apart[best, worst]),
-        "classes": [label for label, own in zip(labels, on) if own],
-    }
+    gap, alone = None, []
+    for best, name in enumerate(names):
+        shared = there & there[best]
+        fit = shared.sum(axis=1) > 1
+        fit[best] = False
+        if not fit.any():
+            alone.append(name)
+            continue
+        apart = np.where(shared, recall[best] - recall, 0).sum(axis=1)
+        apart = np.where(fit, apart / np.maximum(shared.sum(axis=1), 1), -np.inf)
+        worst = np.argmax(apart)
+        if gap is None or apart[worst] > gap["size"]:
+            on = shared[worst]
+            gap = {
+                "best": name,
+                "worst": names[worst],
+                "uar": [float(recall[row, on].mean()) for row in (best, worst)],
+                "size": float(apart[worst]),
+                "classes": [label for label, own in zip(labels, on) if own],
+            }
     return {
         "groups": {
             name: {
@@ -62,8 +74,8 @@ def _compare(told, attribute, labels):
             }
             for name, own, mask in zip(names, counts, there)
         },
-        "gap": gap if fit.any() else None,
-        "not_compared": [name for name, row in zip(names, fit) if not row.any()],
+        "gap": gap,
+        "not_compared": alone,
     }
 
 
@@ -71,10 +83,34 @@ def sentence(attribute, compared):
     """Returns a line on the gap of an attribute, one of the dicts of `compare`."""
     gap, left = compared["gap"], compared["not_compared"]
     if gap is None:
-        return f"UAR by {attribute}: nothing to compare in {', '.join(compared['groups'])}"
+        return f"UAR by {attribute}: nothing to compare in {few(compared['groups'])}"
     (best, high), (worst, low) = zip((gap["best"], gap["worst"]), gap["uar"])
-    rest = f"; too few classes: {', '.join(left)}" if left else ""
+    rest = f"; too few classes: {few(left)}" if left else ""
     return (
         f"UAR by {attribute}, largest gap {gap['size']:.3f}: {best} {high:.3f}, "
         f"{worst} {low:.3f}, on the {len(gap['classes'])} classes of both{rest}"
     )
+
+
+def few(names):
+    """Returns names in a line; of many the first 100.
+
+    >>> few("abc"), few(map(str, range(1000)))[-23:]
+    ('a, b, c', '97, 98, 99 and 900 more')
+    """
+    names = list(names)
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def ends(compared):
+    """Lists the (name, dict) of an attribute's groups; of more than 60 those at the ends by UAR.
+
+    Args:
+        compared: one of the dicts of `compare`.
+    """
+    found = list(compared["groups"].items())
+    if len(found) <= 2 * _ENDS:
+        return found
+    found.sort(key=lambda one: one[1]["uar"])
+    return found[:_ENDS] + found[-_ENDS:]

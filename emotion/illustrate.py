@@ -18,6 +18,7 @@ _LOW_HIGH = LinearSegmentedColormap.from_list("low_high", (BLUE, "#BBBBBB", ORAN
 _ROW = 10  # frames
 _SHOWN = 20  # named values
 _SIDE = 448  # pixels of a face in a video
+_COLUMN, _LISTED = 24, 96  # names of a legend: in a column, in all
 
 
 def heat(values):
@@ -226,21 +227,28 @@ def embedding(places, groups, title, path):
         title: str.
         path: Path without a suffix.
     """
-    figure, grid = plt.subplots(1, len(groups), figsize=(6.4 * len(groups), 5))
-    for axes, (kind, (names, value)) in zip(np.atleast_1d(grid), groups.items()):
-        for index, name in enumerate(sorted(set(names))):
+    lists = [sorted(set(names)) for names, _ in groups.values()]
+    columns = [-(-min(len(members), _LISTED) // _COLUMN) for members in lists]
+    legends = [c * (0.6 + 0.065 * max(map(len, members))) for c, members in zip(columns, lists)]
+    figure, grid = plt.subplots(1, len(groups), figsize=(4.4 * len(groups) + sum(legends), 5))
+    for axes, (kind, (names, value)), members, ncols in zip(
+        np.atleast_1d(grid), groups.items(), lists, columns
+    ):
+        for index, name in enumerate(members):
             some = np.array(names) == name
             axes.scatter(
                 *places[some].T,
                 color=COLOURS[index % len(COLOURS)],
                 marker=_MARKERS[index // len(COLOURS) % len(_MARKERS)],
                 s=22,
-                label=name,
+                label=name if index < _LISTED else None,
                 linewidths=0,
             )
         told = "undefined" if np.isnan(value) else f"{value:.2f}"
         axes.set(title=f"by {kind}: silhouette {told}", xticks=(), yticks=())
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
+        more = f"{_LISTED} of {len(members)}" if len(members) > _LISTED else None
+        place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+        axes.legend(**place, fontsize=8, ncols=ncols, title=more)
     save(figure, path, title)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from emotion import findings
+from emotion.groups import ends
 from emotion.style import BLUE, COLOURS, GREY, MODALITIES, ORANGE, plt, save, styled
 
 # Kind of disturbance to the title and the axis of its curve; the axis runs from weak to strong.
@@ -167,15 +168,15 @@ def robustness(measured, folder):
 
 @styled
 def groups(measured, folder):
-    """Draws the UAR of each group of clips: by speaker, sex and what else the corpus tells.
+    """Draws the UAR of groups of clips: by speaker, sex and what else the corpus tells.
 
     Args:
         measured, folder: as `confusion`.
     """
     rows = [
-        (f"{attribute} {name} ({one['clips']})", one["uar"], bool(one["lacks"]), place)
+        (f"{attribute} {_short(name)} ({one['clips']})", one["uar"], bool(one["lacks"]), place)
         for place, (attribute, compared) in enumerate(measured["groups"].items())
-        for name, one in compared["groups"].items()
+        for name, one in ends(compared)
     ]
     heights = [row + 0.8 * place for row, (*_, place) in enumerate(rows)]
     figure, axes = plt.subplots(figsize=(6.5, 1.7 + 0.19 * (heights[-1] + 1)))
@@ -187,7 +188,12 @@ def groups(measured, folder):
     axes.set_yticks(heights, [name for name, *_ in rows], fontsize=8)
     axes.set(xlim=(0, 1.02), ylim=(heights[-1] + 0.8, -0.8), title=_headline(measured))
     hollow = "\nhollow: a class is lacking" if any(lacks for *_, lacks, _ in rows) else ""
-    axes.set(xlabel=f"UAR{hollow}", ylabel="group (clips)")
+    many = "".join(
+        f"\nof {len(compared['groups'])} by {attribute}: the lowest, and the highest"
+        for attribute, compared in measured["groups"].items()
+        if len(ends(compared)) < len(compared["groups"])
+    )
+    axes.set(xlabel=f"UAR{hollow}{many}", ylabel="group (clips)")
     axes.grid(axis="y", linewidth=0.3)
     figure.legend(loc="outside lower right", ncols=2)
     save(figure, folder / "groups")
@@ -219,6 +225,10 @@ def comparison(table, chance, title, folder):
     axes.set(xlim=(0, 1.08), xlabel="UAR of the test clips", title=title)
     figure.legend(loc="outside right upper")
     save(figure, folder / "comparison")
+
+
+def _short(name):
+    return name if len(name) <= 30 else f"{name[:29]}…"
 
 
 def _headline(measured):

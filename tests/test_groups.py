@@ -1,8 +1,14 @@
 """Groups: who is served worse, on the classes that both have."""
 
+import tracemalloc
+from itertools import permutations
+
+import numpy as np
 import pandas as pd
 
-from emotion import groups
+from emotion import findings, groups, pictures
+from emotion.labels import RAVDESS
+from tests.test_illustrate import watch
 
 LABELS = ("neutral", "happy", "sad")
 
@@ -56,3 +62,62 @@ def test_a_group_of_one_class_is_said_to_be_too_little():
     measured = groups.compare(table(*rows, ("3", "x", "y", "sad", "happy")), LABELS)["speaker"]
     assert measured["not_compared"] == ["3"] and measured["gap"]["size"] == 0
     assert groups.sentence("speaker", measured).endswith("too few classes: 3")
+
+
+def crowd(speakers, seed=0):
+    """Predictions of 16 clips of each of many speakers, few of whom have each class."""
+    rng = np.random.default_rng(seed)
+    probabilities = rng.dirichlet(np.ones(8), 16 * speakers)
+    return pd.DataFrame(
+        {
+            "speaker": np.repeat([f"speaker_{i:05d}" for i in range(speakers)], 16),
+            "label": rng.choice(RAVDESS, 16 * speakers),
+            "predicted": [RAVDESS[index] for index in probabilities.argmax(axis=1)],
+            **dict(zip(RAVDESS, probabilities.T)),
+        }
+    )
+
+
+def test_the_gap_is_the_largest_of_all_pairs():
+    one = crowd(9)
+    recall = (one["label"] == one["predicted"]).groupby([one["speaker"], one["label"]]).mean()
+    rows = [own.dropna() for _, own in recall.unstack().iterrows()]
+    pairs = [(a - b).dropna() for a, b in permutations(rows, 2)]
+    gap = groups.compare(one, RAVDESS)["speaker"]["gap"]
+    assert abs(gap["size"] - max(pair.mean() for pair in pairs if len(pair) > 1)) < 1e-12
+    assert abs(gap["uar"][0] - gap["uar"][1] - gap["size"]) < 1e-12
+
+
+def test_what_tells_clips_apart_is_no_group():
+    one = crowd(60)
+    kinds = {"statement": [f"What clip {i} says." for i in range(960)], "channel": np.arange(960)}
+    kinds |= {"intensity": np.arange(960) % 51, "sex": np.arange(960) % 50}
+    assert set(groups.compare(one.assign(**kinds), RAVDESS)) == {"speaker", "sex"}
+    few = one[:8].assign(sex=list("aabbccdd"), statement=list("aabbccde"))
+    assert set(groups.compare(few, RAVDESS)) == {"speaker", "sex"}
+
+
+def test_thousands_of_speakers_take_little_memory_and_a_line():
+    one = crowd(2000)
+    tracemalloc.start()
+    measured = groups.compare(one, RAVDESS)["speaker"]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(measured["groups"]) == 2000 and peak < 50e6  # all pairs by class would be 256 MB
+    alone = measured | {"gap": None, "not_compared": list(measured["groups"])}
+    for told in (alone, measured | {"not_compared": alone["not_compared"]}):
+        assert groups.sentence("speaker", told).endswith("speaker_00099 and 1900 more")
+
+
+def test_the_picture_of_many_groups_is_readable(tmp_path, monkeypatch):
+    cut, sizes = watch(monkeypatch)
+    one = crowd(70).assign(statement=np.arange(1120) % 2)
+    one["statement"] = one["statement"].map({0: "A sentence " * 20, 1: "kids"})
+    measured = findings.measure(one, RAVDESS) | {"labels": RAVDESS, "protocol": "speaker-kfold"}
+    pictures.groups(measured, tmp_path)
+    assert cut == [] and max(sizes["groups"]) < 15
+    drawn = (tmp_path / "groups.svg").read_text()
+    ranked = sorted(measured["groups"]["speaker"]["groups"].items(), key=lambda one: one[1]["uar"])
+    for place, (name, _) in enumerate(ranked):
+        assert (f"{name} " in drawn) == (place < 30 or place >= 40)
+    assert "of 70 by speaker: the lowest, and the highest" in drawn

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from emotion import illustrate, labels
 
@@ -28,13 +29,29 @@ def test_heat_is_drawn_orange_for_and_blue_against():
     assert (drawn[0, 4] == 100).all() and (frames == 100).all()
 
 
-def drawings(folder):
+def watch(monkeypatch):
+    """Returns the names of pictures, as they are saved, that are cut, and dict of name to size."""
+    cut, sizes, save = [], {}, Figure.savefig
+
+    def checked(figure, path, **named):
+        figure.canvas.draw()
+        box, name = figure.get_tightbbox(), path.name.partition(".")[0]
+        sizes[name] = width, height = tuple(figure.get_size_inches())
+        if min(box.x0, box.y0, width - box.x1, height - box.y1) < -0.01:
+            cut.append(name)
+        save(figure, path, **named)
+
+    monkeypatch.setattr(Figure, "savefig", checked)
+    return cut, sizes
+
+
+def drawings(folder, speakers=24):
     """Each picture, with names as long as they come."""
     title = f"03-01-08-02-02-01-24.mp4: {LONGEST[1]}, 100%; completeness error 0.99%"
     names = [f"resnet18_{index}" for index in range(60)]
     values, many = rng.normal(size=(30, 60)), (*labels.RAVDESS, LONGEST[1])
     kinds = np.array(many)[rng.integers(0, len(many), 90)].tolist()
-    speakers = [f"speaker_{index:04d}" for index in rng.integers(0, 24, 90)]
+    speakers = [f"speaker_{index:04d}" for index in np.arange(90) % speakers]
     places = rng.normal(size=(90, 2))
     parts = {"audio": rng.normal(size=90), "video": rng.normal(size=90)}
     maps = {("audio", "video"): rng.random((144, 15)), ("video", "audio"): rng.random((15, 144))}
@@ -52,8 +69,20 @@ def drawings(folder):
 
 
 @pytest.mark.slow
-def test_each_picture_is_png_and_svg(tmp_path):
-    drawings(tmp_path / "new")
+def test_each_picture_is_png_and_svg_and_not_cut(tmp_path, monkeypatch):
+    cut, _ = watch(monkeypatch)
+    drawings(tmp_path / "new", speakers=60)
+    assert cut == []
     names = ("mfcc", "frames", "attention", "shap", "shap-one", "shares", "embedding")
     expected = {f"{name}{suffix}" for name in names for suffix in (".png", ".svg")}
     assert {path.name for path in (tmp_path / "new").iterdir()} == expected
+
+
+def test_a_legend_of_thousands_stays_a_legend(tmp_path, monkeypatch):
+    cut, sizes = watch(monkeypatch)
+    names = [f"speaker_{index:04d}" for index in range(300)]
+    groups = {"speaker": (names, 0.0)}
+    illustrate.embedding(rng.normal(size=(300, 2)), groups, "title", tmp_path / "embedding")
+    assert cut == [] and sizes["embedding"][0] < 12
+    drawn = (tmp_path / "embedding.svg").read_text()
+    assert "speaker_0095" in drawn and "speaker_0096" not in drawn and "96 of 300" in drawn
