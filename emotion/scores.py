@@ -3,15 +3,15 @@
 A clip's label and speaker are read from its id, so no media is needed.
 """
 
-import csv
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import special
 
-from emotion import folds
+from emotion import folds, tables
 from emotion.corpora import crema_d, ravdess
 from emotion.groups import ATTRIBUTES
 from emotion.labels import SYNONYMS, label_set
@@ -27,7 +27,7 @@ IDS = ("id", "clip", "clip_id", "file", "filename", "name", "path")
 # Columns that are no classes; label and speaker must be the corpus's. Row numbers have no name.
 BESIDES = ("", "label", "predicted", "repetition", "fold", "split", *ATTRIBUTES)
 _NEVER_PUBLISHED = {"cremad": 20}  # how many clips, not named by crema_d.py, nobody can have
-_SUM = 1e-3
+_ROUNDING = 0.005  # of a probability in whole per cent
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,22 +78,18 @@ def read(path, corpus=None):
         corpus: str, a name of CORPORA; None guesses it from the ids.
 
     Returns:
-        Scores. Rows that are all at least 0 and sum to 1 within 0.001 are taken for probabilities,
-        others for logits.
+        Scores. Rows without a negative number that sum to 1 within 0.005 a class, as rounding may
+        leave them, are probabilities, and are divided by their sums; others are logits.
 
     Raises:
         FileNotFoundError: there is no file.
         ValueError: the file breaks a rule; the message names file, row (the header is row 1) and
-            column.
+            column. So does one that might hold either probabilities or logits.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"The score file {path} does not exist.")
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, restval="")
-        columns = [column.strip() for column in reader.fieldnames or []]
-        reader.fieldnames = columns
-        rows = [(reader.line_num, row) for row in reader]
+    columns, rows = tables.sheet(path)
     if not rows:
         raise ValueError(f"{path} has no rows: give it a row a clip, below the column names.")
     ids = next((c for name in IDS for c in columns if c.lower() == name), None)
@@ -102,6 +98,12 @@ def read(path, corpus=None):
         raise ValueError(
             f"{path} must have a column `id` with the names of the clips. Received: {received}."
         )
+    for number, cells in rows:
+        if len(cells) > len(columns):
+            raise ValueError(
+                f"{path}, row {number}: more cells than columns; give each cell a named column."
+            )
+    rows = [(number, dict(zip_longest(columns, cells, fillvalue=""))) for number, cells in rows]
     corpus = corpus or _guess(row[ids] for _, row in rows)
     known = {clip.id: clip for clip in published(corpus)}
     labels = label_set(clip.label for clip in known.values())
@@ -109,8 +111,6 @@ def read(path, corpus=None):
     found = {}
     for number, row in rows:
         where = f"{path}, row {number}"
-        if None in row:
-            raise ValueError(f"{where}: more cells than columns; give each cell a named column.")
         clip = _clip(where, row, row[ids].strip(), corpus, known)
         if clip is None:
             continue
@@ -270,13 +270,16 @@ def _number(where, row, column):
 def _probabilities(path, numbers, values):
     """Returns probabilities, float64 (n, c), and what `values`, a row of each number, were."""
     values = np.array(values)
-    fit = (values >= 0).all(axis=1) & (abs(values.sum(axis=1) - 1) <= _SUM)
+    sums, positive = values.sum(axis=1), (values >= 0).all(axis=1)
+    most = _ROUNDING * values.shape[1] + 1e-9
+    fit = positive & (abs(sums - 1) <= most)
     if fit.all():
-        return values / values.sum(axis=1, keepdims=True), "probabilities"
-    if fit.mean() > 0.5:
+        return values / sums[:, None], "probabilities"
+    if positive.all() or fit.mean() > 0.5:
         row = int(np.argmin(fit))
         raise ValueError(
-            f"{path}, row {numbers[row]}: sums to {values[row].sum():.4g}, where most rows are "
-            "probabilities, at least 0 with the sum 1; correct it, or give logits in all rows."
+            f"{path}, row {numbers[row]}: sums to {sums[row]:.4g}, in a file that looks like "
+            f"probabilities, at least 0 and of the sum 1 within {most:.2g}; correct it, or give "
+            "logits, each less the mean of its row."
         )
     return special.softmax(values, axis=1), "logits"

@@ -138,12 +138,12 @@ def is_table(path):
         return True
     if path.suffix.lower() != ".csv" or not path.is_file():
         return False
-    columns = _rows(path)[0]
+    columns = sheet(path)[0]
     return "label" not in columns and any(column in ACTION_UNITS for column in columns)
 
 
 def _listed(path):
-    columns, rows = _rows(path)
+    columns, rows = sheet(path)
     of_frames = "frame" in columns or "success" in columns
     needed = ("success" if of_frames else "clip", *ACTION_UNITS)
     missing = [column for column in needed if column not in columns]
@@ -182,7 +182,7 @@ def _listed(path):
     return {path.stem: {"action_units": np.stack(frames)}} if frames else found
 
 
-def _rows(path):
+def sheet(path):
     """Returns the columns of a CSV and its (number, row) pairs, the header being row 1."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:

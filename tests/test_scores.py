@@ -1,6 +1,7 @@
 """Score files: any system's, in any order, to the same numbers; a mistake is one line."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -146,6 +147,9 @@ MISTAKES = {
     "label": (set_(3, "label", "sad"), "row 5, column 'label': the name 01-01-01-01-01-04 "),
     "speaker": (set_(3, "speaker", "07"), "row 5, column 'speaker'"),
     "sum": (set_(3, "sad", 0.9), "row 5: sums to"),
+    "per cent": (lambda t: t.assign(**100 * t[list(RAVDESS)]), "row 2: sums to 100"),
+    "shares of each class": (lambda t: t.assign(**t[list(RAVDESS)] / 2), "row 2: sums to 0.5"),
+    "negative": (lambda t: t.assign(sad=np.where(t.index == 3, -0.1, t["sad"])), "row 5: sums to"),
     "no id": (lambda t: t.drop(columns="id"), "must have a column `id`"),
     "no row": (lambda t: t[:0], "has no rows"),
 }  # fmt: skip
@@ -161,6 +165,37 @@ def test_a_mistake_is_one_line(mistake, table, write, tmp_path, capsys):
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and expected in said and path in said
     assert not output.exists()
+
+
+@pytest.mark.parametrize("skill", [0.0, 6.0])
+@pytest.mark.parametrize("decimals", [2, 3, 4])
+def test_rounded_probabilities_are_probabilities(everyone, write, skill, decimals):
+    table = made(everyone, skill=skill)
+    values = table[list(RAVDESS)] if skill else table[list(RAVDESS)] / 8 + 7 / 64  # nearly even
+    values = values.round(decimals)
+    off = abs(values.sum(axis=1) - 1) > 1e-9
+    assert off.mean() > 0.1  # sums that are not 1, as in the files of others
+    system = scores.read(write(table.assign(**values)))
+    assert system.kind == "probabilities"
+    np.testing.assert_allclose(system.probabilities.sum(axis=1), 1, atol=1e-12)
+    np.testing.assert_allclose(system.probabilities, values, atol=0.04)
+
+
+BROKEN = {
+    "quote": lambda text: text.replace(b"\n", b'\n"', 1),  # the rest is one field, and too long
+    "not UTF-8": lambda text: text.replace(b"neutral", "Wut \u00e4".encode("latin-1")),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_file_that_is_no_csv_is_named(broken, table, write, tmp_path, capsys):
+    path = write(table)
+    Path(path).write_bytes(BROKEN[broken](Path(path).read_bytes()))
+    fuse = ["fuse", path, path, "--output", str(tmp_path / "fused.csv")]
+    for arguments in (["evaluate", "--predictions", path], fuse, ["significance", path, path]):
+        assert main(arguments) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and f"{path} is not a CSV in UTF-8" in said
 
 
 def test_columns_that_are_no_classes_are_passed_over(table, tmp_path):
