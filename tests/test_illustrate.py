@@ -78,11 +78,11 @@ def test_each_picture_is_png_and_svg_and_not_cut(tmp_path, monkeypatch):
     assert {path.name for path in (tmp_path / "new").iterdir()} == expected
 
 
-def test_a_legend_of_thousands_stays_a_legend(tmp_path, monkeypatch):
+def test_a_legend_of_many_speakers_stays_a_legend(tmp_path, monkeypatch):
     cut, sizes = watch(monkeypatch)
-    names = [f"speaker_{index:04d}" for index in range(300)]
+    names = [f"speaker_{index:04d}" for index in range(120)]
     groups = {"speaker": (names, 0.0)}
-    illustrate.embedding(rng.normal(size=(300, 2)), groups, "title", tmp_path / "embedding")
+    illustrate.embedding(rng.normal(size=(120, 2)), groups, "title", tmp_path / "embedding")
     assert cut == [] and sizes["embedding"][0] < 12
     drawn = (tmp_path / "embedding.svg").read_text()
-    assert "speaker_0095" in drawn and "speaker_0096" not in drawn and "96 of 300" in drawn
+    assert "speaker_0095" in drawn and "speaker_0096" not in drawn and "96 of 120" in drawn

@@ -24,10 +24,12 @@ def test_numbers_equal_scikit_learn(case):
     np.testing.assert_array_equal(
         counts, reference.confusion_matrix(true, predicted, labels=range(classes))
     )
+    *by_class, _ = reference.precision_recall_fscore_support(
+        true, predicted, labels=range(classes), zero_division=np.nan
+    )
+    for ours, theirs in zip((metrics.precisions, metrics.recalls, metrics.f1s), by_class):
+        np.testing.assert_allclose(ours(counts), theirs, rtol=0, atol=1e-12)
     present = sorted(set(true))
-    by_class = reference.recall_score(true, predicted, labels=present, average=None)
-    np.testing.assert_allclose(metrics.recalls(counts)[present], by_class, rtol=0, atol=1e-12)
-    assert np.isnan(np.delete(metrics.recalls(counts), present)).all()
     recall = reference.recall_score(
         true, predicted, labels=present, average="macro", zero_division=0
     )
@@ -36,6 +38,12 @@ def test_numbers_equal_scikit_learn(case):
     assert metrics.war(counts) == pytest.approx(accuracy, abs=1e-12)
     f1 = reference.f1_score(true, predicted, average="macro", zero_division=0)
     assert metrics.macro_f1(counts) == pytest.approx(f1, abs=1e-12)
+    scores = np.random.default_rng(len(true)).random((len(true), classes))
+    scores[range(len(true)), predicted] += 1
+    assert metrics.top_k(true, scores, 1) == metrics.war(counts)
+    for k in [k for k in metrics.TOPS[1:] if k < classes]:
+        top = reference.top_k_accuracy_score(true, scores, k=k, labels=range(classes))
+        assert metrics.top_k(true, scores, k) == pytest.approx(top, abs=1e-12)
 
 
 def test_a_class_without_clips_has_no_recall_and_enters_no_mean():
