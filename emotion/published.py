@@ -78,22 +78,25 @@ CREMA_D = (
 )
 
 
-def results(protocol, labels):
-    """Lists what is published on the corpus that a protocol is of.
+def results(measured):
+    """Lists what is published on the task that an evaluation was of.
 
     Args:
-        protocol: str, such as "ravdess-6fold".
-        labels: sequence of str, the classes that were scored.
+        measured: dict, what metrics.json holds.
 
     Returns:
-        List of Result, those with the same folds first; empty where the corpus or the number of
-        its classes is another, for then no number can be compared.
+        List of Result, those with the same folds first. All are of speech, with all classes of the
+        corpus and intended labels: empty where one of these is otherwise, for then no number can
+        be compared.
 
-    >>> [one.system for one in results("cremad-5fold", "abcdef")][:2]
+    >>> measured = {"labels": "abcdef", "label_target": "intended", "groups": {}}
+    >>> [one.system for one in results({**measured, "protocol": "cremad-5fold"})][:2]
     ['HiCMAE', 'VAVL']
     """
     known = {"ravdess": (RAVDESS, 8), "cremad": (CREMA_D, 6)}
-    found, classes = known.get(protocol.partition("-")[0], ((), None))
-    if len(labels) != classes:
+    found, classes = known.get(measured["protocol"].partition("-")[0], ((), None))
+    channels = measured["groups"].get("channel", {"groups": ()})["groups"]
+    alike = len(measured["labels"]) == classes and measured["label_target"] == "intended"
+    if not alike or {*channels} - {"speech"}:
         return []
-    return sorted(found, key=lambda one: one.protocol != protocol)
+    return sorted(found, key=lambda one: one.protocol != measured["protocol"])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from emotion import published, sections
-from emotion.findings import told
+from emotion.groups import few
 from emotion.page import Section, Table, html, picture
 from emotion.sections import SENSES
 
@@ -46,11 +46,11 @@ def of_run(folder, runs, clips, command):
         sections.robustness(folder, measured),
         sections.reasons(runs[0]),
         sections.wrong(table, measured, clips),
-        _published([(preset.name, modality, measured["war"])], measured),
+        _published([(preset.name, modality, _headline(measured, "war"))], measured),
         Section("What it must not be used for", LIMITS),
         _made(runs[0].record, command),
     ]
-    people = f"{len(measured['speakers'])} speakers ({', '.join(measured['speakers'])})"
+    people = f"{len(measured['speakers'])} speakers ({few(measured['speakers'])})"
     met = "some of them trained on" if measured["warning"] else "none of them trained on"
     return html(
         f"{preset.name}, {SENSES[modality]}",
@@ -73,6 +73,7 @@ def of_comparison(folder, runs, command):
     table = pd.read_csv(folder / "comparison.csv")
     *notes, _ = (folder / "comparison.md").read_text().strip().split("\n\n")[1:]
     record, tested = runs[0].record, sorted({run.record["fold"] for run in runs})
+    scored = json.loads(min(folder.glob("*/*/metrics.json")).read_text())  # alike in what it is of
     rows = [
         (
             f"{row.preset}, {row.modality}",
@@ -98,7 +99,7 @@ def of_comparison(folder, runs, command):
         Section("What was compared", tuple(notes)),
         _published(
             [(row.preset, row.modality, row.war) for row in table.itertuples()],
-            {**record, "folds": tested},
+            {**scored, "folds": tested},
         ),
         Section("What these models must not be used for", LIMITS),
         _made(record, command),
@@ -112,31 +113,41 @@ def of_comparison(folder, runs, command):
 
 
 def _numbers(m):
-    low_high = {name: m["intervals"][name] for name in ("uar", "war")}
-    notes = {
+    def number(title, name, note):
+        if f"{name}_mean" in m:
+            spread = f"mean over folds, ± {m[f'{name}_std']:.3f}"
+            note = f"{spread}; of all clips {m[name]:.3f}, {note}"
+        return title, f"{_headline(m, name):.3f}", note
+
+    held = {
         name: f"95 % interval over speakers {one[0]:.3f} to {one[1]:.3f}" if one else "one speaker"
-        for name, one in low_high.items()
+        for name, one in m["intervals"].items()
+        if name in ("uar", "war")
     }
-    if len(m.get("folds", ())) > 1:
-        notes = {name: f"{note}; over folds {told(m, name)}" for name, note in notes.items()}
-    numbers = [
-        ("UAR", f"{m['uar']:.3f}", f"{notes['uar']}; chance {1 / len(m['labels']):.3f}"),
-        ("WAR", f"{m['war']:.3f}", notes["war"]),
-        ("macro F1", f"{m['macro_f1']:.3f}", "mean over classes"),
-    ]
     tops = [k for k in (2, 3, 5) if f"top_{k}" in m]
-    numbers += [(f"top-{k}", f"{m[f'top_{k}']:.3f}", f"among the {k} likeliest") for k in tops]
-    return [*numbers, ("ECE", f"{m['ece']:.3f}", "0 where it is as sure as it is right")]
+    return [
+        number("UAR", "uar", f"{held['uar']}; chance {1 / len(m['labels']):.3f}"),
+        number("WAR", "war", held["war"]),
+        number("macro F1", "macro_f1", "mean over classes"),
+        *(number(f"top-{k}", f"top_{k}", f"among the {k} likeliest") for k in tops),
+        ("ECE", f"{m['ece']:.3f}", "of all clips; 0 where it is as sure as it is right"),
+    ]
+
+
+def _headline(m, name):
+    """A score as most publications give it: where there are folds, the mean over them."""
+    return m.get(f"{name}_mean", m[name])
 
 
 def _published(own, m):
-    """Puts (preset, modality, WAR) of this page above what is published for the same classes."""
-    found = published.results(m["protocol"], m["labels"])
+    """Puts (preset, modality, WAR) of this page above what is published on the same task."""
+    found = published.results(m)
     if not found:
         return None
     columns = ("system", "hears and sees", "WAR, %", "folds", "conditions", "source")
+    over = "mean over " if len(m.get("folds", ())) > 1 else ""
     rows = [
-        (name, SENSES[modality], f"{100 * war:.1f}", f"{m['protocol']}, {_folds(m)}")
+        (name, SENSES[modality], f"{100 * war:.1f}", f"{m['protocol']}, {over}{_folds(m)}")
         + ("the speakers that are at hand", "this page")
         for name, modality, war in own
     ]

@@ -9,10 +9,10 @@ import json
 import numpy as np
 import pandas as pd
 
-from emotion import models
-from emotion.clip import MediaError
+from emotion import media, models
+from emotion.clip import Clip, MediaError
 from emotion.findings import surest
-from emotion.groups import sentence
+from emotion.groups import ends, few, sentence
 from emotion.page import Player, Section, Table, picture, player
 
 _WORST = 10  # clips
@@ -29,7 +29,7 @@ def training(runs, m):
     parts = [f"fold {run.record['fold']}: " if len(runs) > 1 else "" for run in runs]
     speakers = {
         role: "; ".join(
-            f"{part}{', '.join(run.record['speakers'][role])}" for part, run in zip(parts, runs)
+            f"{part}{few(run.record['speakers'][role])}" for part, run in zip(parts, runs)
         )
         for role in ("train", "validation")
     }
@@ -130,7 +130,7 @@ def groups(folder, m):
     parts = [
         f"{attribute} {name} {one['uar']:.3f}"
         for attribute, compared in m["groups"].items()
-        for name, one in compared["groups"].items()
+        for name, one in ends(compared)
     ]
     shown = picture(
         folder / "groups", "UAR of each group of clips.", f"UAR by group: {'; '.join(parts)}."
@@ -166,13 +166,15 @@ def robustness(folder, m):
 
 def reasons(run):
     """Shows what `completion.explain` left in a run's folder."""
-    folder, text, pictures = run.folder / "explained", [], []
+    folder, text, pictures, films = run.folder / "explained", [], [], []
     for part in ("tests", "wrong", "right"):
         path = folder / part / "explanation.json"
         if not path.is_file():
             continue
         found = json.loads(path.read_text())
         parts = ", ".join(f"{name} {one:+.3f}" for name, one in found["shares"].items())
+        error = found.get("shap_error")
+        error = "" if error is None else f"; completeness error at most {error:.2%}"
         if part == "tests":
             said = [
                 f"{kind} {'undefined' if one is None else f'{one:.3f}'}"
@@ -188,19 +190,30 @@ def reasons(run):
             told = {
                 "embedding": f"t-SNE of the layer before the logits, by {', by '.join(said)}.",
                 "shares": f"Mean share of each modality by class; over all {parts}.",
-                "shap": f"SHAP values of {found.get('shap_clips')} clips, the largest first.",
+                "shap": f"SHAP values of {found.get('shap_clips')} clips, the largest first"
+                f"{error}.",
             }
         else:
             clip = f"{found['title']}. Most confidently {part}"
+            text.append(
+                f"{clip}: integrated gradients, {found['steps']} steps, completeness error "
+                f"{found['completeness_error']:.2%}."
+            )
             told = {
                 "mfcc": f"{clip}: the MFCC map, and what each of its values adds to the logit.",
                 "frames": f"{clip}: orange on the face speaks for the class, blue against it.",
                 "attention": f"{clip}: where each modality looks in the other.",
+                "shap": f"{clip}: SHAP values, the named values that add or take most{error}.",
             }
+            film = folder / part / "heat.mp4"
+            if film.is_file():
+                sound = film if media.probe(film).audio else None
+                shown = Clip(f"{found['clip']}, with heat", "", "", audio=sound, video=film)
+                films.append(player(shown, "both", told["frames"]))
         for name, caption in told.items():
             alt = f"{caption} Shares: {parts}."
             pictures += picture(folder / part / name, caption, alt, chart=name != "frames")
-    return Section("Why it says so", text, pictures=pictures) if text or pictures else None
+    return Section("Why it says so", text, pictures=pictures, clips=films) if text else None
 
 
 def wrong(table, m, clips):

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emotion import findings, folds, media, page, pictures, published, report
+from emotion import findings, folds, illustrate, media, page, pictures, published, report
 from emotion.__main__ import main
 from emotion.run import load_run
 
@@ -136,10 +136,50 @@ def test_published_results_stand_beside_their_protocol(guesser, made):
     assert "87.99" in table and "pretrained without labels on VoxCeleb2" in table
     war = json.loads((guesser.folder / "metrics.json").read_text())["war"]
     assert f"{100 * war:.1f}" in table and "ravdess-6fold, fold 0" in table
-    assert published.results("ravdess-6fold", LABELS[:6]) == []
-    assert published.results("speaker-kfold", LABELS) == []
     named = {one.protocol for one in published.RAVDESS + published.CREMA_D}
     assert named <= {None, *folds.PROTOCOLS}
+
+
+def test_published_results_stand_beside_their_own_task_alone(trained, compared, tmp_path):
+    def channels(*names):
+        groups = {name: {"uar": 0.5, "clips": 40, "lacks": []} for name in names}
+        return {"groups": {"channel": {"groups": groups, "gap": None, "not_compared": []}}}
+
+    task = {"protocol": "ravdess-6fold", "labels": LABELS, "label_target": "intended"}
+    assert published.results(task | {"groups": {}})
+    task |= channels("speech")
+    assert published.results(task)
+    others = {"labels": LABELS[:6]}, {"protocol": "speaker-kfold"}, {"label_target": "crowd"}
+    for other in (*others, channels("song"), channels("song", "speech")):
+        assert published.results(task | other) == []
+    run = write_run(tmp_path / "run", trained.record, **channels("song", "speech"))
+    assert "Published results" not in report.of_run(run.folder, [run], {}, "")
+    folder = shutil.copytree(compared, tmp_path / "compared")
+    shutil.rmtree(folder / "cnn3d_mfcc-audio/seed-0-fold-0")
+    run = write_run(folder / "cnn3d_mfcc-audio/seed-0-fold-0", trained.record, label_target="crowd")
+    assert "Published results" not in report.of_comparison(folder, [run], "")
+
+
+def test_folds_are_headed_by_their_mean_as_publications_are(guesser, tmp_path):
+    folder = shutil.copytree(guesser.folder, tmp_path / "run")
+    measured = json.loads((folder / "metrics.json").read_text())
+    table = pd.read_csv(folder / "predictions.csv", dtype={"speaker": str})
+    measured |= {"robustness": None, "validation_speakers": None}
+    parts = [table[table["speaker"] != "04"], table[table["speaker"] == "04"]]
+    reports = [
+        findings.Report({**measured, **findings.measure(part, LABELS), "fold": fold}, part)
+        for fold, part in enumerate(parts)
+    ]
+    m = findings.aggregate(reports).metrics
+    findings.save(findings.aggregate(reports), folder)
+    words = Text(report.of_run(folder, [guesser], {}, "")).words
+    text = " ".join(words)
+    for name in ("uar", "war", "macro_f1", "top_2"):
+        assert abs(m[name] - m[f"{name}_mean"]) > 1e-3
+        mean, deviation = m[f"{name}_mean"], m[f"{name}_std"]
+        assert f"{mean:.3f} mean over folds, ± {deviation:.3f}; of all clips {m[name]:.3f}" in text
+    place = words.index("ravdess-6fold, mean over folds 0, 1")
+    assert words[place - 1] == f"{100 * m['war_mean']:.1f}"
 
 
 def test_published_results_are_those_of_the_documents():
@@ -159,6 +199,35 @@ def test_every_picture_says_what_it_shows(made):
         if name in ("src", "href") and not value.startswith("data:")
     ]
     assert outside == []
+
+
+def test_every_explanation_is_shown_with_its_error(guesser, made, tmp_path):
+    run = replace(guesser, folder=shutil.copytree(guesser.folder, tmp_path / "run"))
+    values = np.random.default_rng(0).normal(size=(9, 30))
+    names = [f"mfcc_{index}" for index in range(30)]
+    for part, some in (("tests", 9), ("wrong", 1), ("right", 1)):
+        folder = run.folder / "explained" / part
+        illustrate.summary(values[:some], values[:some], names, part, folder / "shap")
+        found = {"title": f"{part}.mp4: sad, 50%", "clip": f"{part}.mp4", "baseline": "a mean"}
+        found |= {"shares": {"audio": 1.5, "video": -0.5}, "silhouette": {"emotion": 0.1}}
+        found |= {"shap_clips": 9, "shap_error": 0.0321} if part == "tests" else {}
+        found |= {"completeness_error": 0.0043, "steps": 64}
+        (folder / "explanation.json").write_text(json.dumps(found))
+    frames, warmth = np.full((3, 32, 32, 3), 90, np.uint8), np.ones((3, 32, 32), np.float32)
+    for part, sound in (("wrong", None), ("right", (np.zeros(8000, np.float32), 16000))):
+        illustrate.video(frames, warmth, 0.5, sound, run.folder / f"explained/{part}/heat.mp4")
+    text = Text(report.of_run(run.folder, [run], {}, ""))
+    words = " ".join(text.words)
+    assert "the largest first; completeness error at most 3.21%" in words
+    assert words.count("64 steps, completeness error 0.43%") == 2
+    assert len(text.images) == len(Text(made).images) + 3
+    assert sum("SHAP" in alt and "audio +1.500" in alt for alt in text.images) == 3
+    films = [attributes for tag, attributes in text.tags if tag == "video"]
+    assert [one["aria-label"] for one in films] == ["wrong.mp4, with heat", "right.mp4, with heat"]
+    for one, heard in zip(films, (False, True)):
+        (tmp_path / "film.mp4").write_bytes(base64.b64decode(one["src"].partition(",")[2]))
+        info = media.probe(tmp_path / "film.mp4")
+        assert bool(info.audio) == heard and info.duration == pytest.approx(0.5, abs=0.1)
 
 
 def test_random_splits_warn(trained, tmp_path):
@@ -314,5 +383,10 @@ def test_the_command_leaves_all_in_a_page_that_plays(browser, trained, corpus, s
     assert {path.name for path in kept if kept[path] != again[path]} == {"report.html"}
     shown = look(browser, folder / "report.html", 390)
     assert shown.locator("img").count() == 11  # 5 of the evaluation, 2 of all clips, 2 of two each
-    shown.locator("video").first.evaluate(PLAYS)
+    films = shown.locator("video")
+    assert [films.nth(index).get_attribute("aria-label")[-11:] for index in (0, 1)] == [
+        ", with heat"
+    ] * 2
+    for index in (0, films.count() - 1):
+        films.nth(index).evaluate(PLAYS)
     shown.context.close()
