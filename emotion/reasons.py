@@ -47,7 +47,8 @@ def of_clip(model, preset, labels, signal, name, folder, target=None, train=(), 
 
     Returns:
         dict, what explanation.json holds: clip, title, label, probability, baseline, difference of
-        the logit from the baseline's, completeness_error, steps, and shares by modality.
+        the logit from the baseline's, completeness_error, steps, shares by modality, and shap_error
+        where there is shap.
     """
     inputs = preset.extract(signal)
     batch = {name: x[None] for name, x in inputs.items()}
@@ -76,10 +77,6 @@ def of_clip(model, preset, labels, signal, name, folder, target=None, train=(), 
         steps = len(maps["audio", "video"])
         extents = {"audio": _extent(preset.audio, signal, steps), "video": (0, signal.duration)}
         illustrate.attention(maps, extents, title, folder / "attention")
-    if vector:
-        background = _background(vector, preset, train, load)
-        shap, _ = _shap(vector, vector.of(batch), [target], background)
-        illustrate.summary(shap, vector.of(batch), vector.names, title, folder / "shap")
     record = {
         "clip": name,
         "title": title,
@@ -91,6 +88,10 @@ def of_clip(model, preset, labels, signal, name, folder, target=None, train=(), 
         "steps": found.steps,
         "shares": {name: float(parts[0]) for name, parts in shares.items()},
     }
+    if vector:
+        background = _background(vector, preset, train, load)
+        shap, record["shap_error"] = _shap(vector, vector.of(batch), [target], background)
+        illustrate.summary(shap, vector.of(batch), vector.names, title, folder / "shap")
     write_text(folder / "explanation.json", json.dumps(record, indent=1))
     return record
 

@@ -58,6 +58,8 @@ def _clip(options):
     print(f"{found['title']}. The logit differs by {told}.")
     print(f"Shares: {_parts(found)}.")
     _print_error(f"Integrated gradients, {steps} steps", found["completeness_error"])
+    if "shap_error" in found:
+        _print_error("SHAP values", found["shap_error"])
     print(f"{output} holds the pictures and explanation.json.")
 
 
