@@ -115,10 +115,12 @@ def _recording(limits):
     with st.expander("Or record with this browser's camera and microphone"):
         recorder.show(20, "chosen")
     if st.button("Or try a sample: a drawn face that speaks"):
-        st.session_state["chosen"] = sample()
+        st.session_state["chosen"] = None  # drawn below, where no rerun can lose the click
     if film:
         return film.getvalue(), sound.getvalue() if sound else None
-    return st.session_state.get("chosen"), None
+    if "chosen" not in st.session_state:
+        return None, None
+    return st.session_state["chosen"] or sample(), None
 
 
 def _shown(own, data, sound):
