@@ -195,8 +195,8 @@ def test_a_visitor_who_leaves_leaves_nothing(visitors, address, data, private):
 
 
 def test_a_visitor_changes_the_mind(page, data):
-    sample = page.get_by_role("button", name="Or try a sample")
-    sample.click()
+    page.get_by_role("heading", name="What it cannot tell").wait_for()  # all of it is there
+    page.get_by_role("button", name="Or try a sample").click()
     shown = result(page).get_attribute("src")
     upload(page, data / "media/one_face.mp4")
     page.get_by_text("Analysing").wait_for()
