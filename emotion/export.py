@@ -76,9 +76,13 @@ def export(recognizer, form, folder, windows, source, targets=None, int8=False):
     Raises:
         FileExistsError: the folder is there.
         ValueError: the format cannot hold the model, a probability differs by more than
-            TOLERANCE, or a SavedModel is to be int8.
+            TOLERANCE, a SavedModel is to be int8, or the recogniser's is an export already.
         ModuleNotFoundError: what converts is not installed.
     """
+    if recognizer.model is None:
+        raise ValueError(
+            f"{recognizer.run.folder} is an export already; name the run it was made of."
+        )
     if int8 and form == "saved_model":
         raise ValueError("a SavedModel has no int8; leave --int8 out, or export onnx or litert.")
     folder = Path(folder)

@@ -12,11 +12,24 @@ from emotion import streams
 from emotion.clip import MediaError
 from emotion.streams import Info, planes, probe
 
-__all__ = ["Info", "VideoWriter", "mono", "planes", "probe"]
+__all__ = ["Info", "VideoWriter", "check_format", "mono", "planes", "probe"]
 __all__ += ["read_blocks", "read_frames", "read_pictures", "read_samples", "write_sound"]
 
 X264 = {"preset": "veryfast", "crf": "21"}
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+# Formats that hold all they play, by FFmpeg's names. A playlist opens the files that it names.
+FORMATS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,mp3,wav,w64,flac,aac,ac3,aiff,amr,caf"
+
+
+def check_format(path):
+    """Raises MediaError where a file is in none of FORMATS, before anything it names is opened."""
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    try:
+        av.open(os.path.abspath(path), options=options, metadata_errors="ignore").close()
+    except av.ArgumentError as error:
+        raise MediaError(f"{path} is in a format not taken here; convert it to MP4.") from error
+    except av.FFmpegError:
+        pass  # `probe` says what is wrong with it
 
 
 def read_samples(path, sample_rate):

@@ -45,12 +45,16 @@ class Recognizer:
         self.detector = Detector(name, detector_weights) if name else None
         self._weights = detector_weights
         self.model = None if exported else self.run.model()
-        self._exported = exported and runtime.load(exported)
+        self._place, self._exported = exported, exported and runtime.load(exported)
 
     def another(self):
-        """Returns a Recognizer with the same model and a detector of its own, for a thread."""
+        """Returns a Recognizer for a thread: with a detector and, of an export, a model of its own.
+
+        A keras.Model is shared.
+        """
         other = copy.copy(self)
         other.detector = self.detector and Detector(self.detector.name, self._weights)
+        other._exported = self._place and runtime.load(self._place)
         return other
 
     def inputs(self, signals):

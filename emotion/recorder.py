@@ -62,17 +62,14 @@ def _component():
     return st.components.v2.component("emotion.recorder", html=_HTML, css=_CSS, js=_JS)
 
 
-def show(seconds):
+def show(seconds, name):
     """Shows the button.
 
     Args:
         seconds: int, the longest recording.
-
-    Returns:
-        bytes of the newest recording of this visitor (WebM or MP4, as the browser makes it), or
-        None.
+        name: str, the part of the visitor's session that takes what is recorded: bytes of WebM or
+            MP4, as the browser makes it.
     """
     told = _component()(key="recorder", data={"seconds": seconds}, on_recording_change=lambda: None)
     if told.recording:
-        st.session_state["recorded"] = base64.b64decode(told.recording.partition(",")[2])
-    return st.session_state.get("recorded")
+        st.session_state[name] = base64.b64decode(told.recording.partition(",")[2])

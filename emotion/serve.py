@@ -21,7 +21,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from emotion import transcript, upload
+from emotion import annotate, transcript, upload
 from emotion.clip import MediaError
 from emotion.door import Door, refuse
 
@@ -210,16 +210,19 @@ async def _leaves(request, gone):
 
 
 def _predictions(desk, path, progress):
-    found = desk.analyse(path, progress)
+    with desk.turn(path, progress) as (info, watched):
+        found = annotate.analyse(info.path, desk.recognizer, progress=watched)
     return {"duration": found.duration, "windows": list(transcript.rows(found))}
 
 
 def _annotated(desk, path, progress):
     """Returns a file without a name, so that it is gone when it is closed, by whomever."""
-    if not desk.limits.check(path).video:
-        raise MediaError("the recording has sound only; send it to /predict.")
     output = path.with_name("annotated.mp4")
-    desk.annotate(desk.analyse(path, progress), output, progress)
+    with desk.turn(path, progress) as (info, watched):
+        if not info.video:
+            raise MediaError("the recording has sound only; send it to /predict.")
+        found = annotate.analyse(info.path, desk.recognizer, progress=watched)
+        annotate.write_annotated(found, output, watched)
     file = tempfile.TemporaryFile()
     with open(output, "rb") as source:
         shutil.copyfileobj(source, file)

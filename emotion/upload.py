@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from emotion import annotate, media
+from emotion import media
 from emotion.clip import MediaError
 
 
@@ -32,7 +32,7 @@ class Limits:
         megabytes: float, of a file.
         seconds: float, of a recording.
         megapixels: float, of its pictures.
-        patience: float, seconds of work on it.
+        patience: float, seconds of each stage of the work on it.
         waiting: int, recordings in line, the one worked on not counted.
         transfer: float, seconds that sending a file here may take, and taking the answer.
     """
@@ -48,9 +48,10 @@ class Limits:
         """Returns the media.Info of a file.
 
         Raises:
-            MediaError: it holds nothing that can be decoded.
+            MediaError: it holds nothing that can be decoded, or might open other files.
             TooMuch: it is too long, or its pictures too large.
         """
+        media.check_format(path)
         info = media.probe(path)
         self.check_seconds(info.duration or 0.0)
         if info.width * info.height > 1e6 * self.megapixels:
@@ -73,6 +74,27 @@ class Limits:
                 f"a recording may last {self.seconds:g} seconds; cut it. Received: {seconds:.1f} s."
             )
 
+    def watch(self, progress=None):
+        """Returns a `progress` as in `timeline.analyse` that raises TooMuch beyond a limit.
+
+        Args:
+            progress: likewise, what it tells; or None.
+        """
+        begun = {}
+
+        def watched(stage, done, total):
+            self.check_seconds(done)
+            now = time.monotonic()
+            if now - begun.setdefault(stage, now) > self.patience:
+                raise TooMuch(
+                    f"work on a recording may take {self.patience:g} seconds; "
+                    "send a shorter or smaller one."
+                )
+            if progress:
+                progress(stage, done, total)
+
+        return watched
+
 
 @contextmanager
 def received(chunks, limits, sound=None):
@@ -81,23 +103,22 @@ def received(chunks, limits, sound=None):
     Args:
         chunks: iterable of bytes.
         limits: Limits.
-        sound: iterable of bytes, a sound that takes the place of the recording's own, or None.
+        sound: iterable of bytes, a sound that takes the place of the recording's own at
+            `Desk.turn`, or None.
 
     Yields:
-        Path of the file, alone in its folder.
+        Path of the file, in a folder of its own.
 
     Raises:
         TooMuch: it is larger than allowed; no more than that is ever kept.
-        MediaError: there is a `sound`, and one of the two cannot be decoded; or as the block
-            raises it, without the folder's name.
+        MediaError: as the block raises it, without the folder's name.
     """
     with tempfile.TemporaryDirectory(prefix="emotion-") as folder:
         path = Path(folder, "recording")
         _keep(chunks, path, limits)
+        if sound is not None:
+            _keep(sound, _sound_of(path), limits)
         try:
-            if sound is not None:
-                _keep(sound, path.with_name("sound"), limits)
-                path = _join(path, path.with_name("sound"), limits)
             yield path
         except MediaError as error:  # the sender is not told where it lies
             raise MediaError(str(error).replace(f"{folder}{os.sep}", "the ")) from error
@@ -112,17 +133,8 @@ def _keep(chunks, path, limits):
             file.write(chunk)
 
 
-def _join(film, sound, limits):
-    info = limits.check(film)
-    limits.check(sound)
-    if not info.video:
-        raise MediaError(f"{film} has no picture, so no sound can be put to it; send one of them.")
-    joined, rate = film.with_name("joined"), 44100
-    given = media.read_samples(sound, rate), rate
-    with media.VideoWriter(joined, like=info, sound=given) as writer:
-        for _, picture in media.read_pictures(film):
-            writer.write(picture)
-    return joined
+def _sound_of(path):
+    return path.with_name("sound")
 
 
 class Desk:
@@ -135,7 +147,7 @@ class Desk:
 
     def __init__(self, recognizer, limits):
         self.recognizer, self.limits = recognizer, limits
-        self._turn, self._line = threading.Lock(), threading.Lock()
+        self._look, self._turn, self._line = (threading.Lock() for _ in range(3))
         self._waiting = 0
 
     @property
@@ -143,64 +155,57 @@ class Desk:
         """int, recordings at the desk and in line."""
         return self._waiting
 
-    def analyse(self, path, progress=None):
-        """Predicts a recording.
+    @contextmanager
+    def turn(self, path, progress=None):
+        """Gives a recording its place in line; in the block, recogniser and pyplot are its own.
 
         Args:
-            path: Path.
-            progress: as in `timeline.analyse`.
+            path: Path that `received` yielded.
+            progress: as in `timeline.analyse`, or None.
 
-        Returns:
-            Timeline.
+        Yields:
+            (info, watched): media.Info of the recording, with the sound that came with it put to
+            it; and the `progress` to work with, which keeps the limits.
 
         Raises:
             Busy: too many are in line.
             TooMuch: a limit is exceeded.
             MediaError: nothing in it can be used.
         """
-        self.limits.check(path)
-        with self._my_turn() as watched:
-            return annotate.analyse(path, self.recognizer, progress=watched(progress))
-
-    def annotate(self, timeline, output, progress=None):
-        """Writes the recording of a timeline with its predictions drawn.
-
-        Args:
-            timeline: Timeline.
-            output: Path of the mp4.
-            progress: as in `timeline.analyse`.
-
-        Raises:
-            Busy, TooMuch, MediaError: as `analyse`.
-        """
-        with self._my_turn() as watched:
-            annotate.write_annotated(timeline, output, watched(progress))
-
-    @contextmanager
-    def _my_turn(self):
+        watched, sound = self.limits.watch(progress), _sound_of(path)
         with self._line:
             if self._waiting > self.limits.waiting:
                 raise Busy(f"{self._waiting} recordings wait already; try again later.")
             self._waiting += 1
         try:
+            with self._look:  # before its turn: what is refused is told so at once
+                info = self.limits.check(path)
+                if sound.exists():
+                    self.limits.check(sound)
             with self._turn:
-                yield self._watch(time.monotonic() + self.limits.patience)
+                if sound.exists():
+                    info = self.limits.check(_join(info, sound, watched))
+                yield info, watched
         finally:
             with self._line:
                 self._waiting -= 1
 
-    def _watch(self, deadline):
-        def watched(progress):
-            def tell(stage, done, total):
-                self.limits.check_seconds(done)
-                if time.monotonic() > deadline:
-                    raise TooMuch(
-                        f"work on a recording may take {self.limits.patience:g} seconds; "
-                        "send a shorter or smaller one."
-                    )
-                if progress:
-                    progress(stage, done, total)
 
-            return tell
+def _join(info, sound, watched):
+    """Puts a sound to a film, each read as it is written; returns the Path of both."""
+    if not info.video:
+        raise MediaError(
+            f"{info.path} has no picture, so no sound can be put to it; send one of them."
+        )
 
-        return watched
+    def heard():
+        for second, block in enumerate(media.read_blocks(sound, rate, 1.0)):
+            watched("joining", second, info.duration)
+            yield block
+
+    joined, rate = info.path.with_name("joined"), 44100
+    with media.VideoWriter(joined, like=info, sound=(heard(), rate)) as writer:
+        for second, picture in media.read_pictures(info.path):
+            writer.write(picture)
+            watched("joining", second, info.duration)
+    return joined

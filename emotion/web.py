@@ -7,6 +7,7 @@ out is computed in `_work`, once for each recording, and kept in the visitor's o
 import argparse
 import hashlib
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import streamlit as st
@@ -45,7 +46,7 @@ def options():
     parser.add_argument("--yunet")
     parser.add_argument("--stun", action="append", default=[])
     parser.add_argument("--cameras", type=int, default=2)
-    for name in ("max_mb", "max_seconds", "patience"):
+    for name in ("megabytes", "seconds", "patience"):
         parser.add_argument(f"--{name}", type=float, required=True)
     return parser.parse_args()
 
@@ -76,7 +77,7 @@ def sample():
 def main():
     """Draws the page."""
     chosen = options()
-    limits = upload.Limits(chosen.max_mb, chosen.max_seconds, patience=chosen.patience)
+    limits = upload.Limits(chosen.megabytes, chosen.seconds, patience=chosen.patience)
     st.set_page_config(page_title="Emotion in a recording")
     st.title("Emotion in a recording")
     own = desk(chosen.model, chosen.yunet, limits)
@@ -112,32 +113,32 @@ def _recording(limits):
         max_upload_size=int(limits.megabytes),
     )
     with st.expander("Or record with this browser's camera and microphone"):
-        recorded = recorder.show(20)
+        recorder.show(20, "chosen")
     if st.button("Or try a sample: a drawn face that speaks"):
-        st.session_state["sample"] = True
+        st.session_state["chosen"] = None  # drawn below, where no rerun can lose the click
     if film:
         return film.getvalue(), sound.getvalue() if sound else None
-    if recorded:
-        return recorded, None
-    return (sample(), None) if st.session_state.get("sample") else (None, None)
+    if "chosen" not in st.session_state:
+        return None, None
+    return st.session_state["chosen"] or sample(), None
 
 
 def _shown(own, data, sound):
     key = hashlib.blake2b(data + (sound or b"")).hexdigest()
-    if st.session_state.get("key") != key:
-        st.session_state["found"] = None
+    known, found, trouble = st.session_state.get("outcome", (None, None, None))
+    if known != key:
+        found = trouble = None
         try:
-            st.session_state["found"] = _work(own, data, sound)
+            found = _work(own, data, sound)
         except upload.Busy as error:
             st.warning(f"Too many are here at once: {error}")
             st.button("Try again")  # pressing it runs the page anew
             return
         except (MediaError, ValueError) as error:
-            st.session_state["trouble"] = str(error)
-        st.session_state["key"] = key
-    found = st.session_state["found"]
+            trouble = str(error)
+        st.session_state["outcome"] = key, found, trouble
     if found is None:
-        st.error(f"This recording cannot be used: {st.session_state['trouble']}")
+        st.error(f"This recording cannot be used: {trouble}")
         return
     timeline, files = found
     st.write(annotate.summary(timeline).capitalize() + ".")
@@ -150,7 +151,9 @@ def _shown(own, data, sound):
         column.download_button(label, files[name], name, kind, on_click="ignore")
     with st.expander("Every window as a table"):
         st.dataframe(list(transcript.rows(timeline)), hide_index=True)
-    if timeline.predictions and reasons.drawable(own.recognizer.preset):
+    recognizer = own.recognizer
+    explained = recognizer.model is not None and reasons.drawable(recognizer.preset)
+    if explained and timeline.predictions:
         _explained(own, data, sound, timeline)
 
 
@@ -165,27 +168,33 @@ def _explained(own, data, sound, timeline):
     chosen = st.selectbox("A moment", names)
     if not st.button("Explain this moment"):
         return
-    recognizer = own.recognizer
-    with st.spinner("Working out what speaks for it"), _received(own, data, sound) as path:
-        signal = moment(path, recognizer, names[chosen])
-        folder = path.parent / "explained"
-        told = reasons.of_clip(
-            recognizer.model, recognizer.preset, recognizer.labels, signal, "This moment", folder
-        )
-        for name, alt in (
-            ("mfcc", "The sound as a map, and what each of its values adds"),
-            ("frames", "The face: orange speaks for the label, blue against it"),
-        ):
-            if (folder / f"{name}.png").is_file():
-                st.image((folder / f"{name}.png").read_bytes(), caption=alt, alt=alt)
-        if (folder / "heat.mp4").is_file():
-            st.video((folder / "heat.mp4").read_bytes(), alt="The face, and heat on it")
+    try:
+        with st.spinner("Working out what speaks for it"):
+            told, files = _explain(own, data, sound, names[chosen])
+    except (upload.Busy, MediaError, ValueError) as error:
+        st.warning(f"This moment cannot be explained now: {error}")
+        return
+    for name, alt in (
+        ("mfcc.png", "The sound as a map, and what each of its values adds"),
+        ("frames.png", "The face: orange speaks for the label, blue against it"),
+    ):
+        if name in files:
+            st.image(files[name], caption=alt, alt=alt)
+    if "heat.mp4" in files:
+        st.video(files["heat.mp4"], alt="The face, and heat on it")
     parts = ", ".join(f"{name} {part:+.2f}" for name, part in told["shares"].items())
     st.write(f"What each adds to the score of {told['label']}: {parts}.")
 
 
-def _received(own, data, sound):
-    return upload.received([data], own.limits, sound and [sound])
+def _explain(own, data, sound, prediction):
+    """Returns (dict of `reasons.of_clip`, dict of file name to bytes)."""
+    recognizer = own.recognizer
+    with _turn(own, data, sound) as (info, _):
+        signal, folder = moment(info.path, recognizer, prediction), info.path.parent
+        told = reasons.of_clip(
+            recognizer.model, recognizer.preset, recognizer.labels, signal, "This moment", folder
+        )
+        return told, _files(folder, "mfcc.png", "frames.png", "heat.mp4")
 
 
 def _work(own, data, sound):
@@ -198,17 +207,30 @@ def _work(own, data, sound):
             share, f"{stage.capitalize()}: {done:.0f} s" + (f" of {total:.0f} s" * bool(total))
         )
 
-    with _received(own, data, sound) as path:
-        timeline, folder = own.analyse(path, progress), path.parent
-        if timeline.info.video:
-            own.annotate(timeline, folder / "annotated.mp4", progress)
+    with _turn(own, data, sound, progress) as (info, watched):
+        timeline = annotate.analyse(info.path, own.recognizer, progress=watched)
+        folder, tables = info.path.parent, ("predictions.csv", "subtitles.vtt")
+        if info.video:
+            annotate.write_annotated(timeline, folder / "annotated.mp4", watched)
         storyline.draw(timeline, folder / "timeline.png")
-        for name in ("predictions.csv", "subtitles.vtt"):
+        for name in tables:
             transcript.write_predictions(timeline, folder / name)
-        names = ("annotated.mp4", "timeline.png", "predictions.csv", "subtitles.vtt")
-        files = {n: (folder / n).read_bytes() for n in names if (folder / n).is_file()}
+        files = _files(folder, "annotated.mp4", "timeline.png", *tables)
     bar.empty()
     return timeline, files
+
+
+@contextmanager
+def _turn(own, data, sound, progress=None):
+    with (
+        upload.received([data], own.limits, sound and [sound]) as path,
+        own.turn(path, progress) as turn,
+    ):
+        yield turn
+
+
+def _files(folder, *names):
+    return {n: (folder / n).read_bytes() for n in names if (folder / n).is_file()}
 
 
 if __name__ == "__main__":

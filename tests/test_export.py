@@ -107,6 +107,33 @@ def test_an_export_predicts_as_its_run_by_its_folder_or_its_file(exports, form):
         assert exported.predict([]).shape == (0, 8)
 
 
+def test_a_thread_has_an_export_of_its_own(exports, monkeypatch):
+    recognizer, signals, folder = exports
+    loaded, right = [], runtime.load
+    monkeypatch.setattr(runtime, "load", lambda path: loaded.append(path) or right(path))
+    one = Recognizer(folder / "litert")
+    other = one.another()
+    assert len(loaded) == 2 and other.model is None
+    np.testing.assert_array_equal(other.predict(signals), one.predict(signals))
+    assert recognizer.another().model is recognizer.model and len(loaded) == 2
+
+
+def test_an_export_is_not_exported(exports, tmp_path, capsys):
+    arguments = ["--format", "litert", "--output", str(tmp_path / "again")]
+    assert main(["export", str(exports[2] / "onnx"), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert "is an export already; name the run" in error and error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_page_takes_an_export(exports, monkeypatch):
+    started = []
+    monkeypatch.setattr("os.execv", lambda program, command: started.append(command))
+    for path in (exports[2] / "onnx", exports[2] / "onnx/model.onnx"):
+        assert main(["web", "--port", "0", "--model", str(path)]) == 0
+        assert f"--model={path}" in started.pop()
+
+
 def test_names_and_the_batch_are_free_for_other_programs(exports):
     import onnxruntime
     from ai_edge_litert.interpreter import Interpreter

@@ -96,10 +96,11 @@ def test_model_health_and_pages(client, recognizer):
     [
         (b"", "is empty (0 bytes)"),
         (b"I am a film.\n" * 50, "is not media"),
+        (b"ffconcat version 1.0\nfile recording\n", "in a format not taken"),
         (bytes(1_000_001), "may have 1 MB"),
         (bytes(2_000_000), "may have 1 MB"),
     ],
-    ids=["empty", "text", "over the limit by a byte", "far over the limit"],
+    ids=["empty", "text", "playlist", "over the limit by a byte", "far over the limit"],
 )
 @pytest.mark.parametrize("path", ["/predict", "/annotate"])
 def test_what_is_no_recording_is_refused(client, path, content, words, private):
@@ -254,7 +255,7 @@ def test_work_ends_when_its_sender_leaves(recognizer, monkeypatch, private):
             ended.set()
 
     monkeypatch.setattr(annotate, "analyse", endless)
-    monkeypatch.setattr(upload.Limits, "check", lambda self, path: None)
+    monkeypatch.setattr(upload.Limits, "check", lambda self, path: media.Info(path, 1, True, True))
     body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n--b--\r\n'
     messages = iter([{"type": "http.request", "body": body}, {"type": "http.disconnect"}])
 
@@ -268,27 +269,43 @@ def test_work_ends_when_its_sender_leaves(recognizer, monkeypatch, private):
     assert ended.is_set() and list(private.iterdir()) == []
 
 
-def test_mistakes_are_one_line(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("command", "package", "more"),
+    [
+        ("serve", "uvicorn", [(("--port", "0", "--line", "-1"), "at least 0. Received: -1"),
+                              (("--port", "0", "--transfer", "nan"), "--transfer must be positive"),
+                              (("--port", "0", "--max-mb", "0.5"), "saved_models holds no")]),
+        ("web", "streamlit", [(("--port", "0", "--cameras", "-1"), "at least 0. Received: -1")]),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_line(command, package, more, trained, tmp_path, monkeypatch, capsys):
+    def says(arguments, reason):
+        assert main([command, *arguments]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and reason in error
+
     monkeypatch.chdir(tmp_path)
+    for name in ("unfinished", "yunet"):
+        (tmp_path / name).mkdir()
+        record = trained.record | ({"detector": "yunet"} if name == "yunet" else {})
+        (tmp_path / name / "run.json").write_text(json.dumps(record))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         for arguments, reason in (
             (("--port", port), f"--port {port} cannot be used"),
             (("--port", "70000"), "--port 70000 cannot be used"),
             (("--host", "256.0.0.1"), "--host 256.0.0.1"),
-            (("--port", "0", "--line", "-1"), "--line must be at least 0. Received: -1"),
             (("--port", "0", "--max-mb", "0"), "--max-mb must be positive"),
-            (("--port", "0", "--transfer", "nan"), "--transfer must be positive"),
+            (("--port", "0", "--patience", "nan"), "--patience must be positive"),
             (("--port", "0"), "saved_models holds no trained run"),
             (("--port", "0", "--model", "none"), "none is not a run"),
+            (("--port", "0", "--model", "unfinished"), "holds no model.keras"),
+            (("--port", "0", "--model", "yunet", "--yunet", "none"), "weights=none"),
+            *more,
         ):
-            assert main(["serve", *arguments]) == 2
-            error = capsys.readouterr().err
-            assert error.count("\n") == 1 and reason in error
-    monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert main(["serve"]) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "`pip install fastapi uvicorn python-multipart`" in error
+            says(arguments, reason)
+    monkeypatch.setitem(sys.modules, package, None)
+    says((), f"pip install -e '.[{command}]'")
 
 
 class Server:

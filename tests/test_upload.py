@@ -4,11 +4,19 @@ import tempfile
 import threading
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
+from films import film, onset, tone
 
-from emotion import upload
+from emotion import annotate, media, upload
 from emotion.clip import MediaError
 from emotion.recognizer import Recognizer
+
+# Files that name others, and why they are refused: FFmpeg knows a playlist by its suffix.
+CONCAT = "ffconcat version 1.0\nfile {}\n"
+HLS = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:9\n#EXTINF:3.0,\n{}\n#EXT-X-ENDLIST\n"
+LINKS = [(CONCAT, "in a format not taken"), (HLS, "not media")]
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +31,11 @@ def private(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     return folder
+
+
+def analyse(desk, path, progress=None):
+    with desk.turn(path, progress) as (info, watched):
+        return annotate.analyse(info.path, desk.recognizer, progress=watched)
 
 
 def test_a_file_is_kept_while_it_is_needed(private):
@@ -63,40 +76,40 @@ def test_a_sender_who_leaves_leaves_nothing(private):
 )
 def test_what_is_too_much_is_refused(recognizer, recording, limits, rule):
     with pytest.raises(upload.TooMuch, match=rule):
-        upload.Desk(recognizer, upload.Limits(**limits)).analyse(recording)
+        analyse(upload.Desk(recognizer, upload.Limits(**limits)), recording)
 
 
 def test_what_is_no_recording_is_refused(recognizer, tmp_path):
     path = tmp_path / "recording"
     path.write_text("not a film")
     with pytest.raises(MediaError):
-        upload.Desk(recognizer, upload.Limits()).analyse(path)
+        analyse(upload.Desk(recognizer, upload.Limits()), path)
 
 
 def test_the_sender_is_not_told_where_it_lies(recognizer, private):
     desk = upload.Desk(recognizer, upload.Limits())
     with pytest.raises(MediaError, match="^the recording ") as told:
         with upload.received([b"not a film"], desk.limits) as path:
-            desk.analyse(path)
+            analyse(desk, path)
     assert str(private) not in str(told.value)
     with pytest.raises(MediaError, match="^the (recording|sound) ") as told:
-        with upload.received([b"not a film"], desk.limits, [b"no sound"]):
-            pass
+        with upload.received([b"not a film"], desk.limits, [b"no sound"]) as path:
+            analyse(desk, path)
     assert list(private.iterdir()) == []
 
 
 def test_a_length_that_the_file_hides_is_seen(recognizer, recording, monkeypatch):
     desk = upload.Desk(recognizer, upload.Limits(seconds=1))
-    monkeypatch.setattr(upload.Limits, "check", lambda self, path: None)
+    monkeypatch.setattr(upload.Limits, "check", lambda self, path: media.probe(path))
     with pytest.raises(upload.TooMuch, match="may last 1 seconds"):
-        desk.analyse(recording)
+        analyse(desk, recording)
     assert desk.waiting == 0
 
 
 def test_patience_ends(recognizer, recording):
     desk = upload.Desk(recognizer, upload.Limits(patience=-1))
     with pytest.raises(upload.TooMuch, match="may take -1 seconds"):
-        desk.analyse(recording)
+        analyse(desk, recording)
     assert desk.waiting == 0
 
 
@@ -108,19 +121,92 @@ def test_they_come_in_turn_and_the_line_has_an_end(recognizer, recording, tmp_pa
         inside.set()
         assert leave.wait(60)
 
-    first = threading.Thread(target=lambda: done.append(desk.analyse(recording, hold)))
+    first = threading.Thread(target=lambda: done.append(analyse(desk, recording, hold)))
     first.start()
     assert inside.wait(60)
-    second = threading.Thread(target=lambda: done.append(desk.analyse(recording)))
+    second = threading.Thread(target=lambda: done.append(analyse(desk, recording)))
     second.start()
     while desk.waiting < 2:
-        pass
+        threading.Event().wait(0.01)
     with pytest.raises(upload.Busy, match="2 recordings wait"):
-        desk.analyse(recording)
+        analyse(desk, recording)
     assert done == []
     leave.set()
     first.join()
     second.join()
     assert len(done) == 2 and desk.waiting == 0
-    desk.annotate(done[0], tmp_path / "annotated.mp4")
-    assert Path(tmp_path, "annotated.mp4").is_file()
+
+
+def test_a_place_is_kept_until_all_is_done(recognizer, recording, tmp_path):
+    desk = upload.Desk(recognizer, upload.Limits(waiting=0))
+    with desk.turn(recording) as (info, watched):
+        found = annotate.analyse(info.path, recognizer, progress=watched)
+        with pytest.raises(upload.Busy, match="1 recordings wait"):
+            analyse(desk, recording)
+        annotate.write_annotated(found, tmp_path / "annotated.mp4", watched)
+    assert Path(tmp_path, "annotated.mp4").is_file() and desk.waiting == 0
+
+
+def test_patience_is_for_each_stage(monkeypatch):
+    clock = iter((0, 5, 9, 14, 20))
+    monkeypatch.setattr(upload.time, "monotonic", lambda: next(clock))
+    watched = upload.Limits(patience=10).watch()
+    for stage in ("analysing", "analysing", "writing", "writing"):
+        watched(stage, 0, None)
+    with pytest.raises(upload.TooMuch, match="may take 10 seconds"):
+        watched("writing", 0, None)
+
+
+@pytest.mark.parametrize("text, reason", LINKS, ids=["concat", "hls"])
+def test_no_other_file_is_opened(recognizer, recording, text, reason):
+    desk = upload.Desk(recognizer, upload.Limits())
+    for name in ("recording", recording):
+        with pytest.raises(MediaError, match=f"^the recording is {reason}"):
+            with upload.received([text.format(name).encode()], desk.limits) as path:
+                analyse(desk, path)
+
+
+@pytest.fixture
+def hidden(tmp_path):
+    """Makes a file of some seconds that does not say how long it is."""
+
+    def hidden(name, seconds):
+        with av.open(str(tmp_path / name), "w", format="webm", options={"live": "1"}) as container:
+            sound = container.add_stream("libopus", rate=48000, layout="mono")
+            frame = av.AudioFrame.from_ndarray(tone(seconds, 48000)[None], "flt", "mono")
+            frame.sample_rate = 48000
+            container.mux(sound.encode(frame))
+            container.mux(sound.encode(None))
+        return tmp_path / name
+
+    return hidden
+
+
+def test_a_sound_is_put_to_its_film_in_turn(recognizer, tmp_path):
+    desk, told = upload.Desk(recognizer, upload.Limits()), []
+    film(tmp_path / "film.mp4", np.arange(50) / 25)
+    media.write_sound(str(tmp_path / "sound"), tone(2, 48000, [1.2]), 48000)
+    parts = ([(tmp_path / name).read_bytes()] for name in ("film.mp4", "sound"))
+    with upload.received(next(parts), desk.limits, next(parts)) as path:
+        assert {part.name for part in path.parent.iterdir()} == {"recording", "sound"}
+        with desk.turn(path, lambda *said: told.append((*said, desk.waiting))) as (info, _):
+            assert info.video and info.audio
+            assert onset(media.read_samples(info.path, 48000), 48000) == pytest.approx(1.2, abs=0.1)
+    assert {(stage, waiting) for stage, _, _, waiting in told} == {("joining", 1)}
+
+
+def test_what_is_put_together_is_counted_as_it_is_read(recognizer, tmp_path, hidden, monkeypatch):
+    read, right = [], media.read_blocks
+    monkeypatch.setattr(media, "read_blocks", lambda *a: (read.append(1) or b for b in right(*a)))
+    monkeypatch.setattr(upload.Limits, "check", lambda self, path: media.probe(path))
+    desk = upload.Desk(recognizer, upload.Limits(seconds=3))
+    for seen, heard in ((2, 30), (9, 2)):
+        read.clear()
+        picture = film(tmp_path / "film.mp4", np.arange(25 * seen) / 25).read_bytes()
+        sound = hidden("sound.webm", heard).read_bytes()
+        with upload.received([picture], desk.limits, [sound]) as path:
+            with pytest.raises(upload.TooMuch, match="may last 3 seconds"), desk.turn(path):
+                pass
+            assert {part.name for part in path.parent.iterdir()} == {"recording", "sound"}
+        assert len(read) <= 5
+    assert desk.waiting == 0

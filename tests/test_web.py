@@ -1,9 +1,11 @@
 """The web page, as a visitor has it: a real server, a real browser, a real clip."""
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from io import StringIO
 from pathlib import Path
@@ -13,6 +15,7 @@ import av
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright import sync_api
 from scipy.io import wavfile
 
 from emotion import media
@@ -45,19 +48,17 @@ def address(trained, private):
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "emotion", "web", "--model", str(trained.folder)]
     command += ["--port", str(port), "--max-mb", "2", "--max-seconds", "20"]
-    server = subprocess.Popen(
-        command, env={**os.environ, "TMPDIR": str(private)}, start_new_session=True
-    )
+    server = subprocess.Popen(command, env={**os.environ, "TMPDIR": str(private)})
     while True:
-        assert server.poll() is None
-        try:
+        with contextlib.suppress(OSError):
             urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1)
             break
-        except OSError:
-            continue
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            pytest.fail(f"it ended with {server.wait(0.1)}")
     yield f"http://127.0.0.1:{port}"
-    os.killpg(server.pid, 15)
-    server.wait()
+    server.terminate()
+    server.wait(60)
+    socket.create_server(("127.0.0.1", port)).close()  # nobody listens any longer
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +191,24 @@ def test_a_visitor_who_leaves_leaves_nothing(visitors, address, data, private):
     ends = monotonic() + PATIENCE / 1000
     while list(private.glob("emotion-*")):
         assert monotonic() < ends
+        threading.Event().wait(0.1)
+
+
+def test_a_visitor_changes_the_mind(page, data):
+    page.get_by_role("heading", name="What it cannot tell").wait_for()  # all of it is there
+    page.get_by_role("button", name="Or try a sample").click()
+    shown = result(page).get_attribute("src")
+    upload(page, data / "media/one_face.mp4")
+    page.get_by_text("Analysing").wait_for()
+    page.get_by_role("button", name="Remove one_face.mp4").click()
+    page.get_by_text("Analysing").wait_for(state="hidden")
+    assert page.get_by_test_id("stException").count() == 0
+    assert result(page).get_attribute("src") == shown
+    upload(page, {"name": "text.mp4", "mimeType": "video/mp4", "buffer": b"not a film"})
+    page.get_by_text("cannot be used").wait_for()
+    page.get_by_role("button", name="Remove text.mp4").click()
+    page.get_by_text("cannot be used").wait_for(state="hidden")
+    assert result(page).get_attribute("src") == shown
 
 
 def test_a_visitor_records(page):
@@ -201,8 +220,13 @@ def test_a_visitor_records(page):
         "one => new Promise(done => one.ontimeupdate = () => one.currentTime > 3 && done())"
     )
     page.get_by_role("button", name="Stop").click()
-    assert result(page).evaluate(PLAYS) > 0
+    recorded = result(page)
+    assert recorded.evaluate(PLAYS) > 0
     assert page.get_by_text("from sound and face").count() == 1
+    shown = recorded.get_attribute("src")
+    page.get_by_role("button", name="Or try a sample").click()
+    sync_api.expect(recorded).not_to_have_attribute("src", shown, timeout=PATIENCE)
+    result(page)
 
 
 def test_a_visitor_goes_live(page):

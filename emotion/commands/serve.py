@@ -38,13 +38,13 @@ def run(options):
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"serve needs {error.name}, which is not installed: "
-            "`pip install fastapi uvicorn python-multipart`."
+            "run `pip install -e '.[serve]'` in the project's folder."
         ) from error
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again at its end
-    limits = _limits(options)
-    with _listen(options.host, options.port) as listening:
-        app = serve.create_app(_recognizer(options), limits)
+    limits = limits_of(options)
+    with listen(options.host, options.port) as listening:
+        app = serve.create_app(load(options), limits)
         # Work that outlasts the grace is broken off. Connections beyond 512 are turned away.
         config = uvicorn.Config(
             app, timeout_graceful_shutdown=10, limit_concurrency=512, server_header=False
@@ -55,10 +55,15 @@ def run(options):
         uvicorn.Server(config).run([listening])
 
 
-def _limits(options):
+def limits_of(options):
+    """Returns the upload.Limits of a command's options, of which it may lack some.
+
+    Raises:
+        ValueError: one is no limit.
+    """
     from emotion.upload import Limits
 
-    given = {name: getattr(options, name) for name, _ in LIMITS.values()}
+    given = {name: getattr(options, name, None) for name, _ in LIMITS.values()}
     for option, (name, _) in LIMITS.items():
         value, least = given[name], -1 if name == "waiting" else 0
         if value is not None and not value > least:
@@ -67,8 +72,15 @@ def _limits(options):
     return Limits(**{name: value for name, value in given.items() if value is not None})
 
 
-def _listen(host, port):
-    """Takes the port first: a model loads for seconds, and in vain where the port is taken."""
+def listen(host, port):
+    """Takes the port first: a model loads for seconds, and in vain where the port is taken.
+
+    Returns:
+        socket.socket that listens.
+
+    Raises:
+        ValueError: it cannot be taken.
+    """
     import socket
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -81,7 +93,8 @@ def _listen(host, port):
         ) from error
 
 
-def _recognizer(options):
+def load(options):
+    """Returns the Recognizer of a command's options; raises as it does."""
     from pathlib import Path
 
     from emotion import backend

@@ -1,55 +1,57 @@
 """`web`: the recogniser as a page in a browser."""
 
 import importlib.util
-import subprocess
+import os
 import sys
+
+from emotion.commands.serve import LIMITS, limits_of, listen, load
 
 
 def add(commands):
     """Adds the command's arguments."""
     command = commands.add_parser("web", help="a page for recordings, camera and microphone")
     command.set_defaults(run=run)
-    command.add_argument("--model", metavar="RUN", help="run folder (default: the newest)")
-    command.add_argument("--port", type=int, default=8501, help="default: %(default)s")
-    command.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for all (%(default)s)")
-    command.add_argument("--max-mb", type=int, default=200, help="of a file (%(default)s)")
-    command.add_argument(
-        "--max-seconds", type=float, default=300, help="of a recording (%(default)s)"
-    )
-    command.add_argument("--patience", type=float, default=600, help="seconds of work on one")
-    command.add_argument("--cameras", type=int, default=2, help="live at once (%(default)s)")
-    command.add_argument("--stun", action="append", default=[], metavar="stun:HOST:PORT")
-    command.add_argument("--yunet", metavar="PATH", help="YuNet's weights, for a run that needs it")
+    add = command.add_argument
+    add("--model", metavar="RUN", help="run or export (default: newest in saved_models/)")
+    add("--port", type=int, default=8501, help="default: %(default)s")
+    add("--host", default="127.0.0.1", help="default: %(default)s, for this computer alone")
+    for option, kind in (("--max-mb", int), ("--max-seconds", float), ("--patience", float)):
+        name, what = LIMITS[option]
+        add(option, type=kind, dest=name, metavar="N", help=f"{what} (default: see docs/web.md)")
+    add("--cameras", type=int, default=2, metavar="N", help="live at once (%(default)s)")
+    add("--stun", action="append", default=[], metavar="stun:HOST:PORT")
+    add("--yunet", metavar="PATH", help="YuNet's .onnx weights, for a run that needs them")
 
 
 def run(options):
-    """Serves the page until it is stopped."""
+    """Becomes the server of the page."""
     from pathlib import Path
-
-    from emotion.run import load_run, newest
 
     for name in ("streamlit", "streamlit_webrtc"):
         if importlib.util.find_spec(name) is None:
             raise ModuleNotFoundError(
-                f"web needs {name}: run `pip install -e .[web]` in the project's folder."
+                f"web needs {name}: run `pip install -e '.[web]'` in the project's folder."
             )
-    model = options.model or newest(Path("saved_models"))
-    load_run(model)
-    page = Path(__file__).parents[1] / "web.py"
+    limits = limits_of(options)
+    if options.cameras < 0:
+        raise ValueError(f"--cameras must be at least 0. Received: {options.cameras}.")
+    with listen(options.host, options.port):
+        recognizer = load(options)  # a mistake is told here, not to each visitor
     settings = {
         "server.port": options.port,
         "server.address": options.host,
-        "server.maxUploadSize": options.max_mb,
+        "server.maxUploadSize": int(limits.megabytes),
         "server.headless": "true",
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "viewer",
+        "client.showErrorDetails": "none",
     }
-    own = {
-        n: getattr(options, n) for n in ("max_mb", "max_seconds", "patience", "cameras", "yunet")
-    }
-    command = [sys.executable, "-m", "streamlit", "run", str(page)]
+    model = options.model or recognizer.run.folder
+    own = {"model": model, "cameras": options.cameras, "yunet": options.yunet}
+    own |= {name: getattr(limits, name) for name in ("megabytes", "seconds", "patience")}
+    command = [sys.executable, "-m", "streamlit", "run", str(Path(__file__).parents[1] / "web.py")]
     command += [f"--{name}={value}" for name, value in settings.items()]
-    command += ["--", f"--model={model}"]
-    command += [f"--{name}={value}" for name, value in own.items() if value is not None]
+    command += ["--", *(f"--{name}={value}" for name, value in own.items() if value is not None)]
     command += [f"--stun={url}" for url in options.stun]
-    subprocess.run(command, check=True)
+    sys.stdout.flush()
+    os.execv(sys.executable, command)
