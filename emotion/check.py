@@ -41,9 +41,10 @@ def check(root, corpus=None, workers=8):
     found = [path for path in found if path.stem not in crema_d.BROKEN]
     other = ravdess if naming is crema_d else crema_d
     misnamed = [path for path in found if naming.parse(path) is None]
-    foreign = [path for path in misnamed if other.named(path.name)]
-    found, misnamed = ([p for p in kept if p not in {*foreign}] for kept in (found, misnamed))
-    nothing_usable = found and all(p in misnamed or p.stat().st_size == 0 for p in found)
+    foreign = {path for path in misnamed if other.named(path.name)}
+    found, misnamed = ([path for path in kept if path not in foreign] for kept in (found, misnamed))
+    usable = set(found).difference(misnamed)
+    nothing_usable = (found or foreign) and not any(path.stat().st_size for path in usable)
     clips = [] if nothing_usable else corpora.clips(root, corpus)
     paths = {path for clip in clips for path in (clip.audio, clip.video) if path}
     infos, problems = _open(sorted(paths.union(found).difference(misnamed)), workers)
@@ -68,7 +69,8 @@ def check(root, corpus=None, workers=8):
         lines.append("")
     lines += corpora.left_out(root, corpus) if clips else []
     if foreign:
-        lines.append(f"of another corpus: {len(foreign)}; check their own folder")
+        told = "CREMA-D, `--corpus cremad`" if other is crema_d else "RAVDESS, `--corpus ravdess`"
+        lines.append(f"of another corpus: {len(foreign)} ({told}); check them by themselves")
     copies = Counter((p.stem, p.suffix.lower() in ravdess.AUDIO_SUFFIXES) for p in found)
     twice = [stem for (stem, _), count in copies.items() if count > 1]
     lines += _list("more than one copy, the first by path is used", twice)

@@ -134,8 +134,10 @@ def annotate(job, recognizer, settings, progress=None):
 
 def shared(paths):
     """Returns the Path of the innermost folder that files and folders lie in."""
-    places = (path if path.is_dir() else path.parent for path in paths)
-    return Path(os.path.commonpath([os.path.abspath(place) for place in places]))
+    places = [os.path.abspath(path if path.is_dir() else path.parent) for path in paths]
+    if len({os.path.splitdrive(place)[0].lower() for place in places}) > 1:
+        raise ValueError("recordings must lie on one drive; make a call for each.")
+    return Path(os.path.commonpath(places))
 
 
 def list_jobs(paths, folder, predictions=None, picture=None):

@@ -204,7 +204,7 @@ def _work(own, data, sound):
     def progress(stage, done, total):
         share = min(done / total, 1.0) if total else 0.0
         bar.progress(
-            share, f"{stage.capitalize()}: {done:.0f} s" + (f" of {total:.0f} s" * bool(total))
+            share, f"{stage.capitalize()}: {done:.0f} s" + (f" of {total:.0f} s" if total else "")
         )
 
     with _turn(own, data, sound, progress) as (info, watched):

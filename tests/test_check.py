@@ -62,8 +62,10 @@ def test_files_of_another_corpus_are_not_misnamed(tmp_path):
     sound(tmp_path / "CREMA-D/AudioWAV/1001_DFA_ANG_XX.wav")
     sound(tmp_path / "CREMA-D/AudioMP3/1001_DFA_ANG_XX.mp3")
     text, problems = check(tmp_path)
-    assert problems == 0 and "of another corpus: 2; check their own folder" in text
+    assert problems == 0 and "of another corpus: 2 (CREMA-D, `--corpus cremad`)" in text
     assert text.endswith("1 clips, 1 files, none with a problem.")
+    text, problems = check(tmp_path / "CREMA-D/AudioMP3")
+    assert problems == 0 and "of another corpus: 1 (CREMA-D" in text
 
 
 def test_nothing_but_misnamed_files(tmp_path):

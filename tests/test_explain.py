@@ -195,7 +195,10 @@ def test_a_clip_is_compared_with_training_clips_where_they_are(trained, corpus, 
         (folder / "run.json").write_text(json.dumps(record | changed))
         assert main(arguments) == 0
     assert main([*arguments, "--label", "sad", "--data", str(corpus)]) == 0
-    place, trained_on = folder / "explained" / recording.stem, set(record["speakers"]["train"])
+    place, trained_on = (
+        folder / "explained/clips" / recording.stem,
+        set(record["speakers"]["train"]),
+    )
     labelled = place.with_name(f"{place.name}-sad")
     assert given == [(place, trained_on), (place, set()), (labelled, trained_on)]
 

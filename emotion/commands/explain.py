@@ -18,7 +18,7 @@ def add(commands):
         "with CLIP: the baseline is the mean of the run's training clips in it",
     )
     command.add_argument(
-        "--output", metavar="DIR", help="default: in RUN/explained, CLIP or tests, and -LABEL"
+        "--output", metavar="DIR", help="default: in RUN/explained: clips/CLIP or tests, and -LABEL"
     )
     command.add_argument("--label", help="class to explain (default: the predicted one)")
     command.add_argument("--features", help="table with action units")
@@ -52,7 +52,8 @@ def _clip(options):
     signal = recognizer.read(options.clip, options.features)
     model = recognizer.model or run.model()  # which refuses an export
     train, load = _baseline(run, options)
-    name, output = Path(options.clip).name, _output(run, options, Path(options.clip).stem)
+    name, stem = Path(options.clip).name, Path(options.clip).stem
+    output = _output(run, options, f"clips/{stem}")
     found = reasons.of_clip(model, run.preset, labels, signal, name, output, chosen, train, load)
     told, steps = f"{found['difference']:+.3f} from that of {found['baseline']}", found["steps"]
     print(f"{found['title']}. The logit differs by {told}.")

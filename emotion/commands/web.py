@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import subprocess
 import sys
 
 from emotion.commands.serve import LIMITS, limits_of, listen, load
@@ -54,4 +55,6 @@ def run(options):
     command += ["--", *(f"--{name}={value}" for name, value in own.items() if value is not None)]
     command += [f"--stun={url}" for url in options.stun]
     sys.stdout.flush()
+    if os.name == "nt":  # where a program cannot become another one
+        return subprocess.run(command).returncode
     os.execv(sys.executable, command)
