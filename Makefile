@@ -33,7 +33,7 @@ test: .venv/installed  ## style, then all tests, fast ones first
 	$(BIN)/$(PYTEST) -m slow
 
 parity: .venv-parity/installed  ## encoders against PyTorch's, number by number; nothing is skipped
-	EMOTION_REQUIRE_PARITY=1 .venv-parity/bin/$(PYTEST) tests/parity
+	EMOTION_REQUIRE_PARITY=1 .venv-parity/bin/python -m pytest -q tests/parity
 
 .venv/installed: EXTRAS = test
 .venv-parity/installed: EXTRAS = test,parity

@@ -3,6 +3,7 @@
 import argparse
 import signal
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -66,10 +67,17 @@ def main(arguments=None):
     except (ValueError, OSError, ModuleNotFoundError, MediaError) as error:
         print(f"train_model.py: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except BrokenProcessPool:
+        print(
+            "train_model.py: error: a worker died, for want of memory or on a damaged file; "
+            "try --workers 1, or 0 to see where.",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         print(
-            "\nStopped. Every epoch that was finished is saved; "
-            "the same command with --resume goes on from there.",
+            "\nStopped. What was decoded is kept, and every epoch that was finished; the same "
+            "command goes on from there, with --resume once the training has begun.",
             file=sys.stderr,
         )
         return 130
@@ -82,7 +90,7 @@ def _run(options):
         try:
             clips = corpora.clips(options.data, options.corpus, options.features)
         except (FileNotFoundError, ValueError):
-            if options.data.is_file() or any(_media(options.data)):
+            if not options.data.is_dir() or any(_media(options.data)):
                 raise
             print(NO_DATA.format(data=options.data), file=sys.stderr, end="")
             return 2
@@ -114,6 +122,10 @@ def _train(options, preset, clips, spec, pool):
     print(*(f"{line}\n" for line in passed_over), sep="", end="", file=sys.stderr)
     if options.features:
         print(_joined(options.features, clips), file=sys.stderr)
+    several = options.fold == "all"
+    protocol = options.protocol or folds.default_protocol(clips)
+    first = folds.fold_count(clips, protocol, options.seed)[0] if several else _fold(options.fold)
+    folds.split(clips, protocol, first, options.seed)  # what is wrong is told before all is decoded
     unusable = cache.prepare(clips, spec, options.cache, pool)
     for clip, reason in unusable:
         print(f"left out {clip.id}: {reason}", file=sys.stderr)
@@ -127,7 +139,6 @@ def _train(options, preset, clips, spec, pool):
         f"{preset.name}-{preset.modality}-{protocol}-fold{options.fold}-seed{options.seed}"
     )
     numbers = folds.fold_count(clips, protocol, options.seed)
-    several = options.fold == "all"
     reports = []
     for fold in numbers if several else [_fold(options.fold)]:
         split = folds.split(clips, protocol, fold, options.seed)

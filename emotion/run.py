@@ -52,7 +52,7 @@ class Run:
         backend.start()
         import keras  # not above: an exported model needs none of it
 
-        return keras.saving.load_model(path, compile=False)
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
 
     @property
     def spec(self):

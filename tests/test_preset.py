@@ -19,6 +19,12 @@ def test_json_gives_the_preset_back(name, modality):
     assert preset.modality == modality
 
 
+@pytest.mark.parametrize("name", models.PRESETS)
+def test_sound_is_trimmed_in_training_as_the_feature_trims_it(name):
+    preset = models.preset(name)
+    assert preset.augmentation.trim_db == getattr(preset.audio, "trim_db", None)
+
+
 def test_a_head_phase_ends_before_early_stopping_may():
     with pytest.raises(ValueError, match=r"to `patience` \(3\). Received: head_epochs=4"):
         Recipe(patience=3, head_epochs=4)

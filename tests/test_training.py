@@ -342,6 +342,29 @@ def test_a_model_for_both_is_not_trained_on_one(corpus, tmp_path, monkeypatch, c
     assert list(tmp_path.iterdir()) == []
 
 
+def test_mistakes_are_told_before_anything_is_decoded(corpus, tmp_path, capsys):
+    for more, told in (
+        (["--protocol", "ravdess-6fld"], "Received: 'ravdess-6fld'"),
+        (["--fold", "9"], "Received: fold=9"),
+        (["--fold", "last"], "--fold must be a number or all"),
+        (["--data", str(tmp_path / "clipz.csv")], "clipz.csv does not exist"),
+        (["--data", str(tmp_path / "datset")], "datset is not a folder"),
+    ):
+        arguments = ["--data", str(corpus), "--workers", "0", "--cache", str(tmp_path / "cache")]
+        assert train_model.main([*arguments, *more]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and told in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_holds_code_is_not_loaded(trained, tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x + 1)])
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "run.json").write_text((trained.folder / "run.json").read_text())
+    with pytest.raises(ValueError, match="Lambda"):
+        training.load_run(tmp_path).model()
+
+
 def test_nothing_to_train_on_says_what_to_do(tmp_path):
     done = subprocess.run(
         [sys.executable, "train_model.py", "--data", tmp_path],

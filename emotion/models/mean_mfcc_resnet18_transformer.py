@@ -24,6 +24,7 @@ import warnings
 import keras
 from keras import layers, ops
 
+from emotion.augment import Augmentation
 from emotion.encoders import resnet
 from emotion.features import FaceFrames, MeanMfcc
 from emotion.models.cnn3d_mfcc import MOMENTUM
@@ -36,6 +37,7 @@ PRESETS = (
         "mean_mfcc_resnet18_transformer",
         audio=MeanMfcc(),
         video=FaceFrames(count=4, size=224),
+        augmentation=Augmentation(trim_db=None),  # as the feature
         recipe=Recipe(batch_size=32),
     ),
 )

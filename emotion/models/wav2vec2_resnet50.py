@@ -19,6 +19,7 @@ mask.
 import keras
 from keras import layers, ops
 
+from emotion.augment import Augmentation
 from emotion.encoders import resnet, wav2vec2
 from emotion.features import FaceFrames, Waveform
 from emotion.preset import Preset, Recipe
@@ -29,6 +30,7 @@ PRESETS = (
         "wav2vec2_resnet50",
         audio=Waveform(),
         video=FaceFrames(count=8, size=224),
+        augmentation=Augmentation(trim_db=None),  # as the feature
         recipe=Recipe(
             epochs=30,
             batch_size=8,
