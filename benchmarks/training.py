@@ -93,14 +93,14 @@ def generator(folder, repeats):
     y = np.concatenate([batch[1] for batch in arrays])
     model = compiled(models.build_model(preset, 8))
     batches = make(augmentation=preset.augmentation)
-    stream = backend.stream(batches)
     epochs = 12  # what is made ahead and not used when `fit` ends is then a small part
 
     def from_arrays():
         model.fit(x, y, batch_size=BATCH, epochs=epochs, verbose=0)
 
     def from_generator():
-        model.fit(stream, steps_per_epoch=len(batches), epochs=epochs, shuffle=False, verbose=0)
+        with backend.streams(batches) as (stream,):
+            model.fit(stream, steps_per_epoch=len(batches), epochs=epochs, shuffle=False, verbose=0)
 
     rates = [speed(fit, epochs * len(clips), repeats) for fit in (from_arrays, from_generator)]
     print(
@@ -120,8 +120,8 @@ def epoch_memory(folder, count):
     pool = workers.pool(2)
     batches = Batches(clips, preset, RAVDESS, BATCH, load, preset.augmentation, pool=pool)
     model = compiled(models.build_model(preset, 8))
-    stream = backend.stream(batches)
-    model.fit(stream, steps_per_epoch=len(batches), shuffle=False, verbose=0)
+    with backend.streams(batches) as (stream,):
+        model.fit(stream, steps_per_epoch=len(batches), shuffle=False, verbose=0)
     print(memory.peak())
 
 

@@ -93,8 +93,9 @@ def make_deterministic(seed):
         tf.config.experimental.enable_op_determinism()
 
 
-def stream(batches):
-    """Returns what to feed to `fit` and `predict` in place of the batches: the same, and no waits.
+@contextmanager
+def streams(*batches):
+    """Gives what to feed to `fit` and `predict` in place of the batches: the same, and no waits.
 
     Keras wraps batches in a tf.data.Dataset that tunes itself. The thread which does that sleeps
     twice as long each time, up to a minute, and whoever ends the iteration, as each validation
@@ -102,7 +103,23 @@ def stream(batches):
 
     Args:
         batches: Batches.
+
+    Yields:
+        List, one for each.
+
+    Raises:
+        What the making of a batch raises, as it is and not as tf.data tells it.
     """
+    raised = []
+    try:
+        yield [_stream(one, raised) for one in batches]
+    except Exception:
+        if raised:
+            raise raised[0] from None
+        raise
+
+
+def _stream(batches, raised):
     import keras
 
     if keras.backend.backend() != "tensorflow":
@@ -112,7 +129,11 @@ def stream(batches):
     endless = batches.num_batches is None
 
     def generate():
-        return (batches[i] for i in (itertools.count() if endless else range(len(batches))))
+        try:
+            yield from (batches[i] for i in (itertools.count() if endless else range(len(batches))))
+        except Exception as error:
+            raised.append(error)
+            raise
 
     features = batches.preset.features.items()
     signature = (

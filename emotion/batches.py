@@ -13,7 +13,8 @@ class Batches(keras.utils.PyDataset):
 
     Order and augmentation are functions of (seed, epoch, clip) alone, whatever the number of
     workers, so an epoch can be repeated. For training it has no end: index i is batch i % n of
-    epoch i // n, for `fit(backend.stream(batches), steps_per_epoch=len(batches), shuffle=False)`.
+    epoch i // n, for `fit` with what `backend.streams` makes of it, steps_per_epoch=len(batches)
+    and shuffle=False.
     Keras would otherwise shuffle from a global generator, begin each epoch with an empty queue,
     and call `on_epoch_end` once before the first epoch.
 

@@ -156,7 +156,7 @@ def prepare(clips, spec, folder=None, pool=None, progress=True):
 def _reason(clip, spec, folder):
     try:
         load(clip, spec, folder)
-    except (MediaError, FileNotFoundError) as error:
+    except (MediaError, ValueError, FileNotFoundError) as error:  # one of its table is a ValueError
         return str(error)
     return None
 

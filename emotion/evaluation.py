@@ -90,7 +90,8 @@ def predict(run, clips, load, pool=None, without=None, noise=None, model=None):
     batch_size = run.preset.recipe.batch_size
     batches = _Altered(clips, run.preset, run.labels, batch_size, load, pool=pool)
     batches.without, batches.noise = without, noise
-    logits = (model or run.model()).predict(backend.stream(batches), verbose=0)
+    with backend.streams(batches) as (stream,):
+        logits = (model or run.model()).predict(stream, verbose=0)
     probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
     return scores.table(clips, probabilities, run.labels)
 

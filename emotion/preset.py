@@ -35,7 +35,8 @@ class Recipe:
             tenth. Where there are any, it does not look at the validation loss.
         head_epochs: int, epochs at the start in which encoders with learned weights do not train,
             at most `patience`, so that early stopping cannot end the training among them. Encoders
-            that begin with random weights train from the start.
+            that begin with random weights train from the start, except for layers that the model
+            never trains, which stay random.
         encoder_learning_rate: float, of all that trains after those epochs, or None for
             `learning_rate`.
 

@@ -5,13 +5,13 @@ Every figure is one of metrics.json, run.json, history.csv or comparison.csv.
 
 import json
 
-import numpy as np
 import pandas as pd
 
 from emotion import published, sections
 from emotion.groups import few
 from emotion.page import Section, Table, html, picture
 from emotion.sections import SENSES
+from emotion.standings import spread
 
 LIMITS = (
     "The label of a clip is what an actor was asked to play, or, where the label target is crowd, "
@@ -77,7 +77,7 @@ def of_comparison(folder, runs, command):
     rows = [
         (
             f"{row.preset}, {row.modality}",
-            *(_spread(row, name) for name in ("uar", "war", "top_5")),
+            *(spread(row, name) for name in ("uar", "war", "top_5")),
             f"{row.trainable_parameters:,}".replace(",", " "),
             f"{row.training_clips_per_second:.1f}",
             f"{row.window_ms:.1f}",
@@ -172,10 +172,3 @@ def _made(record, command):
 def _folds(m):
     folds = [str(one) for one in m.get("folds") or [m["fold"]]]
     return f"fold{'s' if len(folds) > 1 else ''} {', '.join(folds)}"
-
-
-def _spread(row, name):
-    mean, deviation = getattr(row, name), getattr(row, f"{name}_std")
-    if np.isnan(mean):
-        return "n/a"
-    return f"{mean:.3f} ± {deviation:.3f}" if row.runs > 1 else f"{mean:.3f}"

@@ -42,17 +42,24 @@ def summarize(folders):
 
 
 def markdown(table):
-    """Returns the table as Markdown: scores as mean ± deviation, "n/a" where there is none."""
+    """Returns the table as Markdown, its scores as `spread` tells them."""
     shown = pd.DataFrame({"preset": table["preset"], "modality": table["modality"]})
     for score, name in zip(SCORES, ("UAR", "WAR", "top-1", "top-5")):
-        pairs = zip(table[score], table[f"{score}_std"])
-        shown[name] = ["n/a" if np.isnan(m) else f"{m:.3f} ± {s:.3f}" for m, s in pairs]
+        shown[name] = [spread(row, score) for row in table.itertuples()]
     shown["trainable parameters"] = [f"{n:,}".replace(",", " ") for n in table[COSTS[0]]]
     shown["training clips/s"] = [f"{value:.1f}" for value in table["training_clips_per_second"]]
     shown["ms a window"] = [f"{value:.1f}" for value in table[COSTS[1]]]
     shown["runs"] = [str(count) for count in table["runs"]]
     lines = [list(shown), ["---", "---", *["---:"] * (shown.shape[1] - 2)], *shown.to_numpy()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def spread(row, score):
+    """Returns one of SCORES of a row: its mean, ± its deviation over several runs, or "n/a"."""
+    mean, deviation = getattr(row, score), getattr(row, f"{score}_std")
+    if np.isnan(mean):
+        return "n/a"
+    return f"{mean:.3f} ± {deviation:.3f}" if row.runs > 1 else f"{mean:.3f}"
 
 
 def timing(folder):

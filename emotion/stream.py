@@ -126,6 +126,7 @@ def _told(prediction):
     return f"{prediction.label}, {prediction.confidence:.0%}, from {' and '.join(kinds)}"
 
 
+@st.fragment  # whose reruns neither break off the work on a recording nor lose an upload
 def show(recognizer, places, stun=()):
     """Shows the visitor's camera with what the model sees and hears.
 

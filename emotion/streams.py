@@ -64,7 +64,7 @@ def probe(path):
         FileNotFoundError: there is no such file.
         MediaError: the file is empty, damaged, a still image, or holds no video and no sound.
     """
-    facts, heard, seen = {}, False, False
+    facts = {}
     for kind in ("audio", "video"):
         with open_file(path) as container:
             duration = container.duration and container.duration / av.time_base
@@ -75,20 +75,19 @@ def probe(path):
                 continue
             facts["origin"] = start if frame.time is None else frame.time
             if kind == "audio":
-                heard = True
                 facts["sample_rate"] = frame.sample_rate
                 continue
-            seen = True
             size, aspect = (frame.width, frame.height), stream.sample_aspect_ratio or Fraction(1)
             if quarters(frame) % 2:
                 size, aspect = size[::-1], 1 / aspect
             facts["width"], facts["height"] = size
             facts["aspect"], facts["rotation"] = aspect, quarters(frame) * 90
             facts["rate"] = stream.average_rate or stream.guessed_rate or Fraction(25)
-    if not heard and not seen:
+    if not facts:
         raise MediaError(
             f"{path} holds no video and no audio that can be decoded; copy it again or convert it."
         )
+    seen, heard = "rate" in facts, "sample_rate" in facts
     return Info(Path(path), duration, video=seen, audio=heard, start=start, **facts)
 
 
@@ -220,8 +219,11 @@ def sound(container, rate, origin):
             resampler = av.AudioResampler("fltp", layout, rate)
         late = 0 if frame.time is None else round((frame.time - origin) * rate) - written
         frame.pts = None
-        piece = _join(resampler.resample(frame), layout)
-        piece = place(piece, late, GAP * rate if written else 0)
+        slack = GAP * rate if written else 0
+        while late > slack + rate:  # the clock jumps, by hours perhaps: a second at a time
+            yield np.zeros((1 if layout == "mono" else 2, rate), np.float32)
+            written, late = written + rate, late - rate
+        piece = place(_join(resampler.resample(frame), layout), late, slack)
         written += piece.shape[1]
         if piece.size:
             yield piece

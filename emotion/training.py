@@ -138,16 +138,17 @@ def train(
         state.restore()
         head.set_weights(early_stopping.best_weights)
     else:
-        head.fit(
-            backend.stream(batches),
-            validation_data=backend.stream(Batches(split.validation, **common)),
-            epochs=recipe.epochs,
-            steps_per_epoch=len(batches),
-            initial_epoch=state.epoch,
-            callbacks=callbacks,
-            shuffle=False,
-            verbose=0,
-        )
+        with backend.streams(batches, Batches(split.validation, **common)) as (train, validation):
+            head.fit(
+                train,
+                validation_data=validation,
+                epochs=recipe.epochs,
+                steps_per_epoch=len(batches),
+                initial_epoch=state.epoch,
+                callbacks=callbacks,
+                shuffle=False,
+                verbose=0,
+            )
     _write_history(folder, state)
     part = folder / "model.part.keras"
     model.save(part)

@@ -114,22 +114,28 @@ def _recording(limits):
     )
     with st.expander("Or record with this browser's camera and microphone"):
         recorder.show(20, "chosen")
-    if st.button("Or try a sample: a drawn face that speaks"):
-        st.session_state["chosen"] = None  # drawn below, where no rerun can lose the click
+    st.button("Or try a sample: a drawn face that speaks", on_click=_choose_sample)
     if film:
         return film.getvalue(), sound.getvalue() if sound else None
+    if sound:
+        st.info("Add the video that this sound belongs to, above.")
     if "chosen" not in st.session_state:
         return None, None
     return st.session_state["chosen"] or sample(), None
 
 
+def _choose_sample():
+    st.session_state["chosen"] = None  # drawn later, where no rerun can lose the click
+
+
 def _shown(own, data, sound):
     key = hashlib.blake2b(data + (sound or b"")).hexdigest()
+    place = st.empty()  # on every run, so that what stands below keeps its place
     known, found, trouble = st.session_state.get("outcome", (None, None, None))
     if known != key:
         found = trouble = None
         try:
-            found = _work(own, data, sound)
+            found = _work(own, data, sound, place)
         except upload.Busy as error:
             st.warning(f"Too many are here at once: {error}")
             st.button("Try again")  # pressing it runs the page anew
@@ -197,9 +203,9 @@ def _explain(own, data, sound, prediction):
         return told, _files(folder, "mfcc.png", "frames.png", "heat.mp4")
 
 
-def _work(own, data, sound):
-    """Returns (Timeline, dict of file name to bytes)."""
-    bar = st.progress(0.0, "Waiting for its turn")
+def _work(own, data, sound, place):
+    """Returns (Timeline, dict of file name to bytes); its progress is told in an st.empty."""
+    bar = place.progress(0.0, "Waiting for its turn")
 
     def progress(stage, done, total):
         share = min(done / total, 1.0) if total else 0.0

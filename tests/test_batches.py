@@ -11,7 +11,7 @@ import pytest
 
 from emotion import backend, cache, models, workers
 from emotion.batches import Batches, balanced_weights
-from emotion.clip import Clip
+from emotion.clip import Clip, MediaError
 from emotion.labels import RAVDESS
 
 PRESET = models.preset("cnn3d_mfcc")
@@ -92,22 +92,30 @@ def test_fit_sees_each_clip_once_an_epoch(clips, load):
     outputs = keras.layers.Dense(8)(keras.layers.Flatten()(inputs["audio"]))
     model = keras.Model(inputs, outputs)
     model.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
-    stream = backend.stream(batches)
-    model.fit(stream, epochs=3, steps_per_epoch=len(batches), shuffle=False, verbose=0)
+    with backend.streams(batches) as (stream,):
+        model.fit(stream, epochs=3, steps_per_epoch=len(batches), shuffle=False, verbose=0)
     for epoch in range(3):
         assert len(set(seen[8 * epoch : 8 * epoch + 8])) == 8
 
 
 def test_stream_is_the_batches_and_does_not_tune_itself(clips, load):
-    batches = make(clips[:6], load, augmentation=None)
-    stream = backend.stream(batches)
-    streamed = list(stream.as_numpy_iterator())
-    assert len(streamed) == len(stream) == 2  # a length that is not known makes Keras warn
-    assert all(equal(streamed[i], batches[i]) for i in range(2))
-    endless, varied = backend.stream(make(clips[:6], load)), make(clips[:6], load)
-    for index, batch in enumerate(endless.take(5).as_numpy_iterator()):
-        assert equal(batch, varied[index])
-    assert stream.options().autotune.enabled is False  # its thread outsleeps the iteration
+    batches, varied = make(clips[:6], load, augmentation=None), make(clips[:6], load)
+    with backend.streams(batches, make(clips[:6], load)) as (stream, endless):
+        streamed = list(stream.as_numpy_iterator())
+        assert len(streamed) == len(stream) == 2  # a length that is not known makes Keras warn
+        assert all(equal(streamed[i], batches[i]) for i in range(2))
+        for index, batch in enumerate(endless.take(5).as_numpy_iterator()):
+            assert equal(batch, varied[index])
+        assert stream.options().autotune.enabled is False  # its thread outsleeps the iteration
+
+
+def test_what_goes_wrong_in_a_batch_is_told_as_it_is(clips):
+    def gone(clip):
+        raise MediaError(f"{clip.video} is gone")
+
+    with pytest.raises(MediaError, match="is gone$"):
+        with backend.streams(make(clips[:6], gone)) as (stream,):
+            next(stream.as_numpy_iterator())
 
 
 @pytest.mark.slow

@@ -136,6 +136,8 @@ def test_a_row_is_the_mean_of_its_runs(tmp_path):
                     "1 234 567 | 3.5 | 8.2 | 2 |")  # fmt: skip
     pictures.comparison(table, 0.125, "title", tmp_path)
     assert (tmp_path / "comparison.png").stat().st_size > 5000
+    (row,) = table.assign(runs=1).itertuples()
+    assert standings.spread(row, "uar") == "0.500"  # of one run, no deviation
 
 
 @pytest.mark.slow

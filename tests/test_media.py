@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from films import film, onset, tone, turn
 
-from emotion import media
+from emotion import media, streams
 from emotion.clip import MediaError
 
 NTSC = np.arange(60) * 1001 / 30000
@@ -187,15 +187,27 @@ def test_lost_sound_becomes_silence(tmp_path):
     path = tmp_path / "a.mkv"
     whole = film(tmp_path / "whole.mkv", NTSC, sound=(tone(2, clicks=(1.5,)), 16000))
     with av.open(str(whole)) as source, av.open(str(path), "w") as target:
-        streams = {s.index: target.add_stream_from_template(s) for s in source.streams}
+        copies = {s.index: target.add_stream_from_template(s) for s in source.streams}
         for packet in source.demux():
             lost = (
                 packet.stream.type == "audio" and 0.4 < (packet.pts or 0) * packet.time_base < 0.9
             )
             if packet.size and not lost:
-                packet.stream = streams[packet.stream.index]
+                packet.stream = copies[packet.stream.index]
                 target.mux(packet)
     assert onset(media.read_samples(path, 16000), 16000) == pytest.approx(1.5, abs=0.005)
+
+
+def test_a_clock_that_jumps_by_hours_does_not_fill_the_memory(tmp_path):
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        for time in (0, 5 * 3600):
+            frame = av.AudioFrame.from_ndarray(np.full((1, 8000), 9000, np.int16), "s16", "mono")
+            frame.sample_rate, frame.pts = 8000, time * 8000
+            container.mux(stream.encode(frame))
+    with streams.open_file(tmp_path / "a.mkv") as container:
+        lengths = [piece.shape[1] for piece in streams.sound(container, 8000, 0)]
+    assert sum(lengths) == (5 * 3600 + 1) * 8000 and max(lengths) <= 2 * 8000
 
 
 def test_blocks_join_to_the_whole(data):

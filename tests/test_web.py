@@ -95,6 +95,7 @@ def page(visitors, address):
     page.goto(address)
     page.get_by_role("heading", name="Emotion in a recording").wait_for()
     yield page
+    print(page.locator("body").inner_text())  # pytest shows it where a test fails
     context.close()
 
 
@@ -170,6 +171,7 @@ def test_a_sound_is_put_to_a_silent_video(page, data, clip, tmp_path):
         for time, frame in media.read_frames(clip, size=(180, 320)):
             writer.write(frame, time)
     page.locator("input[type=file]").nth(1).set_input_files(tmp_path / "sound.wav")
+    page.get_by_text("Add the video that this sound belongs to").wait_for()
     upload(page, silent)
     result(page)
     assert page.get_by_text("from sound and face").count() == 1
