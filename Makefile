@@ -30,7 +30,8 @@ test: .venv/installed  ## style, then all tests, fast ones first
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/$(PYTEST) -m "not slow"
-	$(BIN)/$(PYTEST) -m slow
+	$(BIN)/$(PYTEST) -m "slow and not alone"
+	$(BIN)/python -m pytest -q -m alone
 
 parity: .venv-parity/installed  ## encoders against PyTorch's, number by number; nothing is skipped
 	EMOTION_REQUIRE_PARITY=1 .venv-parity/bin/python -m pytest -q tests/parity

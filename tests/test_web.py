@@ -20,7 +20,7 @@ from scipy.io import wavfile
 
 from emotion import media
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 PATIENCE = 120_000  # ms, for a model at work on a busy machine
 DEVICES = (
     "--use-fake-ui-for-media-stream",
