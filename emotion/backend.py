@@ -110,20 +110,23 @@ def streams(*batches):
     Raises:
         What the making of a batch raises, as it is and not as tf.data tells it.
     """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        yield list(batches)
+        return
+    import tensorflow as tf
+
     raised = []
     try:
         yield [_stream(one, raised) for one in batches]
-    except Exception:
+    except tf.errors.OpError:  # alone: what a callback raises has nothing to do with batches
         if raised:
-            raise raised[0] from None
+            raise raised[0] from raised[0].__cause__  # of a worker: its own traceback
         raise
 
 
 def _stream(batches, raised):
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        return batches
     import tensorflow as tf
 
     endless = batches.num_batches is None

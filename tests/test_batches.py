@@ -113,9 +113,15 @@ def test_what_goes_wrong_in_a_batch_is_told_as_it_is(clips):
     def gone(clip):
         raise MediaError(f"{clip.video} is gone")
 
+    model = keras.Sequential([keras.Input(PRESET.audio.shape), keras.layers.Flatten()])
     with pytest.raises(MediaError, match="is gone$"):
+        with backend.streams(make(clips[:6], gone, augmentation=None)) as (stream,):
+            model.predict(stream, verbose=0)
+    with pytest.raises(OSError, match="full"):
         with backend.streams(make(clips[:6], gone)) as (stream,):
-            next(stream.as_numpy_iterator())
+            with pytest.raises(Exception, match="is gone"):
+                next(stream.as_numpy_iterator())
+            raise OSError("the disk is full")
 
 
 @pytest.mark.slow
