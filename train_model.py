@@ -116,7 +116,7 @@ def _run(options):
 
 
 def _train(options, preset, clips, spec, pool):
-    from emotion import cache, completion, corpora, folds, labels, training
+    from emotion import cache, completion, corpora, folds, labels, presence, training
 
     passed_over = corpora.left_out(options.data, options.corpus)
     print(*(f"{line}\n" for line in passed_over), sep="", end="", file=sys.stderr)
@@ -126,12 +126,13 @@ def _train(options, preset, clips, spec, pool):
     protocol = options.protocol or folds.default_protocol(clips)
     first = folds.fold_count(clips, protocol, options.seed)[0] if several else _fold(options.fold)
     folds.split(clips, protocol, first, options.seed)  # what is wrong is told before all is decoded
-    unusable = cache.prepare(clips, spec, options.cache, pool)
-    for clip, reason in unusable:
-        print(f"left out {clip.id}: {reason}", file=sys.stderr)
-    left_out = {clip.id: reason for clip, reason in unusable}
+    found = cache.prepare(clips, spec, options.cache, pool)
+    left_out = {id: own.reason for id, own in found.items() if own.reason}
+    for id, reason in left_out.items():
+        print(f"left out {id}: {reason}", file=sys.stderr)
     clips = [clip for clip in clips if clip.id not in left_out]
-    _refuse_half(preset, clips)
+    for line in presence.lines(preset, presence.count(preset, clips, found)):
+        print(line, file=sys.stderr)
     protocol = options.protocol or folds.default_protocol(clips)
     names = labels.label_set(clip.label for clip in clips)
     load = partial(cache.load, spec=spec, folder=options.cache)
@@ -203,19 +204,6 @@ def _initial(options, part):
 
     runs = options.init_audio, options.init_video
     return Initial(*(run / part for run in runs), options.freeze_encoders) if all(runs) else None
-
-
-def _refuse_half(preset, clips):
-    """A model for both learns nothing from black frames, and would not say so."""
-    for name in preset.features if preset.modality == "both" else ():
-        count = sum(name in preset.lacking(clip) for clip in clips)
-        if count > len(clips) / 2:
-            (other,) = set(preset.features) - {name}
-            raise ValueError(
-                f"{preset.name} learns from sound and picture, and {count} of {len(clips)} clips "
-                f"have no {name}; add what is missing (dataset/README.md) or train on the rest "
-                f"with --modality {other}."
-            )
 
 
 def _fold(text):

@@ -10,8 +10,9 @@ import numpy as np
 
 from emotion import media
 from emotion.clip import MediaError
+from emotion.crops import STEP
 from emotion.overlay import Face, draw_frame, face_of, paint
-from emotion.timeline import STEP, Timeline, analyse
+from emotion.timeline import Timeline, analyse
 from emotion.transcript import check_place, check_predictions, write_predictions
 
 __all__ = ["Face", "Timeline", "analyse", "annotate_video", "check_output", "check_predictions"]

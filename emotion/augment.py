@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 import audiomentations
 import cv2
-import librosa
 import numpy as np
 
 _GLOBAL_GENERATORS = threading.Lock()
@@ -20,9 +19,6 @@ class Augmentation:
     """How a signal is varied.
 
     Attributes:
-        trim_db: float or None; silence that is this many dB below the loudest frame is left out
-            before and after the speech, first of all: noise would hide it from the feature that
-            trims. None keeps it, for a feature that counts from the start of the clip.
         probability: float in [0, 1], of each of pitch shift, time stretch and noise.
         semitones: float, pitch shifts are drawn from plus or minus this many.
         rate: (low, high), time-stretch rates; above 1 is faster.
@@ -42,7 +38,6 @@ class Augmentation:
             modality or both are weakened or left out (`drop_modalities`).
     """
 
-    trim_db: float | None = 25.0
     probability: float = 0.4
     semitones: float = 2.0
     rate: tuple = (0.7, 1.3)
@@ -80,8 +75,6 @@ class Augmentation:
         rate = generator.uniform(*self.rate)
         snr = generator.uniform(*self.snr_db)
         noise_seed = int(generator.integers(2**32))
-        if self.trim_db is not None:
-            samples, _ = librosa.effects.trim(samples, top_db=self.trim_db)
         if apply[0]:
             shift = audiomentations.PitchShift(semitones, semitones, p=1.0)
             samples = shift(samples, sample_rate)

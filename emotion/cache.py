@@ -15,15 +15,16 @@ from pathlib import Path
 
 import numpy as np
 import pooch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 from tqdm import tqdm
 
-from emotion import faces, media, tables, tracks
-from emotion.clip import MediaError, Signal, spread
+from emotion import crops, faces, media, tables
+from emotion.clip import MediaError, Signal, cut
 
-_VERSION = 2  # of what `decode` computes: raise it when the same settings give other values
-_BLOCK = 16384
+VERSION = 3  # of what `decode` computes: raise it when the same settings give other values
+LONGEST = 60  # seconds; a face is looked for no more often in a longer clip than in one of these
+_BLOCK = 1 << 20
 _UNTIMED = 3.5  # seconds that a clip without media counts for: where the mean-MFCC series ends
 
 
@@ -32,17 +33,15 @@ class Spec:
     """What a preset asks of a signal.
 
     Attributes:
-        sample_rate: int, Hz, or None where the model hears nothing.
-        frames: int, face crops spread over the clip, or None where it sees nothing.
-        size: int, side of a crop in pixels.
+        sample_rate: int, Hz, or None where the model uses no sound.
+        size: int, side of a face crop in pixels, or None where the model uses no crops.
         margin: float, added around the detected face, as a fraction of its side.
         detector: str, "yunet" or "haar".
         given: tuple of str, features taken from the clip's table where it has one.
     """
 
     sample_rate: int | None
-    frames: int | None
-    size: int = 112
+    size: int | None = 112
     margin: float = 0.2
     detector: str = "haar"
     given: tuple = ()
@@ -51,7 +50,24 @@ class Spec:
         """Returns the tuple of what decides a clip's "audio" or "video"; its first may be None."""
         if modality == "audio":
             return (self.sample_rate,)
-        return (self.frames, self.size, self.margin, self.detector)
+        weights = self.size and faces.identify(self.detector)
+        return (self.size, self.margin, self.detector, weights)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a decoded clip holds.
+
+    Attributes:
+        duration: float, seconds.
+        has_audio, has_face: bool, whether the model's inputs for sound and face come from the clip.
+        reason: str, why the clip cannot be used, or None.
+    """
+
+    duration: float = 0.0
+    has_audio: bool = False
+    has_face: bool = False
+    reason: str | None = None
 
 
 def default_folder():
@@ -59,12 +75,14 @@ def default_folder():
     return Path(os.environ.get("EMOTION_CACHE") or Path(pooch.os_cache("emotion")) / "signals")
 
 
-def decode(clip, spec):
-    """Decodes a clip: its sound, and its main face in `spec.frames` crops spread over the clip.
+def decode(clip, spec, span=None, detector=None):
+    """Decodes a clip: its sound, and the crops of its main face.
 
     Args:
         clip: Clip.
         spec: Spec.
+        span: (start, end) in seconds, the stretch of the recording to take; None for all of it.
+        detector: faces.Detector in place of the one that `spec` names, or None.
 
     Returns:
         Signal. `samples` is None where the clip has no sound, `frames` where no face was found.
@@ -73,7 +91,8 @@ def decode(clip, spec):
         MediaError: a file cannot be read, or the clip holds nothing of what `spec` asks for.
         ValueError: the clip's table cannot be read, or lacks the clip.
     """
-    return _signal(clip, spec, _sound(clip.audio, spec), _picture(clip.video, spec))
+    sound, picture = _sound(clip.audio, spec, span), _picture(clip.video, spec, span, detector)
+    return _signal(clip, spec, sound, picture)
 
 
 def load(clip, spec, folder=None, given=None):
@@ -91,12 +110,25 @@ def load(clip, spec, folder=None, given=None):
     Raises:
         MediaError, ValueError: as `decode`.
     """
-    sound = _part(_sound, clip.audio, spec, spec.settings("audio"), folder)
-    picture = _part(_picture, clip.video, spec, spec.settings("video"), folder)
-    return _signal(clip, spec, sound, picture, given)
+    return _signal(clip, spec, *_parts(clip, spec, folder, load_file), given)
 
 
-def kept(path, settings, compute, folder=None):
+def facts(clip, spec, folder=None):
+    """Returns the Facts of a clip, decoding it where that was not done before.
+
+    Of what is in the cache the outlines are read, not the arrays.
+
+    Args:
+        clip, spec, folder: as `load`.
+    """
+    try:
+        signal = _signal(clip, spec, *_parts(clip, spec, folder, _outline))
+    except (MediaError, ValueError, FileNotFoundError) as error:  # one of its table is a ValueError
+        return Facts(reason=str(error))
+    return Facts(signal.duration, signal.heard, signal.seen)
+
+
+def kept(path, settings, compute, folder=None, read=load_file):
     """Returns what was computed from a file, from disk where it was done before.
 
     Args:
@@ -104,6 +136,7 @@ def kept(path, settings, compute, folder=None):
         settings: tuple of plain values, whatever decides the result besides.
         compute: function without arguments that returns a dict of name to array.
         folder: Path of the cache; None for `default_folder()`.
+        read: function of the Path of an entry that returns what is in it.
 
     Returns:
         dict of name to array.
@@ -113,26 +146,17 @@ def kept(path, settings, compute, folder=None):
     """
     folder = Path(folder or default_folder())
     key = hashlib.blake2b(digest_size=16)
-    key.update(repr((_VERSION, *settings)).encode())
-    key.update(_content(path))
+    key.update(repr((VERSION, *settings)).encode())
+    key.update(_content(path, folder))
     entry = folder / f"{key.hexdigest()}.safetensors"
     try:
-        return load_file(entry)
+        return read(entry)
     except FileNotFoundError:
         pass
     except (OSError, SafetensorError):
         entry.unlink(missing_ok=True)  # damaged: made anew
-    arrays = compute()
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=folder, suffix=".part")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(save({kind: np.asarray(a, order="C") for kind, a in arrays.items()}))
-        os.replace(name, entry)  # two processes may both get here: the same bytes win
-    except BaseException:
-        os.unlink(name)
-        raise
-    return arrays
+    _write(entry, save({kind: np.asarray(a, order="C") for kind, a in compute().items()}))
+    return read(entry)
 
 
 def prepare(clips, spec, folder=None, pool=None, progress=True):
@@ -146,57 +170,48 @@ def prepare(clips, spec, folder=None, pool=None, progress=True):
         progress: bool, whether to show a bar with the time left on stderr.
 
     Returns:
-        List of (Clip, str): the clips that could not be used, each with the reason.
+        Dict of clip id to Facts.
     """
-    reasons = (pool.map if pool else map)(partial(_reason, spec=spec, folder=folder), clips)
-    shown = tqdm(reasons, total=len(clips), desc="prepare", unit="clip", disable=not progress)
-    return [(clip, reason) for clip, reason in zip(clips, shown) if reason]
+    found = (pool.map if pool else map)(partial(facts, spec=spec, folder=folder), clips)
+    shown = tqdm(found, "prepare", len(clips), unit="clip", disable=not progress)
+    return {clip.id: own for clip, own in zip(clips, shown)}
 
 
-def _reason(clip, spec, folder):
-    try:
-        load(clip, spec, folder)
-    except (MediaError, ValueError, FileNotFoundError) as error:  # one of its table is a ValueError
-        return str(error)
-    return None
+def _parts(clip, spec, folder, read):
+    """What the sound and the picture of a clip give, each dict of name to array."""
+    parts = (("audio", _sound), ("video", _picture))
+    for modality, compute in parts:
+        path, settings = getattr(clip, modality), spec.settings(modality)
+        if path is None or settings[0] is None:
+            yield {}
+        else:
+            key = compute.__name__, settings
+            yield kept(path, key, partial(compute, path, spec), folder, read)
 
 
-def _part(compute, path, spec, settings, folder):
-    if path is None or settings[0] is None:
-        return {}
-    return kept(path, (compute.__name__, settings), partial(compute, path, spec), folder)
-
-
-def _sound(path, spec):
+def _sound(path, spec, span=None):
     if path is None or spec.sample_rate is None or not media.probe(path).audio:
         return {}
-    return {"samples": media.read_samples(path, spec.sample_rate)}
+    samples = media.read_samples(path, spec.sample_rate)
+    if span:
+        samples = cut(samples, spec.sample_rate, *span)
+    return {} if samples is None else {"samples": samples}
 
 
-def _picture(path, spec):
-    if path is None or spec.frames is None:
+def _picture(path, spec, span=None, detector=None):
+    if path is None or spec.size is None or not media.probe(path).video:
         return {}
-    info = media.probe(path)
-    if not info.video:
-        return {}
-    duration = info.duration
-    if duration is None:
-        duration = max(time for time, _ in media.read_frames(path)) + float(1 / info.rate)
-    times = spread(duration, spec.frames)
-    frames = [frame for _, frame in media.read_frames(path, times)]
-    detect = _detector(spec.detector)
-    track = tracks.main_face(tracks.link([detect(frame) for frame in frames]))
-    if track is None:
-        return {"duration": np.float64(duration)}
-    crops = [
-        faces.crop(frames[index], box, spec.size, spec.margin)
-        for index, box in zip(track.indices, track.boxes)
-    ]
-    return {
-        "duration": np.float64(duration),
-        "frames": np.stack(crops),
-        "times": times[track.indices],
-    }
+    start, end = span or (0.0, media.length(path))
+    step = max(crops.STEP, crops.STEP * (end - start) / LONGEST)
+    stream = crops.CropStream(detector or _detector(spec.detector), spec.size, spec.margin)
+    for time, frame in media.read_frames(path, step=step):
+        if time >= end:
+            break
+        if time >= start:
+            stream.see(time, frame)
+    face = crops.main_face(stream.tracks(start, end))
+    found = {"duration": np.float64(end - start)}
+    return found if face is None else {**found, "times": face[0] - start, "frames": face[2]}
 
 
 def _signal(clip, spec, sound, picture, given=None):
@@ -208,7 +223,7 @@ def _signal(clip, spec, sound, picture, given=None):
     if samples is None and frames is None and not given:
         kinds = (
             ("sound", spec.sample_rate),
-            ("face", spec.frames),
+            ("face", spec.size),
             ("action units (from a table)", "action_units" in spec.given),
         )
         missing = " and no ".join(name for name, asked in kinds if asked)
@@ -222,6 +237,18 @@ def _signal(clip, spec, sound, picture, given=None):
     return Signal(samples, spec.sample_rate or 0, frames, picture.get("times"), duration, given)
 
 
+def _outline(entry):
+    """Arrays of the shapes that are in an entry; only what has one value is read."""
+    with safe_open(entry, "numpy") as file:
+        parts = {name: file.get_slice(name) for name in file.keys()}
+        return {
+            name: np.broadcast_to(np.float32(0), part.get_shape())
+            if part.get_shape()
+            else file.get_tensor(name)
+            for name, part in parts.items()
+        }
+
+
 def _detector(name):
     """A Detector of this thread's own: OpenCV's keep what they work on within themselves."""
     return _detector_of_thread(name, threading.get_ident())
@@ -232,13 +259,39 @@ def _detector_of_thread(name, thread):
     return faces.Detector(name)
 
 
-def _content(path):
-    """Digest of a file's size and of its first, middle and last 16 KiB: media never agree there."""
-    digest = hashlib.blake2b()
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        digest.update(str(size).encode())
-        for start in (0, size // 2, max(0, size - _BLOCK)):
-            file.seek(start)
-            digest.update(file.read(_BLOCK))
-    return digest.digest()
+def _content(path, folder):
+    """Digest of a file's content; files that did not change since are not read again."""
+    path = Path(path).resolve()
+    found = path.stat()
+    return _content_once(path, found.st_size, found.st_mtime_ns, found.st_ctime_ns, folder)
+
+
+@lru_cache(maxsize=1 << 16)
+def _content_once(path, size, modified, changed, folder):
+    key = repr((str(path), size, modified, changed)).encode()
+    memo = folder / "digests" / hashlib.blake2b(key, digest_size=16).hexdigest()
+    try:
+        digest = memo.read_bytes()
+    except FileNotFoundError:
+        digest = b""
+    if len(digest) != 16:
+        made = hashlib.blake2b(digest_size=16)
+        with open(path, "rb") as file:
+            while block := file.read(_BLOCK):
+                made.update(block)
+        digest = made.digest()
+        _write(memo, digest)
+    return digest
+
+
+def _write(path, content):
+    """Writes bytes into a file that appears under its name once it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        os.replace(name, path)  # two processes may both get here: the same bytes win
+    except BaseException:
+        os.unlink(name)
+        raise

@@ -28,6 +28,30 @@ def spread(duration, count):
     return (np.arange(count) + 0.5) * (duration / count)
 
 
+def cut(samples, rate, start, end, first=0):
+    """Cuts a stretch out of the sound of a recording.
+
+    Args:
+        samples: float32 array (n,).
+        rate: int, Hz.
+        start, end: float, seconds of the recording.
+        first: int, the place of `samples[0]` in the whole recording.
+
+    Returns:
+        float32 array (round((end - start) * rate),), silent after the end of the sound; None where
+        there is less than a quarter of a second of it, which tells nothing, and in a stretch
+        shorter than that, none.
+
+    >>> cut(np.ones(5, np.float32), 4, 0.5, 1.5).tolist()
+    [1.0, 1.0, 1.0, 0.0]
+    """
+    begin, length = max(0, round(start * rate) - first), round((end - start) * rate)
+    part = samples[begin : begin + length]
+    if len(part) < max(1, round(min(0.25, end - start) * rate)):
+        return None
+    return np.pad(part, (0, length - len(part)))
+
+
 class MediaError(Exception):
     """A media file cannot be used; the message names the file, the reason and what to do."""
 

@@ -100,8 +100,8 @@ def usable(entries, clips, cache_folder=None, pool=None, encoder_weights=()):
             if modality == "audio":
                 spec = replace(spec, detector="none")  # the same for all who hear this
             if spec not in lacking:
-                unusable = cache.prepare(clips, spec, cache_folder, pool)
-                lacking[spec] = {clip.id: reason for clip, reason in unusable}
+                found = cache.prepare(clips, spec, cache_folder, pool)
+                lacking[spec] = {id: own.reason for id, own in found.items() if own.reason}
             parts[entry.name].append(spec)
     unfit, left_out = {}, {}
     for entry in entries:

@@ -80,11 +80,11 @@ def cut(model, preset, clips, spec, folder=None):
         keys[name] = ("embedding", name, spec.settings(name), feature, _digest(body))
         for clip in tqdm(clips, desc=f"embed {name}", unit="clip"):
             if path := getattr(clip, name):
-                embed = partial(_embed, clip, name, feature, body, whole)
+                embed = partial(_embed, clip, name, preset.only(name), body, whole)
                 cache.kept(path, keys[name], embed, folder)
     if not bodies:
         return model, preset, whole
-    rest = replace(spec, **{{"audio": "sample_rate", "video": "frames"}[n]: None for n in bodies})
+    rest = replace(spec, **{{"audio": "sample_rate", "video": "size"}[n]: None for n in bodies})
     read = partial(load, spec=rest, keys=keys, folder=folder)
     return _head(model, bodies), replace(preset, **stand_ins), read
 
@@ -146,11 +146,11 @@ def _digest(body):
     return digest.hexdigest()
 
 
-def _embed(clip, name, feature, body, load):
+def _embed(clip, name, preset, body, load):
     signal = load(clip)
     if not {"audio": signal.heard, "video": signal.seen}[name]:
         return {}
-    return {f"{name}_embedding": _run(body, name, feature(signal))}
+    return {f"{name}_embedding": _run(body, name, preset.extract(signal)[name])}
 
 
 def _run(body, name, x):

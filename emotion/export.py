@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from emotion import backend, metrics
-from emotion.clip import Signal, spread
+from emotion.clip import Signal
+from emotion.crops import STEP
 from emotion.recognizer import Recognizer
 from emotion.runtime import FILES, OUTPUT
 from emotion.tables import ACTION_UNITS
@@ -132,14 +133,15 @@ def compare(recognizer, exported, windows, source, targets=None):
 
 def noise(recognizer, count=WINDOWS):
     """Returns seeded Signals of noise, for a check where no recording is at hand."""
-    generator, spec = np.random.default_rng(0), recognizer.spec
-    duration, rate, frames = recognizer.window, recognizer.sample_rate, spec.frames or 1
+    generator, size = np.random.default_rng(0), recognizer.spec.size or 1
+    duration, rate = recognizer.window, recognizer.sample_rate
+    times = np.arange(0, duration, STEP)
     return [
         Signal(
             samples=0.1 * generator.standard_normal(round(duration * rate), np.float32),
             sample_rate=rate,
-            frames=generator.integers(0, 256, (frames, spec.size, spec.size, 3), np.uint8),
-            times=spread(duration, frames),
+            frames=generator.integers(0, 256, (len(times), size, size, 3), np.uint8),
+            times=times,
             duration=duration,
             given={"action_units": generator.uniform(0, 2, (1, len(ACTION_UNITS)))},
         )

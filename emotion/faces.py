@@ -8,6 +8,7 @@ from the forehead to the chin, so that a crop holds the same whichever of them f
 import hashlib
 import logging
 import os
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,10 @@ YUNET_URL = (
 )
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 DETECTORS = ("auto", "yunet", "haar")
+_NO_WEIGHTS = (
+    "The detector 'yunet' needs its weights: run `python -m emotion download yunet`, or name the "
+    ".onnx file. Received: weights={}."
+)
 
 # Faces of interest fill a good part of the picture: this finds them all and costs a few ms.
 LONGEST_SIDE = 320
@@ -46,9 +51,34 @@ def yunet_path():
             )
         return Path(named)
     path = Path(pooch.os_cache("emotion")) / YUNET_URL.rpartition("/")[2]
-    if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == YUNET_SHA256:
-        return path
-    return None
+    return path if path.is_file() and _sha256(path) == YUNET_SHA256 else None
+
+
+def identify(detector):
+    """Returns what tells apart detectors of one name: the digest of its weights.
+
+    Args:
+        detector: str, "yunet" or "haar".
+
+    Raises:
+        FileNotFoundError: YuNet's weights are not there.
+    """
+    if detector != "yunet":
+        return detector
+    path = yunet_path()
+    if path is None:
+        raise FileNotFoundError(_NO_WEIGHTS.format(None))
+    return _sha256(path)
+
+
+def _sha256(path):
+    found = path.stat()
+    return _sha256_once(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _sha256_once(path, size, modified):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def fetch_yunet(url=YUNET_URL):
@@ -97,10 +127,7 @@ class Detector:
             self._model = cv2.CascadeClassifier(cascade)
             return
         if weights is None or not Path(weights).is_file():
-            raise FileNotFoundError(
-                "The detector 'yunet' needs its weights: run `python -m emotion download yunet`, "
-                f"or name the .onnx file. Received: weights={weights}."
-            )
+            raise FileNotFoundError(_NO_WEIGHTS.format(weights))
         try:
             size = (LONGEST_SIDE, LONGEST_SIDE)
             self._model = cv2.FaceDetectorYN.create(str(weights), "", size, score_threshold=0.7)

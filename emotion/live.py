@@ -13,9 +13,10 @@ from time import monotonic
 import numpy as np
 
 from emotion.clip import Signal
+from emotion.crops import STEP
 from emotion.overlay import face_of
 from emotion.streams import place
-from emotion.timeline import STEP, predict, spans
+from emotion.timeline import predict, spans
 from emotion.windows import HOLD, Windows
 
 # A clock is read when a block of sound has come, so it tells the block's place to some hundredths.

@@ -10,9 +10,9 @@ import numpy as np
 
 from emotion import streams
 from emotion.clip import MediaError
-from emotion.streams import Info, planes, probe
+from emotion.streams import Info, length, planes, probe
 
-__all__ = ["Info", "VideoWriter", "check_format", "mono", "planes", "probe"]
+__all__ = ["Info", "VideoWriter", "check_format", "length", "mono", "planes", "probe"]
 __all__ += ["read_blocks", "read_frames", "read_pictures", "read_samples", "write_sound"]
 
 X264 = {"preset": "veryfast", "crf": "21"}
@@ -86,7 +86,7 @@ def read_frames(path, times=None, size=None, step=None):
         times: increasing float array, seconds; for each, the frame shown then is yielded (the
             first before the start, the last past the end). None: every frame.
         size: (height, width) in pixels to scale to, or None.
-        step: float, seconds; about one frame every `step`, skipping what the decoder can skip.
+        step: float, seconds; the first frame at or after each multiple of it.
 
     Yields:
         (time, frame): float seconds since the first frame, and uint8 array (h, w, 3) RGB.
@@ -98,7 +98,7 @@ def read_frames(path, times=None, size=None, step=None):
         yield from _frames_at(path, times, size)
         return
     due = 0.0
-    for time, frame in streams.frames(path, skip="NONREF" if step else "DEFAULT"):
+    for time, frame in streams.frames(path):
         if time + 1e-6 >= due:
             yield time, streams.rgb(frame, size)
             due = (time // step + 1) * step if step else 0.0

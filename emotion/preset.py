@@ -154,22 +154,28 @@ class Preset:
         """
         return Spec(
             sample_rate=self.audio.sample_rate if self.audio else None,
-            frames=self.faces.count if self.faces else None,
-            size=self.faces.size if self.faces else 0,
+            size=self.faces.size if self.faces else None,
             margin=self.faces.margin if self.faces else 0.0,
             detector=detector,
             given=tuple(kind for kind in map(_kind, self.features.values()) if kind in NAMES),
         )
 
-    def extract(self, signal):
+    def extract(self, signal, vary=None):
         """Computes the model's inputs: the one place features are computed.
+
+        What a feature does to a signal beforehand (its method `prepare`, such as trimming silence)
+        comes before any augmentation, in training as in inference.
 
         Args:
             signal: Signal.
+            vary: function of the prepared Signal that returns another, the augmentation; or None.
 
         Returns:
             dict of input name to array, as the features give them; no batch axis.
         """
+        for feature in self.features.values():
+            signal = feature.prepare(signal) if hasattr(feature, "prepare") else signal
+        signal = vary(signal) if vary else signal
         return {name: feature(signal) for name, feature in self.features.items()}
 
     def to_json(self):
@@ -197,7 +203,9 @@ def from_json(record):
                     f"it was made by another version. Received: {kind}."
                 )
             record[name] = _rebuild(FEATURES[kind], settings)
-    record["augmentation"] = _rebuild(Augmentation, record["augmentation"])
+    varied = dict(record["augmentation"])
+    varied.pop("trim_db", None)  # of older runs: the feature trims, as it did for them, too
+    record["augmentation"] = _rebuild(Augmentation, varied)
     record["recipe"] = _rebuild(Recipe, record["recipe"])
     return _rebuild(Preset, record)
 

@@ -153,4 +153,4 @@ class Recognizer:
             video=path if info.video else None,
             given=features,
         )
-        return cache.decode(clip, self.spec)
+        return cache.decode(clip, self.spec, detector=self.detector)

@@ -14,6 +14,7 @@ from emotion.clip import Clip, MediaError
 from emotion.findings import surest
 from emotion.groups import ends, few, sentence
 from emotion.page import Player, Section, Table, picture, player
+from emotion.presence import NAMES
 
 _WORST = 10  # clips
 SENSES = {"audio": "sound alone", "video": "picture alone", "both": "sound and picture"}
@@ -41,6 +42,15 @@ def training(runs, m):
         ("Chosen on", f"speakers {speakers['validation']}, by validation UAR"),
         ("Absent speakers", ", ".join(m["absent_speakers"] or ["none"])),
         ("Clips left out", f"{len(record.get('left_out') or ())} (run.json says why)"),
+        (
+            "Clips without a sound or face that was found",
+            "; ".join(
+                f"{part}{NAMES[modality]} {len(ids)}"
+                for part, run in zip(parts, runs)
+                for modality, ids in run.record.get("lacking", {}).items()
+            )
+            or "not recorded",
+        ),
         ("Classes", ", ".join(m["labels"])),
         ("Label target", f"{m['label_target']}"),
         ("Adapted to test speakers", "yes" if m["adapted_to_test_speaker"] else "no"),

@@ -156,6 +156,34 @@ def packets(container, stream):
         yield packet
 
 
+def length(path, kind="video"):
+    """Measures a stream by its packets, since what a container says of itself may be wrong.
+
+    Args:
+        path: str or Path.
+        kind: "video" or "audio".
+
+    Returns:
+        float, seconds from the start of the first packet shown to the end of the last one; 0.0
+        where there is no such stream.
+
+    Raises:
+        FileNotFoundError, MediaError: as `open_file`.
+    """
+    first = last = None
+    with open_file(path) as container:
+        stream = first_stream(container, kind)
+        if stream is None:
+            return 0.0
+        usual = 1 / ((stream.average_rate or 25) * stream.time_base) if kind == "video" else 0
+        for packet in packets(container, stream):
+            if packet.pts is not None:
+                end = packet.pts + (packet.duration or usual)
+                first = packet.pts if first is None else min(first, packet.pts)
+                last = end if last is None else max(last, end)
+        return 0.0 if first is None else float((last - first) * stream.time_base)
+
+
 def decode(container, stream):
     """Yields the decoded frames of a stream; a damaged packet loses its own frames only."""
     for packet in packets(container, stream):
@@ -166,12 +194,11 @@ def decode(container, stream):
         yield from frames
 
 
-def frames(path, skip="DEFAULT"):
+def frames(path):
     """Decodes the picture.
 
     Args:
         path: str or Path.
-        skip: the decoder's `skip_frame`: "DEFAULT", or "NONREF" to leave out unreferenced frames.
 
     Yields:
         (time, frame): float seconds since the first frame, always growing, and av.VideoFrame.
@@ -183,7 +210,6 @@ def frames(path, skip="DEFAULT"):
     with open_file(path) as container:
         stream = first_stream(container, "video")
         if stream:
-            stream.codec_context.skip_frame = skip
             step = max(1, round(1 / ((stream.average_rate or 25) * stream.time_base)))
             for frame in decode(container, stream):
                 if frame.pts is None:

@@ -6,12 +6,11 @@ from operator import itemgetter
 
 import numpy as np
 
-from emotion import faces, media
-from emotion.clip import MediaError, Prediction, Signal
-from emotion.tracks import Track, Tracker
+from emotion import media
+from emotion.clip import MediaError, Prediction, Signal, cut
+from emotion.crops import STEP, CropStream
+from emotion.tracks import Track
 
-STEP = 1 / 6  # seconds between detections: a head moves less than its width in that time
-MEMORY = 5  # seconds for which a face that was lost is known again
 BATCH = 16  # windows predicted at once
 SOUND_BLOCK = 0.25  # seconds
 
@@ -158,7 +157,7 @@ def _events(info, recognizer, given):
 
 
 class Recent:
-    """The sound and the face crops of the last window, and the boxes of the whole recording.
+    """The sound and the faces of the last window, and the boxes of the whole recording.
 
     Args:
         recognizer: Recognizer.
@@ -167,9 +166,8 @@ class Recent:
 
     def __init__(self, recognizer, given):
         self.recognizer, self.given = recognizer, given
-        self.tracker = Tracker(confirm=1, memory=round(MEMORY / STEP))
+        self.faces = CropStream(recognizer.detector, recognizer.crop_size, recognizer.crop_margin)
         self.samples, self.first = np.zeros(0, np.float32), 0
-        self.crops = []  # (time, id, crop)
         self.times, self.boxes = [], {}
 
     def take(self, kind, time, value):
@@ -184,11 +182,8 @@ class Recent:
         """Looks for faces in a frame, uint8 (h, w, 3) RGB, of a time (s) that grows."""
         if self.recognizer.detector is None:
             return
-        boxes = self.recognizer.detector(frame)
-        for id, box in zip(self.tracker.update(boxes, frame), boxes, strict=True):
-            self.boxes.setdefault(id, []).append((len(self.times), *box[:4]))
-            size, margin = self.recognizer.crop_size, self.recognizer.crop_margin
-            self.crops.append((time, id, faces.crop(frame, box, size, margin)))
+        for id, box in self.faces.see(time, frame):
+            self.boxes.setdefault(id, []).append((len(self.times), *box))
         self.times.append(time)
 
     def forget(self, before):
@@ -196,27 +191,16 @@ class Recent:
         drop = max(0, round(before * self.recognizer.sample_rate) - self.first)
         drop = min(drop, len(self.samples))  # what is not heard yet is not to be dropped
         self.samples, self.first = self.samples[drop:], self.first + drop
-        self.crops = [item for item in self.crops if item[0] >= before]
+        self.faces.forget(before)
 
     def signals(self, start, end):
         """Returns a list of (track id or None, Signal) for the window, in seconds."""
         rate = self.recognizer.sample_rate
-        begin, length = max(0, round(start * rate) - self.first), round((end - start) * rate)
-        samples = self.samples[begin : begin + length]
-        # A sound may end within the window; a quarter of a second of it tells nothing.
-        if len(samples) < max(1, round(min(0.25, end - start) * rate)):
-            samples = None
-        else:
-            samples = np.pad(samples, (0, length - len(samples)))
-        same = self.tracker.same
-        inside = [(t, same.get(id, id), crop) for t, id, crop in self.crops if start <= t < end]
-        looks = sum(start <= time < end for time in self.times[-1000:])
-        found = []
-        for id in sorted({item[1] for item in inside}):
-            times = [time - start for time, other, _ in inside if other == id]
-            if len(times) >= min(2, looks):  # a face found once among many looks is spurious
-                frames = np.stack([crop for _, other, crop in inside if other == id])
-                found.append((id, Signal(samples, rate, frames, np.array(times), end - start)))
+        samples = cut(self.samples, rate, start, end, self.first)
+        found = [
+            (id, Signal(samples, rate, crops, times - start, end - start))
+            for id, (times, _, crops) in self.faces.tracks(start, end).items()
+        ]
         if not found and (samples is not None or self.given):
             found.append((None, Signal(samples, rate, None, None, end - start, self.given)))
         return found
@@ -242,7 +226,7 @@ def predict(recognizer, waiting):
 
 
 def _timeline(info, labels, duration, recent, predictions):
-    same, boxes = recent.tracker.same, {}
+    same, boxes = recent.faces.same, {}
     for id, found in recent.boxes.items():
         boxes.setdefault(same.get(id, id), []).extend(found)
     tracks, renamed = [], {None: None}

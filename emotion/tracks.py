@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import linear_sum_assignment
 
 # How alike (`_alike`) the colours of two boxes are was measured on 8 recordings of 6 people: one
@@ -21,6 +20,7 @@ OTHER = 0.5  # less is another face, even in the same place: the film was cut
 YOUNG = 6  # updates during which a face that appeared may turn out to be one that was lost
 COLOURS = (8, 16, 16)  # parts of lightness and of the two axes of colour
 RANGES = (0, 256, 64, 192, 64, 192)  # of OpenCV's L*a*b*; skin and hair lie well inside
+REACH = 4  # neighbours on each side that a smoothed box is the mean of
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Track:
     Attributes:
         id: int, from 0 in the order of appearance.
         indices: int array (k,), the frames in which it was found, increasing.
-        boxes: float array (k, 4), xyxy in pixels, smoothed over time.
+        boxes: float array (k, 4), xyxy in pixels.
     """
 
     id: int
@@ -157,35 +157,33 @@ def _middles(boxes):
 
 
 def _sides(boxes):
-    return np.sqrt(np.maximum(boxes[:, 2:4] - boxes[:, :2], 1e-6).prod(axis=1))
+    return np.sqrt(areas(boxes))
 
 
-def link(boxes_per_frame, confirm=2, gap=5):
-    """Joins the detections of a sequence of frames into tracks.
+def areas(boxes):
+    """Returns the areas (n,) of boxes (n, 4), xyxy."""
+    return np.maximum(boxes[:, 2:4] - boxes[:, :2], 1e-6).prod(axis=1)
+
+
+def smooth(times, boxes, deviation):
+    """Smooths the boxes of a face over time: Gaussian-weighted means.
 
     Args:
-        boxes_per_frame: list of float arrays (n, 4 or more), one for each frame.
-        confirm: int, a face found less often is dropped as spurious (in a sequence shorter than
-            that: one not found in every frame).
-        gap: int, frames in a row in which a face may be missed and stay the same.
+        times: float array (n,), seconds, increasing.
+        boxes: float array (n, 4).
+        deviation: float, standard deviation of the Gaussian in seconds.
 
     Returns:
-        List of Track.
+        Float array (n, 4). Boxes far apart in time, as where a face was lost, do not meet.
+
+    >>> smooth(np.array([0.0, 9.0]), np.array([[0.0, 0, 4, 4], [8, 8, 9, 9]]), 0.2)[0].tolist()
+    [0.0, 0.0, 4.0, 4.0]
     """
-    tracker, found = Tracker(confirm=1, gap=gap), {}
-    for index, boxes in enumerate(boxes_per_frame):
-        for id, box in zip(tracker.update(boxes), boxes, strict=True):
-            found.setdefault(id, []).append((index, box[:4]))
-    shortest = min(confirm, len(boxes_per_frame))
-    tracks = []
-    for pairs in found.values():
-        if len(pairs) >= shortest:
-            indices, boxes = zip(*pairs, strict=True)
-            boxes = gaussian_filter1d(np.array(boxes, float), 1.0, axis=0, mode="nearest")
-            tracks.append(Track(len(tracks), np.array(indices), boxes))
-    return tracks
-
-
-def main_face(tracks):
-    """Returns the Track with the most presence times area, or None where there is none."""
-    return max(tracks, key=lambda track: (_sides(track.boxes) ** 2).sum(), default=None)
+    total, weights = np.zeros_like(boxes), np.zeros((len(boxes), 1))
+    for shift in range(-REACH, REACH + 1):
+        here = np.arange(max(0, -shift), min(len(boxes), len(boxes) - shift))
+        apart = (times[here + shift] - times[here])[:, None]
+        weight = np.exp(-0.5 * (apart / deviation) ** 2)
+        total[here] += weight * boxes[here + shift]
+        weights[here] += weight
+    return total / weights

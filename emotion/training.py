@@ -4,7 +4,6 @@ import json
 import os
 import platform
 import warnings
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from callbacks import Milestones, ProgressLine, RunState, Stopwatch, Unfreeze, WarmUp
-from emotion import backend, cache, embeddings, encoders
+from emotion import backend, cache, embeddings, encoders, presence
 from emotion.batches import Batches, balanced_weights
+from emotion.clip import MediaError
 from emotion.metrics import UnweightedAverageRecall
 from emotion.models import build_model
 from emotion.preset import OPTIMIZERS, from_json
@@ -66,12 +66,21 @@ def train(
 
     Raises:
         FileExistsError: `folder` holds a run and `resume` is False.
-        ValueError: the run to resume has other settings; the message names them.
+        ValueError: the run to resume has other settings; the message names them. Or as
+            `presence.check`.
+        MediaError: a clip cannot be used.
         OSError: the state could not be written; what was saved before is whole.
         ValueError, OSError, ModuleNotFoundError: as `encoders.load`; ValueError also as
             `Initial.load`.
     """
     folder = Path(folder)
+    every = [*split.train, *split.validation, *split.test]
+    facts = {clip.id: cache.facts(clip, spec, cache_folder) for clip in every}
+    for own in facts.values():
+        if own.reason:
+            raise MediaError(own.reason)
+    counts = presence.count(preset, every, facts)
+    presence.check(preset, counts)
     backend.make_deterministic(seed)
     model = build_model(preset, len(labels))
     begun = initial and not encoder_weights
@@ -85,9 +94,9 @@ def train(
         _refuse_other(load_run(folder).record, record, folder)
     elif resume:
         raise FileNotFoundError(f"{folder} holds no run to resume; start one without --resume.")
-    load = partial(cache.load, spec=spec, folder=cache_folder)
-    window = float(np.median([load(clip).duration for clip in split.train]))
-    run = Run(folder, {**record, "window": window, **(extra or {})})
+    window = float(np.median([facts[clip.id].duration for clip in split.train]))
+    lacking = {one.modality: one.lacking for one in counts}
+    run = Run(folder, {**record, "window": window, "lacking": lacking, **(extra or {})})
 
     recipe = preset.recipe
     encoders.load(model, pretrained)
@@ -219,7 +228,8 @@ def _record(preset, split, labels, spec, seed, pretrained, initial):
         "absent": split.absent,
         "warning": split.warning,
         "clips": {role: len(getattr(split, role)) for role in ("train", "validation", "test")},
-        "detector": spec.detector if spec.frames else None,
+        "detector": spec.detector if spec.size else None,
+        "decoding": {"version": cache.VERSION, "settings": spec.settings("video")},
         "data": identity(split),
         "encoder_weights": {n: encoders.identify(s) for n, s in pretrained.items()} or None,
         "initial": initial and initial.record,

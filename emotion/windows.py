@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from emotion.timeline import STEP, Recent
+from emotion.crops import STEP
+from emotion.timeline import Recent
 
 PATIENCE = 0.3  # seconds that a window waits for the modality that is behind
 HOLD = 3 * STEP  # a face missed at two looks is taken to have stayed

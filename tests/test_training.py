@@ -338,7 +338,7 @@ def test_a_model_for_both_is_not_trained_on_one(corpus, tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     assert train_model.main(["--data", str(corpus / "audios"), "--workers", "0"]) == 2
     told = capsys.readouterr().err
-    assert "40 of 40 clips have no video" in told and "--modality audio" in told
+    assert "40 of 40 clips have no file for the face" in told and "--modality audio" in told
     assert list(tmp_path.iterdir()) == []
 
 

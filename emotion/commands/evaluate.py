@@ -97,16 +97,19 @@ def _data(run, options, pool):
     from emotion import cache
 
     split, load = _split(run, options)
-    unusable = cache.prepare([*split.validation, *split.test], run.spec, options.cache, pool)
-    for clip, reason in unusable:
-        print(f"left out {clip.id}: {reason}", file=sys.stderr)
-    lost = [clip for clip, _ in unusable]
-    validation, test = ([c for c in own if c not in lost] for own in (split.validation, split.test))
+    found = cache.prepare([*split.validation, *split.test], run.spec, options.cache, pool)
+    lost = {id: own.reason for id, own in found.items() if own.reason}
+    for id, reason in lost.items():
+        print(f"left out {id}: {reason}", file=sys.stderr)
+    parts = split.validation, split.test
+    validation, test = ([clip for clip in own if clip.id not in lost] for own in parts)
     split = replace(split, validation=validation, test=test)
     if options.output is None:
         run.refuse_other(split)
     if not test:
-        raise ValueError(f"{run.folder} can use no clip to be tested on: {unusable[0][1]}")
+        raise ValueError(
+            f"{run.folder} can use no clip to be tested on: {next(iter(lost.values()))}"
+        )
     return split, load
 
 

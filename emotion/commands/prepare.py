@@ -20,7 +20,7 @@ def run(options):
     from emotion import backend
 
     backend.start()
-    from emotion import cache, corpora, models, workers
+    from emotion import cache, corpora, models, presence, workers
     from emotion.faces import Detector
 
     clips = corpora.clips(options.data, options.corpus, options.features)
@@ -29,7 +29,10 @@ def run(options):
     spec = preset.spec(Detector(options.face_detector).name if preset.faces else "none")
     folder = options.cache or cache.default_folder()
     with workers.pool(max(1, options.workers)) as pool:
-        unusable = cache.prepare(clips, spec, folder, pool)
-    for clip, reason in unusable:
-        print(f"{clip.id}: {reason}")
-    print(f"{len(clips) - len(unusable)} of {len(clips)} clips are in {folder}.")
+        found = cache.prepare(clips, spec, folder, pool)
+    lost = {id: own.reason for id, own in found.items() if own.reason}
+    for id, reason in lost.items():
+        print(f"{id}: {reason}")
+    for line in presence.lines(preset, presence.count(preset, clips, found)):
+        print(line)
+    print(f"{len(clips) - len(lost)} of {len(clips)} clips are in {folder}.")

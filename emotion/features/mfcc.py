@@ -1,6 +1,6 @@
 """MFCC map: 40 coefficients over 44 steps that together span the whole utterance."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -40,11 +40,24 @@ class Mfcc:
         """(n_mfcc, steps, 1)."""
         return (self.n_mfcc, self.steps, 1)
 
+    def prepare(self, signal):
+        """Returns the signal without the silence around the speech, as `trim_db` has it."""
+        samples = sound(signal, self)
+        if self.trim_db is None or samples.size == 0:
+            return signal
+        start, end = self._bounds(samples)
+        return replace(signal, samples=samples[start:end])
+
+    def _bounds(self, samples):
+        import librosa
+
+        return librosa.effects.trim(samples, top_db=self.trim_db)[1]
+
     def __call__(self, signal):
         """Computes the map.
 
         Args:
-            signal: Signal at `sample_rate`.
+            signal: Signal at `sample_rate`, that `prepare` gave.
 
         Returns:
             float32 array (n_mfcc, steps, 1); zeros where the signal has no sound.
@@ -52,13 +65,9 @@ class Mfcc:
         Raises:
             ValueError: the signal has another sample rate.
         """
-        import librosa
-
         samples = sound(signal, self)
         if samples.size == 0:
             return np.zeros(self.shape, np.float32)
-        if self.trim_db is not None:
-            samples, _ = librosa.effects.trim(samples, top_db=self.trim_db)
         coefficients = cepstrum(samples, self)
         return step_means(coefficients, self.steps)[..., None].astype(np.float32)
 
@@ -75,12 +84,10 @@ class Mfcc:
 
     def span(self, signal):
         """Returns (start, end) in seconds, the part of a signal's sound that the steps cover."""
-        import librosa
-
         samples = sound(signal, self)
         start, end = 0, len(samples)
         if self.trim_db is not None and end:
-            _, (start, end) = librosa.effects.trim(samples, top_db=self.trim_db)
+            start, end = self._bounds(samples)
         return start / self.sample_rate, end / self.sample_rate
 
 

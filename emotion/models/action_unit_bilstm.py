@@ -30,7 +30,7 @@ PRESETS = (
         audio=MeanMfccSeries(),
         video=ActionUnits(),
         # The series counts from the start of the clip, so the silence there must stay.
-        augmentation=Augmentation(trim_db=None, probability=0.0),
+        augmentation=Augmentation(probability=0.0),
         recipe=Recipe(epochs=100),
     ),
 )

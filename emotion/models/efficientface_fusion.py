@@ -39,7 +39,6 @@ from emotion.preset import Preset, Recipe
 FUSIONS = ("late_transformer", "intermediate_transformer", "intermediate_attention")
 
 _AUGMENTATION = Augmentation(
-    trim_db=None,
     probability=0.0,
     shift=0.0,
     light=0.0,

@@ -24,7 +24,6 @@ import warnings
 import keras
 from keras import layers, ops
 
-from emotion.augment import Augmentation
 from emotion.encoders import resnet
 from emotion.features import FaceFrames, MeanMfcc
 from emotion.models.cnn3d_mfcc import MOMENTUM
@@ -37,7 +36,6 @@ PRESETS = (
         "mean_mfcc_resnet18_transformer",
         audio=MeanMfcc(),
         video=FaceFrames(count=4, size=224),
-        augmentation=Augmentation(trim_db=None),  # as the feature
         recipe=Recipe(batch_size=32),
     ),
 )

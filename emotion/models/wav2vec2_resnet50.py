@@ -19,7 +19,6 @@ mask.
 import keras
 from keras import layers, ops
 
-from emotion.augment import Augmentation
 from emotion.encoders import resnet, wav2vec2
 from emotion.features import FaceFrames, Waveform
 from emotion.preset import Preset, Recipe
@@ -30,7 +29,6 @@ PRESETS = (
         "wav2vec2_resnet50",
         audio=Waveform(),
         video=FaceFrames(count=8, size=224),
-        augmentation=Augmentation(trim_db=None),  # as the feature
         recipe=Recipe(
             epochs=30,
             batch_size=8,

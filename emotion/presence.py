@@ -1,0 +1,92 @@
+"""Presence: which clips really have the sound and the face that a model learns from.
+
+A clip without a face gives the model black frames, and one without sound silence. A model that is
+trained on many of these learns nothing from that modality, and its loss does not tell.
+"""
+
+from dataclasses import dataclass
+
+NAMES = {"audio": "sound", "video": "face"}
+MOST = 1 / 3  # of the clips whose files should hold a modality may lack it
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many clips have a modality.
+
+    Attributes:
+        modality: str, "audio" or "video".
+        clips: int, clips in all.
+        expected: int, those with a file or a table that should hold it.
+        lacking: tuple of str, ids of these in which none was found.
+    """
+
+    modality: str
+    clips: int
+    expected: int
+    lacking: tuple
+
+
+def count(preset, clips, facts):
+    """Counts what was found of each modality of a preset.
+
+    Args:
+        preset: Preset.
+        clips: list of Clip.
+        facts: dict of clip id to cache.Facts; clips that cannot be used do not count.
+
+    Returns:
+        List of Count, one for each modality.
+    """
+    usable = [clip for clip in clips if not facts[clip.id].reason]
+    counts = []
+    for modality in preset.features:
+        expected = [clip for clip in usable if modality not in preset.lacking(clip)]
+        has = {"audio": "has_audio", "video": "has_face"}[modality]
+        lacking = tuple(clip.id for clip in expected if not getattr(facts[clip.id], has))
+        counts.append(Count(modality, len(usable), len(expected), lacking))
+    return counts
+
+
+def lines(preset, counts):
+    """Returns a list of str, a line for each modality that some clips lack."""
+    exempt = " (it trains with missing modalities, so they stay)" if _drops(preset) else ""
+    return [
+        f"no {NAMES[one.modality]} found in {len(one.lacking)} of {one.expected} clips{exempt}: "
+        f"{', '.join(one.lacking[:4])}{', ...' if len(one.lacking) > 4 else ''}"
+        for one in counts
+        if one.lacking
+    ]
+
+
+def check(preset, counts):
+    """Refuses a training of both modalities in which too many clips lack one of them.
+
+    Args:
+        preset: Preset.
+        counts: list of Count.
+
+    Raises:
+        ValueError: more than half of the clips have no file for a modality; or none was found in
+            more than a third of those that have one, and the preset does not drop modalities in
+            training on purpose (`augmentation.modality_dropout`).
+    """
+    for one, other in zip(counts, reversed(counts)) if preset.modality == "both" else ():
+        name, alone = NAMES[one.modality], f"--modality {other.modality}"
+        if one.clips - one.expected > one.clips / 2:
+            raise ValueError(
+                f"{preset.name} learns from sound and face, and {one.clips - one.expected} of "
+                f"{one.clips} clips have no file for the {name}; add what is missing "
+                f"(dataset/README.md) or train on the rest with {alone}."
+            )
+        if len(one.lacking) > MOST * one.expected and not _drops(preset):
+            remedy = "another --face-detector" if one.modality == "video" else "other files"
+            raise ValueError(
+                f"{preset.name} learns from sound and face, and no {name} was found in "
+                f"{len(one.lacking)} of {one.expected} clips ({one.lacking[0]} is one); look at "
+                f"these and try {remedy}, or train with {alone}."
+            )
+
+
+def _drops(preset):
+    return preset.augmentation.modality_dropout
