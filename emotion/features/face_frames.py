@@ -57,15 +57,15 @@ class FaceFrames:
         """Returns the steps, list of str."""
         wide, around = RESOLUTION * self.size, self.margin + SLACK
         return [
-            "Of a recording the first frame at or after each multiple of 1/6 second, RGB and upright.",
+            "The first frame at or after each multiple of 1/6 second, RGB and upright.",
             "The face in each, with the detector that `run.json` names; of several the one that is "
             "largest for longest. Its boxes are smoothed over time: Gaussian, sigma 1/6 second.",
             f"Cut out of the frame first, around the box as it was detected: the square around its "
             f"middle, its side {1 + 2 * around:g} times the longer one of the box, corners rounded "
             f"to pixels; beyond the frame its border is repeated. Scaled to {wide} x {wide}.",
-            f"From that likewise around the smoothed box, {1 + 2 * self.margin:g} times its longer "
-            f"side, scaled to {self.size} x {self.size}. OpenCV scales: INTER_AREA where the result "
-            "is smaller, else INTER_LINEAR. Values stay 0 to 255.",
-            f"Of a clip of d seconds, for i from 0 to {self.count - 1}, the crop that is nearest in "
-            f"time to (i + 0.5) d / {self.count}. Without any face all is zero.",
+            f"Cut out of that likewise around the smoothed box, {1 + 2 * self.margin:g} times its "
+            f"longer side, and scaled to {self.size} x {self.size}. OpenCV scales: INTER_AREA to "
+            "fewer pixels, else INTER_LINEAR. Values stay 0 to 255.",
+            f"Of a clip of d seconds, for i from 0 to {self.count - 1}, the crop nearest in time "
+            f"to (i + 0.5) d / {self.count}. Without any face all is zero.",
         ]
