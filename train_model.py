@@ -118,7 +118,8 @@ def _run(options):
 def _train(options, preset, clips, spec, pool):
     from emotion import cache, completion, corpora, folds, labels, presence, training
 
-    passed_over = corpora.left_out(options.data, options.corpus)
+    corpus = options.corpus or corpora.guess(options.data)
+    passed_over = corpora.left_out(options.data, corpus)
     print(*(f"{line}\n" for line in passed_over), sep="", end="", file=sys.stderr)
     if options.features:
         print(_joined(options.features, clips), file=sys.stderr)
@@ -161,7 +162,8 @@ def _train(options, preset, clips, spec, pool):
             extra={
                 "data_path": str(options.data.resolve()),
                 "features_path": options.features and str(options.features.resolve()),
-                "corpus": options.corpus,
+                "corpus": corpus,
+                "corpus_guessed": options.corpus is None,
                 "initial_paths": [str(p) for p in (options.init_audio, options.init_video) if p],
                 "left_out": left_out,
                 "passed_over": passed_over,

@@ -25,7 +25,7 @@ def check(root, corpus=None, workers=8):
     Args:
         root: path of the data folder, manifest CSV or table.
         corpus: str, a name of `corpora.CORPORA`, or None to guess; RAVDESS is then reported with
-            speech and song.
+            speech and song, and a line says how many of the takes training leaves out.
         workers: int, threads that open files.
 
     Returns:
@@ -35,7 +35,8 @@ def check(root, corpus=None, workers=8):
     Raises:
         ValueError, FileNotFoundError: there is nothing to report on, see `corpora.clips`.
     """
-    corpus = corpus or corpora.guess(root).replace("ravdess", "ravdess-all")
+    trained_on = corpus or corpora.guess(root)
+    corpus = corpus or ("ravdess-all" if trained_on.startswith("ravdess") else trained_on)
     naming = crema_d if corpus.startswith("cremad") else ravdess
     found = [] if corpus in ("manifest", "table") else naming.files(root)
     found = [path for path in found if path.stem not in crema_d.BROKEN]
@@ -67,7 +68,7 @@ def check(root, corpus=None, workers=8):
         if corpus != "manifest":
             lines += _missing(group, name, naming)
         lines.append("")
-    lines += corpora.left_out(root, corpus) if clips else []
+    lines += corpora.left_out(root, trained_on) if clips else []
     if foreign:
         told = "CREMA-D, `--corpus cremad`" if other is crema_d else "RAVDESS, `--corpus ravdess`"
         lines.append(f"of another corpus: {len(foreign)} ({told}); check them by themselves")

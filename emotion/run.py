@@ -68,7 +68,8 @@ class Run:
             root: path of the data folder, manifest or table; None for the one it was trained on.
             features: path of a table to join, likewise.
             cache_folder: Path of the signal cache, or None for the default one.
-            corpus, protocol: str, likewise.
+            corpus, protocol: str, likewise. A corpus that training guessed is guessed anew for
+                another data folder.
             fold: int, likewise; of a `protocol` that is named, the first.
 
         Returns:
@@ -79,13 +80,16 @@ class Run:
             ValueError, FileNotFoundError: as `corpora.clips` and `folds.split`; ValueError also
                 where the run does not say where its clips are.
         """
+        same = not root or str(Path(root).resolve()) == self.record.get("data_path")
         root = root or self.record.get("data_path")
         if root is None:
             raise ValueError(
                 f"{self.folder} does not say where its clips are; name them with --data."
             )
         features = features or self.record.get("features_path")
-        clips = corpora.clips(root, corpus or self.record.get("corpus"), features)
+        if same or not self.record.get("corpus_guessed"):  # the folder may hold more by now
+            corpus = corpus or self.record.get("corpus")
+        clips = corpora.clips(root, corpus, features)
         clips = [clip for clip in clips if clip.id not in self.record.get("left_out", ())]
         if fold is None:
             fold = 0 if protocol else self.record["fold"]

@@ -91,18 +91,18 @@ def probe(path):
     return Info(Path(path), duration, video=seen, audio=heard, start=start, **facts)
 
 
-def open_file(path):
+def open_file(path, skip="default"):
     """Opens a local file that holds moving pictures or sound.
 
     Args:
         path: str or Path.
+        skip: `skip_frame` of FFmpeg while it examines the streams; "all" is fastest, to list them.
 
     Returns:
         av.container.InputContainer, a context manager.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        MediaError: it is empty, damaged, text, or a still image.
+        FileNotFoundError, MediaError: no such file, or it is empty, damaged, text or a still image.
     """
     path = Path(path)
     if not path.is_file():
@@ -111,7 +111,7 @@ def open_file(path):
         raise MediaError(f"{path} is empty (0 bytes); copy or download it again.")
     try:
         # Local files only: a playlist named .mp4 must not open what it points to.
-        options = {"protocol_whitelist": "file"}
+        options = {"protocol_whitelist": "file", "skip_frame": skip}
         container = av.open(os.path.abspath(path), options=options, metadata_errors="ignore")
     except av.FFmpegError as error:
         raise MediaError(

@@ -12,6 +12,7 @@ arrays and nothing else; whatever else a file asks for is refused by name before
 """
 
 import csv
+import io
 import pickle
 import re
 from dataclasses import replace
@@ -63,12 +64,9 @@ def read(path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"The table of features {path} does not exist.")
-    if path.suffix.lower() in PICKLES:
-        found = _pickled(path)
-    elif path.suffix.lower() == ".csv":
-        found = _listed(path)
-    else:
+    if path.suffix.lower() not in (*PICKLES, ".csv"):
         raise ValueError(f"{path}: a table of features must be a .pkl or .csv file.")
+    found = _pickled(path) if path.suffix.lower() in PICKLES else _listed(path)
     if not found:
         raise ValueError(f"{path} has no clips: a table of features has one entry a clip.")
     ordered = {}
@@ -185,10 +183,12 @@ def _listed(path):
 def sheet(path):
     """Returns the columns of a CSV and its (number, row) pairs, the header being row 1."""
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            columns = [column.strip() for column in next(reader, [])]
-            return columns, [(reader.line_num, row) for row in reader if row]
+        text = Path(path).read_bytes().decode("utf-8-sig")
+        if "\0" in text:
+            raise csv.Error("it holds NUL bytes")
+        reader = csv.reader(io.StringIO(text, newline=""))
+        columns = [column.strip() for column in next(reader, [])]
+        return columns, [(reader.line_num, row) for row in reader if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} is not a CSV in UTF-8 ({error}); write it anew.") from None
 

@@ -3,7 +3,9 @@
 import wave
 
 import pytest
+from films import film, tone
 
+from emotion import corpora
 from emotion.check import check
 from emotion.corpora import ravdess
 
@@ -79,6 +81,32 @@ def test_song_has_its_own_table(tmp_path):
     sound(tmp_path / "03-02-01-01-01-01-01.wav")
     text, _ = check(tmp_path)
     assert text.startswith("speech:") and "\nsong:" in text and "of 23" in text
+
+
+def test_a_video_named_as_sound_counts_as_in_training(tmp_path):
+    for take in ("02-05-01-02-01-01", "02-04-01-02-01-01"):
+        sound(tmp_path / f"audios/Actor_01/03-{take}.wav")
+        folder = tmp_path / "videos/Actor_01"
+        folder.mkdir(parents=True, exist_ok=True)
+        film(folder / f"03-{take}.mp4", [0, 0.04], sound=(tone(0.1), 16000))
+    text, problems = check(tmp_path)
+    assert text.startswith("song:") and "speech" not in text and problems == 0
+    assert "modalities: sound and picture 2" in text and "more than one copy" not in text
+    assert text.endswith("2 clips, 4 files, none with a problem.")
+    assert len(corpora.clips(tmp_path)) == 2
+    (folder / f"03-{take}.mp4").write_bytes(b"damaged")
+    text, problems = check(tmp_path)
+    assert problems == 1 and f"03-{take}.mp4 is not media" in text
+    assert "modalities: sound and picture 1, sound only 1" in text
+
+
+@pytest.mark.parametrize("corpus", [None, "ravdess"])
+def test_what_training_leaves_out_is_said(tmp_path, corpus):
+    sound(tmp_path / "03-01-01-01-01-01-01.wav")
+    sound(tmp_path / "03-02-01-01-01-01-01.wav")
+    text, _ = check(tmp_path, corpus)
+    assert corpora.left_out(tmp_path, corpus)[0] in text.splitlines()
+    assert "left out" not in check(tmp_path, "ravdess-all")[0]
 
 
 def test_manifest(tmp_path):

@@ -3,10 +3,14 @@
 import csv
 import random
 
+import films
 import pytest
 
-from emotion import corpora
+import train_model
+from emotion import corpora, folds, media
+from emotion.clip import MediaError
 from emotion.corpora import manifest, ravdess
+from emotion.run import load_run
 
 SPEECH = "01-05-02-01-02-12"  # angry, strong, kids, second time, actor 12
 SONG = "02-03-01-02-01-07"
@@ -47,7 +51,6 @@ def test_a_synthetic_corpus_below_is_not_ravdess(tmp_path):
         ([f"02-{SPEECH}.mp4", f"03-{SPEECH}.flac"], f"03-{SPEECH}.flac", f"02-{SPEECH}.mp4"),
         ([f"02-{SPEECH}.FLV"], None, f"02-{SPEECH}.FLV"),
         ([f"03-{SPEECH}.ogg"], f"03-{SPEECH}.ogg", None),
-        ([f"03-{SPEECH}.mp4"], f"03-{SPEECH}.mp4", None),  # sound in a video container
         ([f"01-{SPEECH}.wav", f"01-{SPEECH}.avi"], f"01-{SPEECH}.wav", f"01-{SPEECH}.avi"),
         ([f"a/03-{SPEECH}.wav", f"b/03-{SPEECH}.wav"], f"a/03-{SPEECH}.wav", None),
     ],
@@ -66,6 +69,130 @@ def test_ravdess_arrangements(tmp_path, names, audio, video):
             "repetition": "2",
             "sex": "female",
         }
+
+
+def picture(path, sound=False):
+    """Writes a small film of three frames, with or without sound."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return films.film(path, [0, 0.04, 0.08], sound=(films.tone(0.12), 16000) if sound else None)
+
+
+def sound(path):
+    """Writes a file that holds sound alone, whatever its suffix says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    media.write_sound(str(path), films.tone(0.2), 16000)
+    return path
+
+
+@pytest.mark.parametrize("take", [SONG, SPEECH])
+@pytest.mark.parametrize("own_sound", [True, False])
+def test_a_video_named_as_sound_is_the_picture(tmp_path, take, own_sound):
+    heard = touch(tmp_path, f"audios/Actor_01/03-{take}.wav") / f"audios/Actor_01/03-{take}.wav"
+    seen = picture(tmp_path / f"videos/Actor_01/03-{take}.mp4", own_sound)
+    (clip,) = corpora.clips(tmp_path)
+    assert (clip.id, clip.audio, clip.video) == (take, heard, seen)
+    heard.unlink()
+    (clip,) = corpora.clips(tmp_path)
+    assert (clip.audio, clip.video) == (seen if own_sound else None, seen)
+
+
+def test_sound_in_a_video_container_stays_sound(tmp_path):
+    path = sound(tmp_path / f"audios/03-{SPEECH}.mp4")
+    (clip,) = corpora.clips(tmp_path)
+    assert (clip.audio, clip.video) == (path, None)
+    seen = picture(tmp_path / f"videos/03-{SPEECH}.mp4", sound=True)  # of the same name
+    (clip,) = corpora.clips(tmp_path)
+    assert (clip.audio, clip.video) == (path, seen)
+    path.rename(tmp_path / f"videos/03-{SPEECH}.wav")
+    (clip,) = corpora.clips(tmp_path)
+    assert (clip.audio.suffix, clip.video) == (".wav", seen)
+
+
+@pytest.mark.parametrize("modality", ["01", "02"])
+def test_a_video_named_as_picture_is_the_picture_and_none_is_opened(
+    tmp_path, monkeypatch, modality
+):
+    touch(tmp_path, f"{modality}-{SPEECH}.mp4", f"03-{SPEECH}.mp4")
+    monkeypatch.setattr(ravdess.streams, "open_file", lambda *_, **__: pytest.fail("opened"))
+    (clip,) = corpora.clips(tmp_path)
+    assert clip.audio == tmp_path / f"03-{SPEECH}.mp4"
+    assert clip.video == tmp_path / f"{modality}-{SPEECH}.mp4"
+
+
+def test_a_video_named_as_sound_that_cannot_be_opened_is_listed(tmp_path):
+    touch(tmp_path, f"03-{SPEECH}.wav", f"03-{SPEECH}.mp4")
+    (clip,) = corpora.clips(tmp_path)
+    assert (clip.audio.suffix, clip.video.suffix) == (".wav", ".mp4")
+    with pytest.raises(MediaError, match=f"03-{SPEECH}.mp4 is not media"):
+        media.probe(clip.video)
+    picture(clip.video)  # mended: looked at anew
+    clip.audio.unlink()
+    (clip,) = corpora.clips(tmp_path)
+    assert (clip.audio, clip.video) == (None, tmp_path / f"03-{SPEECH}.mp4")
+
+
+def test_real_takes_under_the_names_of_the_first_design(data, tmp_path):
+    for kind in ("audios", "videos"):
+        (tmp_path / kind / "Actor_01").mkdir(parents=True)
+    for emotion, source in (("01", "01-01-01-01-01-01-01"), ("05", "01-01-07-02-02-01-01")):
+        name = f"Actor_01/03-02-{emotion}-01-02-01-01"
+        real = data / "ravdess"
+        (tmp_path / f"videos/{name}.mp4").symlink_to(real / f"videos/Actor_01/{source}.mp4")
+        sound = real / f"audios/Actor_01/03{source[2:]}.flac"
+        (tmp_path / f"audios/{name}.flac").symlink_to(sound)
+    clips = corpora.clips(tmp_path)
+    assert [clip.label for clip in clips] == ["neutral", "angry"]
+    assert all(clip.info["channel"] == "song" for clip in clips)
+    assert all(clip.audio.suffix == ".flac" and clip.video.suffix == ".mp4" for clip in clips)
+
+
+def test_song_is_guessed_where_there_is_no_speech(tmp_path):
+    touch(tmp_path, f"03-{SONG}.wav", "02-06-01-01-01-07.wav")
+    touch(tmp_path, f"03-{SPEECH}.wav", content=b"")  # as if it were not there
+    assert corpora.guess(tmp_path) == "ravdess-song" and corpora.left_out(tmp_path) == []
+    assert [clip.id for clip in corpora.clips(tmp_path)] == [SONG]
+    with pytest.raises(ValueError, match="No RAVDESS speech .*only song .takes: 1.; use .*-song`"):
+        corpora.clips(tmp_path, "ravdess")
+    touch(tmp_path, f"03-{SPEECH}.wav")
+    assert corpora.guess(tmp_path) == "ravdess"
+    assert [clip.id for clip in corpora.clips(tmp_path)] == [SPEECH]
+    (line,) = corpora.left_out(tmp_path)
+    assert line.startswith("left out, song takes: 1 (")
+    assert "`--corpus ravdess-song`" in line and "`--corpus ravdess-all`" in line
+    assert corpora.left_out(tmp_path, "ravdess") == [line]
+    assert corpora.left_out(tmp_path, "ravdess-song") == []
+    assert corpora.left_out(tmp_path, "ravdess-all") == []
+    (tmp_path / f"03-{SONG}.wav").unlink()
+    assert corpora.guess(tmp_path) == "ravdess" and corpora.left_out(tmp_path) == []
+    with pytest.raises(ValueError, match="No RAVDESS song .*only speech .takes: 1.; use .*avdess`"):
+        corpora.clips(tmp_path, "ravdess-song")
+
+
+@pytest.mark.slow
+def test_song_trains_by_the_default_command_and_stays_song(
+    corpus, signals, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    for path in [*corpus.rglob("*.wav"), *corpus.rglob("*.mp4")]:
+        if (name := ravdess.parse(path)).emotion <= "06":  # both get number 03, and song's 02
+            link = tmp_path / "dataset" / path.parent.relative_to(corpus)
+            link.mkdir(parents=True, exist_ok=True)
+            (link / f"03-02-{'-'.join(name[2:])}{path.suffix}").symlink_to(path)
+    options = ["--epochs", "1", "--workers", "0", "--cache", str(signals), "--run", "run"]
+    assert train_model.main([*options, "--face-detector", "haar"]) == 0
+    assert "left out" not in capsys.readouterr().err
+    run = load_run("run")
+    assert run.labels == ravdess.RAVDESS[:6] and run.preset.modality == "both"
+    assert run.record["corpus"] == "ravdess-song" and run.record["corpus_guessed"]
+    clips = [clip for role in folds.ROLES for clip in getattr(run.data()[0], role)]
+    assert len(clips) == 30 and all(clip.audio and clip.video for clip in clips)
+    touch(tmp_path / "dataset", f"03-{SPEECH}.wav")  # speech comes later: the run stays what it is
+    assert corpora.guess("dataset") == "ravdess"
+    for root in (None, "dataset"):
+        run.refuse_other(run.data(root)[0])
+    with pytest.raises(ValueError):  # of another folder it is guessed anew
+        touch(tmp_path / "other", "AudioWAV/1001_DFA_ANG_XX.wav")
+        run.data("other")
 
 
 def test_channels(tmp_path):
@@ -182,12 +309,31 @@ def test_manifest(tmp_path):
             "row 3: `split` is empty but",
         ),
         ("label,speaker,audio\nsad,x,a.wav,more\n", "row 2: every cell needs a named column"),
+        ("label,speaker,audio,\nsad,x,a.wav,\n", "row 2: every cell needs a named column"),
+        ("label,speaker,audio,age\nsad,x,a.wav\n", "row 2: it must have 4 cells.* and has 3"),
+        ("label,speaker,audio\nsa\0d,x,a.wav\n", "my.csv is not a CSV in UTF-8 .*NUL"),
+        ("label,speaker,audio\nsad,x,a.wav" + "x" * 200_000, "my.csv is not a CSV .*limit"),
     ],
 )
 def test_manifest_errors(tmp_path, text, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message) as error:
         manifest.clips(write(tmp_path, text))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_manifest_in_another_encoding_is_one_line(tmp_path, encoding):
+    path = write(tmp_path, "")
+    path.write_text("label,speaker,audio\nsad,Jörg,a.wav\n", encoding=encoding)
+    for corpus in (None, "manifest"):
+        with pytest.raises(ValueError, match="my.csv is not a CSV in UTF-8") as error:
+            corpora.clips(path, corpus)
+        assert "\n" not in str(error.value)
+
+
+def test_manifest_columns_may_have_spaces(tmp_path):
+    (clip,) = manifest.clips(write(tmp_path, "label, speaker, audio\nsad, x, a.wav\n"))
+    assert (clip.speaker, clip.audio) == ("x", tmp_path / "a.wav")
 
 
 def test_manifest_order_does_not_matter(tmp_path):

@@ -45,7 +45,8 @@ def run(options):
         entries, clips, unfit, lacking = comparison.usable(
             entries, found, options.cache, pool, options.encoder_weights
         )
-    passed_over = corpora.left_out(options.data, options.corpus)
+    corpus = options.corpus or corpora.guess(options.data)
+    passed_over = corpora.left_out(options.data, corpus)
     notes = [
         *passed_over,
         *(f"Left out: {', '.join(own)}, since {reason}" for reason, own in _shared(unfit)),
@@ -67,7 +68,8 @@ def run(options):
         extra={
             "data_path": str(Path(options.data).resolve()),
             "features_path": options.features and str(Path(options.features).resolve()),
-            "corpus": options.corpus,
+            "corpus": corpus,
+            "corpus_guessed": options.corpus is None,
             "left_out": lacking,
             "passed_over": passed_over,
             "label_target": clips[0].info.get("label_target", "intended"),

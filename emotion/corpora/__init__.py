@@ -1,4 +1,4 @@
-"""The corpora: each is a file whose `clips(root)` lists its clips without opening any media."""
+"""The corpora: each is a file whose `clips(root)` lists its clips without decoding any media."""
 
 from functools import partial
 from pathlib import Path
@@ -21,13 +21,17 @@ def guess(root):
     """Returns the name of the corpus at `root`.
 
     "table" for a .pkl file or a .csv file with action units and no labels, "manifest" for any other
-    .csv file, "cremad" for a folder with the folders of CREMA-D, else "ravdess".
+    .csv file, "cremad" for a folder with the folders of CREMA-D, "ravdess-song" for a folder whose
+    RAVDESS takes are all song, else "ravdess", which is the speech.
     """
     if tables.is_table(root):
         return "table"
     if Path(root).suffix.lower() == ".csv":
         return "manifest"
-    return "cremad" if crema_d.laid_out(root) else "ravdess"
+    if crema_d.laid_out(root):
+        return "cremad"
+    song_only = Path(root).is_dir() and set(ravdess.channels(root)) == {"song"}
+    return "ravdess-song" if song_only else "ravdess"
 
 
 def clips(root, corpus=None, features=None):
@@ -53,8 +57,10 @@ def clips(root, corpus=None, features=None):
 
 
 def left_out(root, corpus=None):
-    """Returns a list of str, a line for each reason why a corpus passes takes over by itself."""
+    """Returns a list of str, a line for each reason why a corpus leaves takes out by itself."""
     corpus = corpus or guess(root)
+    if corpus == "ravdess":
+        return ravdess.left_out(root)
     if not corpus.startswith("cremad"):
         return []
     return crema_d.left_out(root, "crowd" if corpus == "cremad-crowd" else "intended")

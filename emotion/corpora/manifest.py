@@ -5,9 +5,9 @@ Columns: `label`, `speaker`, and `audio` and/or `video` (paths relative to the C
 goes into the clip's info. A row without `audio` uses the sound of its video, if there is one.
 """
 
-import csv
 from pathlib import Path
 
+from emotion import tables
 from emotion.clip import Clip
 
 SPLITS = ("train", "validation", "test")
@@ -30,10 +30,7 @@ def clips(path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"The manifest {path} does not exist.")
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, restkey="", restval="")
-        columns = reader.fieldnames or []
-        rows = [(reader.line_num, row) for row in reader]
+    columns, rows = tables.sheet(path)
     for column in ("label", "speaker"):
         if column not in columns:
             raise ValueError(
@@ -45,17 +42,22 @@ def clips(path):
         )
     if not rows:
         raise ValueError(f"{path} has no rows: give it one row a clip, below the column names.")
-    found = [(number, _clip(path, number, row)) for number, row in rows]
+    found = [(number, _clip(path, number, columns, row)) for number, row in rows]
     _check_together(path, found)
     return sorted((clip for _, clip in found), key=lambda clip: clip.id)
 
 
-def _clip(path, number, row):
-    """Makes the Clip of one row (dict of str) or raises an error that names the row."""
+def _clip(path, number, columns, row):
+    """Makes the Clip of one row (list of str) or raises an error that names the row."""
     where = f"{path}, row {number}"
-    if "" in row:  # cells beyond the last column, or a column without a name
+    if "" in columns or len(row) > len(columns):
         raise ValueError(f"{where}: every cell needs a named column; quote a value with a comma.")
-    row = {column: value.strip() for column, value in row.items()}
+    if len(row) < len(columns):
+        raise ValueError(
+            f"{where}: it must have {len(columns)} cells, as the header has, and has {len(row)}; "
+            "is the file whole?"
+        )
+    row = {column: value.strip() for column, value in zip(columns, row)}
     for column in ("label", "speaker"):
         if not row[column]:
             raise ValueError(f"{where}: `{column}` must not be empty.")

@@ -6,15 +6,19 @@ PLOS ONE 13(5), 2018, doi:10.1371/journal.pone.0196391; files: doi:10.5281/zenod
 A name such as 01-01-05-02-01-02-12.mp4 holds seven fields: modality (01 sound and picture,
 02 picture, 03 sound), channel (01 speech, 02 song), emotion, intensity, statement, repetition,
 actor. All that is known of a file is read from its name, so any arrangement of folders will do.
+One exception: some collections give the pictures number 03 too, so that sound and picture have one
+name. Where a take has no picture of another number, its 03 videos are opened to see what they hold.
 """
 
 import os
 import re
-from collections import defaultdict, namedtuple
+from collections import Counter, defaultdict, namedtuple
+from functools import cache
 from itertools import product
 from pathlib import Path
 
-from emotion.clip import Clip
+from emotion import streams
+from emotion.clip import Clip, MediaError
 from emotion.labels import RAVDESS
 
 AUDIO_SUFFIXES = {
@@ -100,9 +104,13 @@ def files(root):
 def clips(root, channel="speech"):
     """Lists the takes below a folder, one clip for all the files of a take.
 
-    The picture is the file of modality 01, else 02. The sound is an audio file where there is one
-    (03 before 01), else the 01 video's own. Of two copies of a file the one whose path sorts first
-    is taken. Files of zero bytes count as absent; `python -m emotion check` names them.
+    The picture is the file of modality 01, else 02, else a video of modality 03 that holds
+    pictures. The sound is an audio file where there is one (03 before 01), else that of a video
+    (again 03 before 01). Of two copies of a file the one whose path sorts first is taken. Files of
+    zero bytes count as absent; `python -m emotion check` names them.
+
+    No media is opened, except the videos of modality 03 of takes without a picture of 01 or 02. One
+    that cannot be opened counts as sound and picture, so that decoding reports it.
 
     Args:
         root: path of a folder that holds RAVDESS files at any depth.
@@ -117,15 +125,40 @@ def clips(root, channel="speech"):
     """
     if channel not in (*CHANNELS.values(), "all"):
         raise ValueError(f"`channel` must be speech, song or all. Received: {channel!r}.")
-    takes = defaultdict(list)
-    for path in files(root):
-        name = parse(path)
-        if name and channel in ("all", CHANNELS[name.channel]) and path.stat().st_size:
-            takes[name[1:]].append((name, path))
+    takes = _takes(root)
     if not takes:
-        kind = "" if channel == "all" else f" {channel}"
-        raise ValueError(f"No RAVDESS{kind} recording found in {root}. {_how_to_get()}")
-    return sorted((_clip(members) for members in takes.values()), key=lambda clip: clip.id)
+        raise ValueError(f"No RAVDESS recording found in {root}. {_how_to_get()}")
+    wanted = [m for take, m in takes.items() if channel in ("all", CHANNELS[take[0]])]
+    if not wanted:
+        other, corpus = ("song", "-song") if channel == "speech" else ("speech", "")
+        raise ValueError(
+            f"No RAVDESS {channel} recording found in {root}, only {other} (takes: {len(takes)}); "
+            f"use `--corpus ravdess{corpus}`, or leave --corpus out."
+        )
+    return sorted((_clip(members) for members in wanted), key=lambda clip: clip.id)
+
+
+def channels(root):
+    """Counts the takes below a folder, by their names.
+
+    Returns:
+        Counter of "speech" and "song" to the number of takes.
+
+    Raises:
+        FileNotFoundError: `root` is not a folder.
+    """
+    return Counter(CHANNELS[take[0]] for take in _takes(root))
+
+
+def left_out(root):
+    """Returns a list of str, one line where `clips` leaves song takes out of the speech."""
+    count = channels(root)["song"]
+    if not count:
+        return []
+    return [
+        f"left out, song takes: {count} (`--corpus ravdess-song` uses the song alone, "
+        "`--corpus ravdess-all` speech and song)"
+    ]
 
 
 def expected(channel, actor):
@@ -139,20 +172,44 @@ def expected(channel, actor):
     return {"-".join((code, *take, actor)) for take in acted if take[:2] != ("01", "02")}
 
 
+def _takes(root):
+    """Returns dict of a Name without its modality to (Name, Path) pairs, in path order."""
+    takes = defaultdict(list)
+    for path in files(root):
+        name = parse(path)
+        if name and path.stat().st_size:
+            takes[name[1:]].append((name, path))
+    return takes
+
+
 def _clip(members):
     """Makes one Clip of the (Name, Path) pairs of a take, which are in path order."""
-    name = members[0][0]
-    sounds = {"03": None, "01": None}
-    pictures = {"01": None, "02": None}
-    for member, path in members:
-        is_video = path.suffix.lower() in VIDEO_SUFFIXES
-        kind = pictures if is_video and member.modality != "03" else sounds
-        kind[member.modality] = kind[member.modality] or path
-    return clip(
-        name,
-        audio=sounds["03"] or sounds["01"] or pictures["01"],
-        video=pictures["01"] or pictures["02"],
-    )
+    paths = defaultdict(list)
+    for name, path in members:
+        paths[name.modality, path.suffix.lower() in VIDEO_SUFFIXES].append(path)
+    pictures, containers = paths["01", True] + paths["02", True], paths["03", True]
+    if containers and not pictures:
+        holds = {path: _holds(path) for path in containers}
+        pictures = [path for path in containers if "video" in holds[path]]
+        containers = [path for path in containers if "audio" in holds[path]]
+    sounds = paths["03", False] + paths["01", False] + containers + paths["01", True]
+    return clip(name, audio=next(iter(sounds), None), video=next(iter(pictures), None))
+
+
+def _holds(path):
+    """Returns which of "audio" and "video" a file has streams of; both if it cannot be opened."""
+    found = path.stat()
+    return _look(path, found.st_size, found.st_mtime_ns)
+
+
+@cache  # a report lists the clips once for each fold
+def _look(path, size, changed):
+    both = {"audio", "video"}
+    try:
+        with streams.open_file(path, skip="all") as container:
+            return {kind for kind in both if streams.first_stream(container, kind)} or both
+    except MediaError:
+        return both
 
 
 def clip(name, audio=None, video=None, given=None):
