@@ -1,6 +1,7 @@
 """Writes a video back with what a trained run predicts of its faces, the original sound kept.
 
 python run_inference.py --video_path clip.mp4
+python run_inference.py --video_path clip.mp4 --audio_path clip.wav
 python run_inference.py --video_path talk.mp3 --predictions talk.csv
 python run_inference.py --video_path folder --output annotated --predictions vtt
 python run_inference.py --live
@@ -32,6 +33,13 @@ def parser():
         help="a video or a sound file, several of them, or folders of them",
     )
     what.add_argument("--live", action="store_true", help="camera and microphone, in a window")
+    add(
+        "--audio_path",
+        "--audio-path",
+        type=Path,
+        metavar="PATH",
+        help="a file whose sound takes the place of the video's own, from its first frame on",
+    )
     add("--model", type=Path, metavar="RUN", help="run or export (default: newest run)")
     add(
         "--output",
@@ -126,7 +134,7 @@ def run(args):
 
     (path,) = args.video_path
     video = args.output or Path(f"{path.stem}_annotated.mp4")
-    job = jobs.Job(path, video, args.predictions, args.timeline)
+    job = jobs.Job(path, video, args.predictions, args.timeline, args.audio_path)
     jobs.check(job)
     chosen = settings(args)
     recognizer = load(chosen)
@@ -145,6 +153,11 @@ def run_many(args):
 
     from emotion import crew, jobs
 
+    if args.audio_path:
+        raise ValueError(
+            "`--audio_path` is the sound of one video; give one file as --video_path. "
+            f"Received: {args.audio_path}."
+        )
     folder = args.output or Path("annotated")
     kinds = (
         suffix(args.predictions, "--predictions", (".csv", ".json", ".vtt")),
@@ -205,10 +218,11 @@ def live(args):
     from emotion import annotate, display, sources
     from emotion.live import Session
 
-    if any((args.output, args.predictions, args.timeline, args.features, args.smooth)):
+    recorded = (args.output, args.predictions, args.timeline, args.features, args.smooth)
+    if any((*recorded, args.audio_path)):
         raise ValueError(
-            "--live takes no --output, --predictions, --timeline, --features or --smooth; "
-            "use --record."
+            "--live takes no --audio_path, --output, --predictions, --timeline, --features or "
+            "--smooth; use --microphone and --record."
         )
     if args.record and args.camera == "none":
         raise ValueError("--record needs a camera. Received: --camera none.")

@@ -19,14 +19,16 @@ __all__ = ["Face", "Timeline", "analyse", "annotate_video", "check_output", "che
 __all__ += ["draw_frame", "summary", "write_annotated", "write_predictions"]
 
 
-def annotate_video(path, output, recognizer, window=None, hop=None, progress=None, given=None):
+def annotate_video(
+    path, output, recognizer, window=None, hop=None, progress=None, given=None, sound=None
+):
     """Annotates a video.
 
     Args:
         path: str or Path.
         output: str or Path of the mp4; it appears only when complete.
         recognizer: Recognizer.
-        window, hop, progress, given: as in `analyse`.
+        window, hop, progress, given, sound: as in `analyse`.
 
     Returns:
         Timeline.
@@ -38,7 +40,7 @@ def annotate_video(path, output, recognizer, window=None, hop=None, progress=Non
     check_output(path, output)
     if not media.probe(path).video:
         raise MediaError(f"{path} has sound only, so there is no video to annotate; use `analyse`.")
-    timeline = analyse(path, recognizer, window, hop, progress, given)
+    timeline = analyse(path, recognizer, window, hop, progress, given, sound)
     write_annotated(timeline, output, progress)
     return timeline
 
@@ -69,7 +71,7 @@ def summary(timeline):
 
 
 def write_annotated(timeline, output, progress=None):
-    """Writes the recording of a timeline with its faces and predictions drawn.
+    """Writes the recording of a timeline with its faces, predictions and sound.
 
     Args:
         timeline: Timeline of a recording with video.
@@ -81,7 +83,8 @@ def write_annotated(timeline, output, progress=None):
     """
     describe = scenes(timeline)
     cards, places = {}, {}
-    with media.VideoWriter(output, like=timeline.info) as writer:
+    sound = None if timeline.sound is None else media.probe(timeline.sound)
+    with media.VideoWriter(output, like=timeline.info, sound=sound) as writer:
         for time, picture in media.read_pictures(timeline.info.path):
             paint(media.planes(picture), *describe(time), cards, places)
             writer.write(picture)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
-from emotion import media
+from emotion import media, palette
 from emotion.style import BLUE, COLOURS, GREY, MODALITIES, ORANGE, plt, save, styled
 
 _MARKERS = "os^Dv*"
@@ -234,12 +234,16 @@ def embedding(places, groups, title, path):
     for axes, (kind, (names, value)), members, ncols in zip(
         np.atleast_1d(grid), groups.items(), lists, columns
     ):
+        colours = [COLOURS[index % len(COLOURS)] for index in range(len(members))]
+        each = len(COLOURS)  # so many share a marker
+        if kind == "emotion":
+            colours, each = [colour for colour, _ in palette.looks(tuple(members))], 1
         for index, name in enumerate(members):
             some = np.array(names) == name
             axes.scatter(
                 *places[some].T,
-                color=COLOURS[index % len(COLOURS)],
-                marker=_MARKERS[index // len(COLOURS) % len(_MARKERS)],
+                color=colours[index],
+                marker=_MARKERS[index // each % len(_MARKERS)],
                 s=22,
                 label=name if index < _LISTED else None,
                 linewidths=0,

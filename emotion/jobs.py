@@ -10,7 +10,7 @@ from emotion import media, runtime
 from emotion.annotate import check_output, summary, write_annotated
 from emotion.clip import MediaError
 from emotion.smoothing import check_seconds, smooth
-from emotion.timeline import analyse
+from emotion.timeline import analyse, check_sound
 from emotion.transcript import check_place, check_predictions, write_predictions
 
 PICTURES = ".3gp .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()
@@ -27,12 +27,14 @@ class Job:
         video: Path of the annotated .mp4.
         predictions: Path of the .csv, .json or .vtt.
         picture: Path of the timeline's .png or .svg.
+        sound: Path of the file whose sound takes the place of the recording's own; None keeps that.
     """
 
     path: Path
     video: Path | None
     predictions: Path | None = None
     picture: Path | None = None
+    sound: Path | None = None
 
     @property
     def outputs(self):
@@ -85,8 +87,11 @@ def check(job):
         FileNotFoundError, MediaError, ValueError: it cannot; the message says why.
     """
     info = media.probe(job.path)
+    if job.sound:
+        check_sound(info, job.sound)
     if info.video and job.video:
-        check_output(job.path, job.video)
+        for source in filter(None, (job.path, job.sound)):
+            check_output(source, job.video)
     if not info.video and not job.predictions and not job.picture:
         raise MediaError(
             f"{job.path} has sound only, so there is no video to annotate; add "
@@ -119,7 +124,8 @@ def annotate(job, recognizer, settings, progress=None):
     """
     info = check(job)
     given = settings.features and recognizer.given(job.path, settings.features)
-    timeline = analyse(job.path, recognizer, settings.window, settings.hop, progress, given)
+    window, hop = settings.window, settings.hop
+    timeline = analyse(job.path, recognizer, window, hop, progress, given, job.sound)
     timeline = smooth(timeline, settings.smooth)
     if job.predictions:
         write_predictions(timeline, job.predictions)

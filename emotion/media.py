@@ -150,8 +150,9 @@ class VideoWriter:
         like: Info of the file whose timestamps, frame rate and sound are kept, or None. AAC is
             copied as it is, any other sound is encoded.
         rate: Fraction, nominal frames per second, where there is no `like`.
-        sound: (samples, sample_rate int Hz) in place of `like`'s sound: samples float32 (n,) in
-            [-1, 1], or an iterator of such arrays, asked for the sound of a picture as that comes.
+        sound: what takes the place of `like`'s sound: the Info of another file, whose time 0 is the
+            first frame, or (samples, sample_rate int Hz): float32 (n,) in [-1, 1], or an iterator
+            of such arrays, asked for the sound of a picture as that comes.
     """
 
     def __init__(self, path, like=None, rate=None, sound=None):
@@ -209,25 +210,26 @@ class VideoWriter:
         if self._like:
             context.sample_aspect_ratio = self._like.aspect
         self._packets = iter(())
-        if self._sound_given is not None:
+        if isinstance(self._sound_given, tuple):
             samples, rate = self._sound_given
             pieces = samples if hasattr(samples, "__next__") else [samples]
             pieces = (np.asarray(piece, np.float32)[None] for piece in pieces)
             self._packets = self._encode(pieces, rate)
-        elif self._like and self._like.audio:
-            source = self._stack.enter_context(streams.open_file(self._like.path))
+        elif (heard := self._sound_given or self._like) and heard.audio:
+            source = self._stack.enter_context(streams.open_file(heard.path))
             stream = streams.first_stream(source, "audio")
+            start = heard.origin - (self._like.origin - self._like.start if self._like else 0.0)
             # AAC without extradata comes from a transport stream, in a framing mp4 does not take.
             if stream.codec_context.name == "aac" and stream.codec_context.extradata:
-                self._packets = self._copy(source, stream)
+                self._packets = self._copy(source, stream, start)
             else:
-                rate = min(AAC_RATES, key=lambda rate: abs(rate - self._like.sample_rate))
-                self._packets = self._encode(streams.sound(source, rate, self._like.start), rate)
+                rate = min(AAC_RATES, key=lambda rate: abs(rate - heard.sample_rate))
+                self._packets = self._encode(streams.sound(source, rate, start), rate)
         self._packet = next(self._packets, None)
 
-    def _copy(self, source, stream):
+    def _copy(self, source, stream, start):
         copy = self._container.add_stream_from_template(stream)
-        shift = round(self._like.start / stream.time_base)
+        shift = round(start / stream.time_base)
         for packet in streams.packets(source, stream):
             if packet.size and packet.pts is not None and packet.dts is not None:
                 packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, copy

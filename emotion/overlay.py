@@ -6,19 +6,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-# One a class, in the order of the labels; bright enough for the dark cards.
-COLOURS = (
-    (226, 230, 236),
-    (94, 200, 235),
-    (255, 205, 64),
-    (110, 150, 255),
-    (255, 92, 92),
-    (196, 132, 255),
-    (126, 211, 96),
-    (255, 150, 70),
-)
+from emotion import palette
+
 CARD = (16, 18, 24)
-OPACITY = 0.8
+OPACITY = 0.9
+TEXT, PALE, TROUGH = (250, 250, 250), (176, 181, 190), (40, 43, 50)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +91,12 @@ def paint(planes, faces, note, cards, places, status=None):
 
 def _colour(face):
     if face.probabilities is None:
-        return COLOURS[0]
-    return COLOURS[int(np.argmax(face.probabilities)) % len(COLOURS)]
+        return PALE
+    return _class_colours(face.labels)[int(np.argmax(face.probabilities))]
+
+
+def _class_colours(labels):
+    return [palette.rgb(colour) for colour, _ in palette.looks(tuple(labels))]
 
 
 def _outline(planes, box, colour, line):
@@ -201,18 +197,17 @@ def _render(name, labels, shares, size, look):
         for file in ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
     )
     best = None if shares is None else int(np.argmax(shares))
-    head = [(name, (250, 250, 250))]
+    colours, head = _class_colours(labels), [name]
     if best is not None:
-        head += [
-            (labels[best], COLOURS[best % len(COLOURS)]),
-            (f"{shares[best]:.0f} %", head[0][1]),
-        ]
+        head += [labels[best], f"{shares[best]:.0f} %"]
     pad, space, row = round(0.6 * size), round(0.5 * size), round(1.35 * size)
     rows = len(labels) if shares is not None and look != "tag" else 0
     names = round(max((plain.getlength(label) for label in labels), default=0)) + space
     bar = round((4.5 if look == "full" else 2.5) * size)
     number = round(plain.getlength("100 %")) + space if look == "full" else 0
-    width = sum(bold.getlength(text) for text, _ in head) + space * (len(head) - 1)
+    square = round(0.8 * size)  # of the colour of the class, before its name
+    width = sum(bold.getlength(text) for text in head) + space * (len(head) - 1)
+    width += 0 if best is None else square + space
     width = round(max(width, names + bar + number if rows else 0)) + 2 * pad
     bar = width - 2 * pad - names - number
     height = 2 * pad + round(1.1 * size) + (rows * row + space if rows else 0)
@@ -220,20 +215,23 @@ def _render(name, labels, shares, size, look):
     image = Image.new("RGB", (width, height), CARD)
     draw = ImageDraw.Draw(image)
     x = pad
-    for text, colour in head:
-        draw.text((x, pad + 0.5 * size), text, colour, bold, anchor="lm")
+    for i, text in enumerate(head):
+        if i == 1:
+            top = round(pad + 0.5 * size - square / 2)
+            draw.rectangle((x, top, x + square - 1, top + square - 1), colours[best])
+            x += square + space
+        draw.text((x, pad + 0.5 * size), text, TEXT, bold, anchor="lm")
         x += bold.getlength(text) + space
     for i in range(rows):
         middle = 2 * pad + size + space // 2 + (i + 0.5) * row
-        colour = COLOURS[i % len(COLOURS)]
-        draw.text((pad, middle), labels[i], colour if i == best else (176, 181, 190), plain, "lm")
+        draw.text((pad, middle), labels[i], TEXT if i == best else PALE, plain, "lm")
         left, top, thick = pad + names, middle - 0.22 * size, max(2, round(0.44 * size))
-        draw.rectangle((left, top, left + bar, top + thick), (58, 62, 72))
+        draw.rectangle((left, top, left + bar, top + thick), TROUGH)
         if shares[i] >= 1:
-            draw.rectangle((left, top, left + bar * shares[i] / 100, top + thick), colour)
+            draw.rectangle((left, top, left + bar * shares[i] / 100, top + thick), colours[i])
         if number:
             share = f"{shares[i]:.0f} %"
-            draw.text((left + bar + number, middle), share, (176, 181, 190), plain, "rm")
+            draw.text((left + bar + number, middle), share, PALE, plain, "rm")
     image = np.asarray(image)
     # Only the background lets the picture through: what is brighter than it is opaque.
     ink = np.clip((image.max(axis=2).astype(float) - max(CARD)) / 60, 0, 1)

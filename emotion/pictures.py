@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from emotion import findings
+from emotion import findings, palette
 from emotion.groups import ends
 from emotion.style import BLUE, COLOURS, GREY, MODALITIES, ORANGE, plt, save, styled
 
@@ -86,17 +86,18 @@ def recall(measured, folder):
     Args:
         measured, folder: as `confusion`.
     """
-    counts = np.sum(measured["confusion"], axis=1)
-    rows = [(n, clips) for n, clips in zip(measured["labels"], counts) if clips]
+    counts, looks = np.sum(measured["confusion"], axis=1), palette.looks(tuple(measured["labels"]))
+    shown = zip(measured["labels"], counts, looks)
+    rows = [(name, clips, colour) for name, clips, (colour, _) in shown if clips]
     figure, axes = plt.subplots(figsize=(6.5, 1.6 + 0.36 * len(rows)))
-    for row, (name, _) in enumerate(rows):
+    for row, (name, _, colour) in enumerate(rows):
         value, interval = measured["recall"][name], measured["intervals"]["recall"][name]
-        axes.barh(row, value, height=0.7, color=BLUE, alpha=0.35)
-        axes.plot(interval or [], [row] * len(interval or []), color=BLUE, linewidth=2)
-        axes.plot(value, row, "o", color=BLUE)
+        axes.barh(row, value, height=0.7, color=colour)
+        axes.plot(interval or [], [row] * len(interval or []), color="black", linewidth=2)
+        axes.plot(value, row, "o", color="black")
     axes.axvline(measured["uar"], color=GREY, linestyle="--", label="UAR")
     _chance(axes.axvline, measured)
-    axes.set_yticks(range(len(rows)), [f"{name} ({clips})" for name, clips in rows])
+    axes.set_yticks(range(len(rows)), [f"{name} ({clips})" for name, clips, _ in rows])
     axes.invert_yaxis()
     level = f"line: {measured['intervals']['level']:.0%} interval over speakers"
     axes.set(xlim=(0, 1.02), xlabel=f"recall ({level})", ylabel="class (clips)")

@@ -17,7 +17,6 @@ import anyio
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict
-from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -26,7 +25,10 @@ from emotion.clip import MediaError
 from emotion.door import Door, refuse
 
 CHUNK = 64 * 1024  # bytes read or sent at once
-FORM = "send one file, as the part `file` of multipart/form-data"
+FORM = (
+    "send one file, as the part `file` of multipart/form-data; the sound of a video may come with "
+    "it in a file of its own, as the part `audio`"
+)
 
 
 class Window(BaseModel):
@@ -78,9 +80,9 @@ class Refusal(BaseModel):
 
 
 _REFUSALS = {
-    400: "The body is no multipart/form-data with one file",
+    400: "The body is no multipart/form-data with one file and at most one sound",
     408: "The file took too long to arrive",
-    413: "The file, the recording, its pictures or the work on it exceed a limit",
+    413: "The body, the recording, its pictures or the work on it exceed a limit",
     415: "The body is not multipart/form-data",
     422: "The file is missing, or is no recording that can be used",
     503: "Too many recordings wait already",
@@ -89,9 +91,11 @@ _SECONDS = {"description": "Seconds", "schema": {"type": "integer"}, "required":
 _REFUSED = {status: {"model": Refusal, "description": why} for status, why in _REFUSALS.items()}
 _REFUSED[503]["headers"] = {"Retry-After": _SECONDS}
 _FILE = {"type": "string", "format": "binary", "description": "A video or a sound file"}
-_BODY = {"type": "object", "required": ["file"], "properties": {"file": _FILE}}
+_AUDIO = _FILE | {"description": "A file whose sound takes the place of the video's own"}
+_BODY = {"type": "object", "required": ["file"], "properties": {"file": _FILE, "audio": _AUDIO}}
 _BODY["additionalProperties"] = False
-_PARTS = {"schema": _BODY, "encoding": {"file": {"contentType": "video/*, audio/*"}}}
+_MEDIA = {"contentType": "video/*, audio/*"}
+_PARTS = {"schema": _BODY, "encoding": {"file": _MEDIA, "audio": _MEDIA}}
 _UPLOAD = {"requestBody": {"required": True, "content": {"multipart/form-data": _PARTS}}}
 _VIDEO = {"description": "The annotated video", "content": {"video/mp4": {"schema": _FILE | {
     "description": "H.264, with the sound of the recording"}}}}  # fmt: skip
@@ -169,36 +173,39 @@ async def _worked(request, limits, threads, work):
         if gone.is_set():
             raise ClientDisconnect
 
-    def run(file):
-        with upload.received(iter(partial(file.read, CHUNK), b""), limits) as path:
-            file.close()
+    def run(files):
+        chunks, *sound = (iter(partial(file.read, CHUNK), b"") for file in files)
+        with upload.received(chunks, limits, *sound) as path:
+            for file in files:
+                file.close()
             return work(path, progress)
 
-    async with _file(request) as file:
+    async with _files(request) as files:
         leaving = asyncio.create_task(_leaves(request, gone))
         try:
-            return await anyio.to_thread.run_sync(run, file, limiter=threads)
+            return await anyio.to_thread.run_sync(run, files, limiter=threads)
         finally:
             gone.set()  # where the server ends, this is what ends the thread
             leaving.cancel()
 
 
 @asynccontextmanager
-async def _file(request):
-    """Yields the file of a request, whatever it is called."""
+async def _files(request):
+    """Yields the files of a request, whatever they are called: the recording, and its sound."""
     kind = request.headers.get("content-type", "").split(";")[0]
     if kind.strip().lower() != "multipart/form-data":
         raise HTTPException(415, f"{FORM}.")
     try:
-        form = await request.form(max_files=1, max_fields=0)
+        form = await request.form(max_files=2, max_fields=0)
     except HTTPException as error:
         if error.status_code != 400:
             raise
         raise HTTPException(400, f"{FORM}. Received: {error.detail}") from error
     try:
-        if not isinstance(form.get("file"), UploadFile):
-            raise HTTPException(422, f"{FORM}.")
-        yield form["file"].file
+        names = sorted(name for name, _ in form.multi_items())
+        if names not in (["file"], ["audio", "file"]):
+            raise HTTPException(400 if "file" in names else 422, f"{FORM}.")
+        yield [form[name].file for name in reversed(names)]
     finally:
         await form.close()
 
@@ -210,18 +217,18 @@ async def _leaves(request, gone):
 
 
 def _predictions(desk, path, progress):
-    with desk.turn(path, progress) as (info, watched):
-        found = annotate.analyse(info.path, desk.recognizer, progress=watched)
+    with desk.turn(path, progress) as (info, sound, watched):
+        found = annotate.analyse(info.path, desk.recognizer, progress=watched, sound=sound)
     return {"duration": found.duration, "windows": list(transcript.rows(found))}
 
 
 def _annotated(desk, path, progress):
     """Returns a file without a name, so that it is gone when it is closed, by whomever."""
     output = path.with_name("annotated.mp4")
-    with desk.turn(path, progress) as (info, watched):
+    with desk.turn(path, progress) as (info, sound, watched):
         if not info.video:
             raise MediaError("the recording has sound only; send it to /predict.")
-        found = annotate.analyse(info.path, desk.recognizer, progress=watched)
+        found = annotate.analyse(info.path, desk.recognizer, progress=watched, sound=sound)
         annotate.write_annotated(found, output, watched)
     file = tempfile.TemporaryFile()
     with open(output, "rb") as source:

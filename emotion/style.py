@@ -8,9 +8,10 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402  (the backend first: there may be no display)
 
-# Okabe & Ito 2008, colour-blind safe.
+# What is no class (those are in palette.py): Okabe & Ito 2008, colour-blind safe; their yellow,
+# which cannot be read on white, is left out.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
-COLOURS = (BLUE, ORANGE, GREEN, "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
+COLOURS = (BLUE, ORANGE, GREEN, "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#882255")
 GREY = "#666666"
 MODALITIES = {"audio": BLUE, "video": ORANGE, "both": GREEN}
 # Decorates a function that draws; constrained layout cuts no label.

@@ -3,6 +3,7 @@
 import heapq
 from dataclasses import dataclass, replace
 from operator import itemgetter
+from pathlib import Path
 
 import numpy as np
 
@@ -26,6 +27,7 @@ class Timeline:
         times: float array (n,), when faces were looked for.
         tracks: list of tracks.Track with ids from 1; their `indices` count in `times`.
         predictions: list of Prediction, by start and then by track.
+        sound: Path of the file whose sound takes the place of the recording's own, or None.
     """
 
     info: media.Info
@@ -34,9 +36,10 @@ class Timeline:
     times: np.ndarray
     tracks: list
     predictions: list
+    sound: Path | None = None
 
 
-def analyse(path, recognizer, window=None, hop=None, progress=None, given=None):
+def analyse(path, recognizer, window=None, hop=None, progress=None, given=None, sound=None):
     """Follows the faces of a recording and predicts each in every window.
 
     A window with sound and faces gives a prediction a face, from both; without a face one from
@@ -51,6 +54,8 @@ def analyse(path, recognizer, window=None, hop=None, progress=None, given=None):
         hop: float, seconds from one window to the next; None is a third of the window.
         progress: function(stage str, seconds done, seconds in all or None), or None.
         given: dict of `Recognizer.given`, or None.
+        sound: str or Path of a file whose sound takes the place of the recording's own, or None;
+            it begins with the first frame.
 
     Returns:
         Timeline.
@@ -61,7 +66,9 @@ def analyse(path, recognizer, window=None, hop=None, progress=None, given=None):
     """
     window, hop = spans(recognizer, window, hop)
     info = media.probe(path)
-    events = list(_events(info, recognizer, given))
+    if sound is not None:
+        sound = check_sound(info, sound).path
+    events = list(_events(info, recognizer, given, sound))
     if not events:
         seen = "action units (from a table)" if recognizer.detector is None else "picture"
         missing = seen if recognizer.preset.modality == "video" else "sound"
@@ -93,19 +100,22 @@ def analyse(path, recognizer, window=None, hop=None, progress=None, given=None):
     # Frames after the last that was looked at are not counted in `now`; what the file says is.
     said = info.duration and info.duration - (info.origin - info.start)
     duration = said if said and abs(said - now) < 2 * STEP else now
+    if sound is not None:  # of which that file says nothing
+        duration = max(duration, now)
     if duration - closed > 0.1 * hop:
         close(max(0.0, duration - window), duration)
     predictions.extend(predict(recognizer, waiting))
-    return _timeline(info, recognizer.labels, duration, recent, predictions)
+    return replace(_timeline(info, recognizer.labels, duration, recent, predictions), sound=sound)
 
 
-def moment(path, recognizer, prediction):
+def moment(path, recognizer, prediction, sound=None):
     """Computes anew what a prediction of `analyse` was made from.
 
     Args:
         path: str or Path of the recording.
         recognizer: Recognizer, the one that predicted.
         prediction: Prediction.
+        sound: as in `analyse`.
 
     Returns:
         Signal.
@@ -114,7 +124,7 @@ def moment(path, recognizer, prediction):
         FileNotFoundError, MediaError: as `analyse`.
     """
     recent, (start, end) = Recent(recognizer, {}), (prediction.start, prediction.end)
-    events = _events(media.probe(path), recognizer, None)
+    events = _events(media.probe(path), recognizer, None, sound)
     for time, kind, value in heapq.merge(*events, key=itemgetter(0)):
         if time >= end:
             break
@@ -141,14 +151,38 @@ def spans(recognizer, window=None, hop=None):
     return window, hop
 
 
-def _events(info, recognizer, given):
+def check_sound(info, sound):
+    """Says whether the sound of another file can take the place of a recording's own.
+
+    Args:
+        info: media.Info of the recording.
+        sound: str or Path.
+
+    Returns:
+        media.Info of `sound`.
+
+    Raises:
+        FileNotFoundError, MediaError: no such file, no sound in it, or no picture in the recording.
+    """
+    if not info.video:
+        raise MediaError(
+            f"{info.path} has no picture, so it takes no sound of another file; give a video, or "
+            "the sound alone."
+        )
+    heard = media.probe(sound)
+    if not heard.audio:
+        raise MediaError(f"{sound} has no sound that can be decoded; give a file with sound.")
+    return heard
+
+
+def _events(info, recognizer, given, sound=None):
     """Streams of (seconds, kind, value), each in order of time, of what the run hears and sees.
 
     Where that is neither, but something is given, the pictures tell how long the recording is.
     """
-    heard = info.audio and recognizer.preset.modality != "video"
+    heard = (sound is not None or info.audio) and recognizer.preset.modality != "video"
     if heard:
-        blocks = media.read_blocks(info.path, recognizer.sample_rate, SOUND_BLOCK)
+        blocks = media.read_blocks(sound or info.path, recognizer.sample_rate, SOUND_BLOCK)
         size = round(SOUND_BLOCK * recognizer.sample_rate) / recognizer.sample_rate
         yield ((i * size, "sound", block) for i, block in enumerate(blocks))
     if info.video and (recognizer.detector is not None or given and not heard):

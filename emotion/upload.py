@@ -14,6 +14,7 @@ from pathlib import Path
 
 from emotion import media
 from emotion.clip import MediaError
+from emotion.timeline import check_sound
 
 
 class Busy(Exception):
@@ -103,8 +104,8 @@ def received(chunks, limits, sound=None):
     Args:
         chunks: iterable of bytes.
         limits: Limits.
-        sound: iterable of bytes, a sound that takes the place of the recording's own at
-            `Desk.turn`, or None.
+        sound: iterable of bytes, a file whose sound takes the place of the recording's own, or
+            None; it lies beside the recording.
 
     Yields:
         Path of the file, in a folder of its own.
@@ -134,7 +135,7 @@ def _keep(chunks, path, limits):
 
 
 def _sound_of(path):
-    return path.with_name("sound")
+    return path.with_name("sound file")
 
 
 class Desk:
@@ -164,8 +165,8 @@ class Desk:
             progress: as in `timeline.analyse`, or None.
 
         Yields:
-            (info, watched): media.Info of the recording, with the sound that came with it put to
-            it; and the `progress` to work with, which keeps the limits.
+            (info, sound, watched): media.Info of the recording; Path of the file that came with it
+            as its sound, or None; and the `progress` to work with, which keeps the limits.
 
         Raises:
             Busy: too many are in line.
@@ -173,6 +174,7 @@ class Desk:
             MediaError: nothing in it can be used.
         """
         watched, sound = self.limits.watch(progress), _sound_of(path)
+        sound = sound if sound.exists() else None
         with self._line:
             if self._waiting > self.limits.waiting:
                 raise Busy(f"{self._waiting} recordings wait already; try again later.")
@@ -180,32 +182,15 @@ class Desk:
         try:
             with self._look:  # before its turn: what is refused is told so at once
                 info = self.limits.check(path)
-                if sound.exists():
+                if sound:
                     self.limits.check(sound)
+                    check_sound(info, sound)
             with self._turn:
-                if sound.exists():
-                    info = self.limits.check(_join(info, sound, watched))
-                yield info, watched
+                # The work reads the sound and counts it, except where the model does not use it.
+                if sound and self.recognizer.preset.modality == "video":
+                    for second, _ in enumerate(media.read_blocks(sound, 8000, 1.0)):
+                        watched("reading the sound", second, info.duration)
+                yield info, sound, watched
         finally:
             with self._line:
                 self._waiting -= 1
-
-
-def _join(info, sound, watched):
-    """Puts a sound to a film, each read as it is written; returns the Path of both."""
-    if not info.video:
-        raise MediaError(
-            f"{info.path} has no picture, so no sound can be put to it; send one of them."
-        )
-
-    def heard():
-        for second, block in enumerate(media.read_blocks(sound, rate, 1.0)):
-            watched("joining", second, info.duration)
-            yield block
-
-    joined, rate = info.path.with_name("joined"), 44100
-    with media.VideoWriter(joined, like=info, sound=(heard(), rate)) as writer:
-        for second, picture in media.read_pictures(info.path):
-            writer.write(picture)
-            watched("joining", second, info.duration)
-    return joined

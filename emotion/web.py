@@ -195,8 +195,8 @@ def _explained(own, data, sound, timeline):
 def _explain(own, data, sound, prediction):
     """Returns (dict of `reasons.of_clip`, dict of file name to bytes)."""
     recognizer = own.recognizer
-    with _turn(own, data, sound) as (info, _):
-        signal, folder = moment(info.path, recognizer, prediction), info.path.parent
+    with _turn(own, data, sound) as (info, file, _):
+        signal, folder = moment(info.path, recognizer, prediction, file), info.path.parent
         told = reasons.of_clip(
             recognizer.model, recognizer.preset, recognizer.labels, signal, "This moment", folder
         )
@@ -213,8 +213,8 @@ def _work(own, data, sound, place):
             share, f"{stage.capitalize()}: {done:.0f} s" + (f" of {total:.0f} s" if total else "")
         )
 
-    with _turn(own, data, sound, progress) as (info, watched):
-        timeline = annotate.analyse(info.path, own.recognizer, progress=watched)
+    with _turn(own, data, sound, progress) as (info, file, watched):
+        timeline = annotate.analyse(info.path, own.recognizer, progress=watched, sound=file)
         folder, tables = info.path.parent, ("predictions.csv", "subtitles.vtt")
         if info.video:
             annotate.write_annotated(timeline, folder / "annotated.mp4", watched)

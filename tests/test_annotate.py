@@ -1,8 +1,10 @@
 """Annotation: what is drawn and written of a video; the recogniser is a stub."""
 
+import av
 import numpy as np
 import pytest
 from films import onset, tone
+from scipy.io import wavfile
 from stub import NTSC, Stub, moving, white_square
 
 from emotion import annotate, media
@@ -27,6 +29,30 @@ def test_output_keeps_timestamps_duration_and_sound(tmp_path, times):
     assert media.probe(output).duration == pytest.approx(media.probe(path).duration, abs=1 / 30)
     one, two = (media.read_samples(file, 44100) for file in (path, output))
     assert onset(two, 44100) == pytest.approx(onset(one, 44100), abs=0.002)
+
+
+@pytest.mark.parametrize("late", [0.0, 0.5])
+@pytest.mark.parametrize("kind", ["wav", "m4a"])
+def test_the_output_has_the_sound_of_the_other_file(tmp_path, kind, late):
+    path = moving(tmp_path, sound=(tone(3, clicks=(2.0,)), 16000), video_at=late)
+    sound = tmp_path / f"s.{kind}"
+    if kind == "wav":
+        wavfile.write(sound, 44100, np.stack([tone(3, 44100, (1.0,)), 0 * tone(3, 44100)], axis=1))
+    else:  # AAC, which is copied
+        with av.open(str(sound), "w", format="ipod") as container:
+            stream = container.add_stream("aac", rate=44100, layout="mono")
+            frame = av.AudioFrame.from_ndarray(tone(3, 44100, (1.0,))[None], "fltp", "mono")
+            frame.sample_rate, frame.pts = 44100, 0
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+    output = tmp_path / "out.mp4"
+    annotate.annotate_video(path, output, Stub(white_square), sound=sound)
+    samples = media.read_samples(output, 44100)
+    assert len(samples) == pytest.approx(3 * 44100, abs=0.1 * 44100)
+    loud = samples if kind == "m4a" else 2 * samples  # one channel of two, which both stay
+    assert onset(loud, 44100) == pytest.approx(1.0, abs=0.005)
+    assert np.abs(samples[round(1.5 * 44100) :]).max() < 0.1  # its own is not heard
+    with av.open(str(output)) as container:
+        assert container.streams.audio[0].channels == (1 if kind == "m4a" else 2)
 
 
 def test_box_follows_the_face_and_goes_with_it(tmp_path):

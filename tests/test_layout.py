@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 # of a folder also its siblings.
 ORDER = (
     "labels",
+    "palette",
     "clip",
     "streams",
     "media",

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from stub import LABELS
 
-from emotion import media, overlay
-from emotion.overlay import COLOURS, Face
+from emotion import media, overlay, palette
+from emotion.overlay import Face
+
+HAPPY = palette.rgb(palette.LOOKS["happy"][0])
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (640, 360), (320, 240), (240, 320), (161, 121)])
@@ -18,7 +20,7 @@ def test_draw_frame_is_pure_and_marks_box_and_card(size, box):
     face = Face(np.array(box) * (*size, *size), "1", LABELS, np.array([0.1, 0.7, 0.2]))
     drawn = overlay.draw_frame(frame, [face], "no sound: from the picture alone")
     assert (frame == 90).all() and drawn.shape == frame.shape
-    assert (drawn == COLOURS[1]).all(axis=2).sum() > 20
+    assert (drawn == HAPPY).all(axis=2).sum() > 20
     assert (drawn.min(axis=2) < 60).mean() > 0.02  # the card
     np.testing.assert_array_equal(
         drawn, overlay.draw_frame(frame, [face], "no sound: from the picture alone")
@@ -51,3 +53,15 @@ def test_cards_of_two_faces_do_not_meet():
     alone = [(overlay.draw_frame(frame, [face]) != frame).any(axis=2) for face in both]
     together = (overlay.draw_frame(frame, both) != frame).any(axis=2)
     assert together.sum() >= 0.99 * (alone[0].sum() + alone[1].sum())
+
+
+def test_box_bar_and_mark_have_the_colour_of_the_class_by_its_name():
+    frame = np.full((360, 640, 3), 90, np.uint8)
+    for names in (("neutral", "calm", "happy", "sad"), ("happy", "bored")):
+        shares = np.array([0.7 if name == "happy" else 0.1 for name in names])
+        card = overlay.draw_frame(frame, [Face(None, "1", names, shares)])
+        face = Face(np.array([10, 10, 60, 60.0]), "1", names, shares)
+        for drawn in (card, overlay.draw_frame(frame, [face])):
+            there = {tuple(colour) for colour in drawn.reshape(-1, 3)}
+            assert {palette.rgb(colour) for colour, _ in palette.looks(names)} <= there
+        assert (overlay.draw_frame(frame, [face])[10, 10:60] == HAPPY).all()

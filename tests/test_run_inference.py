@@ -4,6 +4,7 @@ import csv
 import json
 import os
 
+import numpy as np
 import pytest
 import stub
 from stub import LABELS, moving
@@ -118,6 +119,35 @@ def test_command_refuses_in_one_line(data, command, tmp_path, monkeypatch):
     monkeypatch.setattr(run_inference, "RUNS", tmp_path / "runs")
     assert run_inference.main(["--video_path", str(clip)]) == 2
     assert os.listdir(tmp_path) == ["in.mp4"] and clip.read_bytes() == content
+
+
+def test_command_takes_the_sound_of_a_file_of_its_own(data, command, tmp_path):
+    clip = data / "ravdess/videos/Actor_01/01-01-01-01-01-01-01.mp4"  # with a sound of its own
+    sound = data / "ravdess/audios/Actor_01/03-01-01-01-02-01-01.flac"
+    code, out, errors = command("--video_path", clip, "--audio_path", sound)
+    assert (code, errors) == (0, []) and "from sound and face" in out
+    heard = media.read_samples(tmp_path / f"{clip.stem}_annotated.mp4", 16000)
+    given = media.read_samples(sound, 16000)
+    assert np.corrcoef(heard[: len(given)], given[: len(heard)])[0, 1] > 0.99
+
+
+def test_command_refuses_a_sound_that_fits_nothing(data, command, tmp_path):
+    clip, sine = moving(tmp_path), data / "media/sine.wav"
+    for arguments, reason in (
+        (("--video_path", clip, "--audio_path", "none.wav"), "none.wav"),
+        (("--video_path", clip, "--audio_path", clip), "in.mp4 has no sound"),
+        (("--video_path", sine, "--audio_path", sine), "sine.wav has no picture"),
+        (("--video_path", tmp_path, "--audio_path", sine), "the sound of one video"),
+        (("--video_path", clip, clip, "--audio_path", sine), "the sound of one video"),
+        (("--live", "--audio_path", sine), "--live takes no --audio_path"),
+    ):
+        code, _, errors = command(*arguments)
+        assert code == 2 and len(errors) == 1 and reason in errors[0], arguments
+    talk = tmp_path / "talk.mp4"
+    talk.write_bytes((data / "media/sine.wav").read_bytes())
+    code, _, errors = command("--video_path", clip, "--audio_path", talk, "--output", talk)
+    assert code == 2 and "another file than the input" in errors[0]
+    assert sorted(os.listdir(tmp_path)) == ["in.mp4", "talk.mp4"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
@@ -125,11 +126,44 @@ def test_sound_is_heard_and_cannot_be_drawn_on(client, data, private):
     assert list(private.iterdir()) == []
 
 
+def test_a_video_may_bring_its_sound(client, recognizer, recording, clips, tmp_path, private):
+    silent, sound = clips[0].video, clips[0].audio
+    assert not media.probe(silent).audio
+    files = {"file": ("a.mp4", silent.read_bytes()), "audio": (TRICKS, sound.read_bytes())}
+    answer = client.post("/predict", files=files)
+    assert {(row["heard"], row["seen"]) for row in answer.json()["windows"]} == {(True, True)}
+    found = annotate.analyse(silent, recognizer, sound=sound)
+    assert answer.json()["windows"] == list(transcript.rows(found))
+    (tmp_path / "a.mp4").write_bytes(client.post("/annotate", files=files).content)
+    heard, given = (media.read_samples(path, 16000) for path in (tmp_path / "a.mp4", sound))
+    length = min(len(heard), len(given))
+    assert np.corrcoef(heard[:length], given[:length])[0, 1] > 0.98
+    assert list(private.iterdir()) == []
+
+
+def test_a_sound_that_fits_nothing_is_refused(client, recording, data, private):
+    film, sine = recording.read_bytes(), (data / "media/sine.wav").read_bytes()
+    for path in ("/predict", "/annotate"):
+        for file, audio, status, words in (
+            (film, b"x", 422, "the sound file is not media"),
+            (film, b"", 422, "the sound file is empty"),
+            (sine, sine, 422, "the recording has no picture"),
+            (film, bytes(1_000_001 - len(film)), 413, "may have 1 MB"),
+        ):
+            files = {"file": ("a", file), "audio": ("b", audio)}
+            refused(client.post(path, files=files), status, words)
+    assert list(private.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "request_, status",
     [
         ({"files": {"sound": ("a.mp4", b"x")}}, 422),
         ({"files": {"file": (None, b"x")}}, 400),
+        ({"files": {"audio": ("a", b"x")}}, 422),
+        ({"files": {"file": ("a", b"x"), "sound": ("b", b"x")}}, 400),
+        ({"files": [("audio", ("a", b"x"))] * 2}, 422),
+        ({"files": [("file", ("a", b"x")), *[("audio", ("b", b"x"))] * 2]}, 400),
         ({"files": [("file", ("a", b"x")), ("file", ("b", b"x"))]}, 400),
         ({"files": {"file": ("a", b"x")}, "data": {"more": "x"}}, 400),
         ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 400),

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from films import onset, tone
+from scipy.io import wavfile
 from stub import NTSC, Stub, moving, white_square
 
 from emotion import media
@@ -57,6 +58,41 @@ def test_a_run_of_one_modality_uses_that_alone(tmp_path):
     assert not deaf and not seen
     with pytest.raises(media.MediaError, match="has no sound"):
         analyse(moving(tmp_path), blind)
+
+
+@pytest.mark.parametrize("own", [None, (tone(3, clicks=(2.0,)), 16000)])
+@pytest.mark.parametrize("late", [0.0, 0.5])
+def test_sound_of_another_file_begins_with_the_first_frame(tmp_path, own, late):
+    # Where the picture comes late on the file's clock, its own sound began before it.
+    path = moving(tmp_path, sound=own, video_at=late)
+    wavfile.write(tmp_path / "s.wav", 16000, tone(4, clicks=(1.0,)))
+    stub = Stub(white_square)
+    timeline = analyse(path, stub, window=1.5, sound=tmp_path / "s.wav")
+    assert onset(stub.signals[0].samples, 16000) == pytest.approx(1.0, abs=0.005)
+    assert timeline.duration == pytest.approx(4, abs=0.01)  # the sound is longer than the picture
+    assert timeline.sound == tmp_path / "s.wav" and analyse(path, stub).sound is None
+    signal = moment(path, stub, timeline.predictions[0], tmp_path / "s.wav")
+    np.testing.assert_array_equal(signal.samples, stub.signals[0].samples)
+
+
+def test_a_sound_shorter_than_the_picture_ends_before_it(tmp_path):
+    wavfile.write(tmp_path / "s.wav", 16000, tone(1.2))
+    path = moving(tmp_path, sound=(tone(3), 16000))
+    timeline = analyse(path, Stub(white_square), window=1.0, sound=tmp_path / "s.wav")
+    assert timeline.duration == pytest.approx(3, abs=0.05)
+    assert [timeline.predictions[i].heard for i in (0, -1)] == [True, False]
+
+
+def test_refuses_what_is_no_sound_and_what_has_no_picture(tmp_path, data):
+    silent, sine = moving(tmp_path), data / "media/sine.wav"
+    for video, sound, reason in (
+        (silent, silent, "in.mp4 has no sound"),
+        (sine, sine, "sine.wav has no picture"),
+    ):
+        with pytest.raises(media.MediaError, match=reason):
+            analyse(video, Stub(white_square), sound=sound)
+    with pytest.raises(FileNotFoundError, match="none.wav"):
+        analyse(silent, Stub(white_square), sound=tmp_path / "none.wav")
 
 
 def test_a_face_seen_once_is_not_followed(tmp_path):

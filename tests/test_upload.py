@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 from films import film, onset, tone
+from stub import Stub, white_square
 
 from emotion import annotate, media, upload
 from emotion.clip import MediaError
@@ -34,8 +35,8 @@ def private(tmp_path, monkeypatch):
 
 
 def analyse(desk, path, progress=None):
-    with desk.turn(path, progress) as (info, watched):
-        return annotate.analyse(info.path, desk.recognizer, progress=watched)
+    with desk.turn(path, progress) as (info, sound, watched):
+        return annotate.analyse(info.path, desk.recognizer, progress=watched, sound=sound)
 
 
 def test_a_file_is_kept_while_it_is_needed(private):
@@ -92,7 +93,7 @@ def test_the_sender_is_not_told_where_it_lies(recognizer, private):
         with upload.received([b"not a film"], desk.limits) as path:
             analyse(desk, path)
     assert str(private) not in str(told.value)
-    with pytest.raises(MediaError, match="^the (recording|sound) ") as told:
+    with pytest.raises(MediaError, match="^the (recording|sound file) ") as told:
         with upload.received([b"not a film"], desk.limits, [b"no sound"]) as path:
             analyse(desk, path)
     assert list(private.iterdir()) == []
@@ -139,7 +140,7 @@ def test_they_come_in_turn_and_the_line_has_an_end(recognizer, recording, tmp_pa
 
 def test_a_place_is_kept_until_all_is_done(recognizer, recording, tmp_path):
     desk = upload.Desk(recognizer, upload.Limits(waiting=0))
-    with desk.turn(recording) as (info, watched):
+    with desk.turn(recording) as (info, _, watched):
         found = annotate.analyse(info.path, recognizer, progress=watched)
         with pytest.raises(upload.Busy, match="1 recordings wait"):
             analyse(desk, recording)
@@ -182,31 +183,48 @@ def hidden(tmp_path):
     return hidden
 
 
-def test_a_sound_is_put_to_its_film_in_turn(recognizer, tmp_path):
-    desk, told = upload.Desk(recognizer, upload.Limits()), []
+def test_a_sound_comes_with_its_film(recognizer, tmp_path):
+    desk = upload.Desk(recognizer, upload.Limits())
     film(tmp_path / "film.mp4", np.arange(50) / 25)
     media.write_sound(str(tmp_path / "sound"), tone(2, 48000, [1.2]), 48000)
     parts = ([(tmp_path / name).read_bytes()] for name in ("film.mp4", "sound"))
     with upload.received(next(parts), desk.limits, next(parts)) as path:
-        assert {part.name for part in path.parent.iterdir()} == {"recording", "sound"}
-        with desk.turn(path, lambda *said: told.append((*said, desk.waiting))) as (info, _):
-            assert info.video and info.audio
-            assert onset(media.read_samples(info.path, 48000), 48000) == pytest.approx(1.2, abs=0.1)
-    assert {(stage, waiting) for stage, _, _, waiting in told} == {("joining", 1)}
+        with desk.turn(path) as (info, sound, _):
+            assert info.path == path and info.video and not info.audio
+            assert onset(media.read_samples(sound, 48000), 48000) == pytest.approx(1.2, abs=0.1)
+        assert {part.name for part in path.parent.iterdir()} == {"recording", "sound file"}
+        assert analyse(desk, path).sound == sound
 
 
-def test_what_is_put_together_is_counted_as_it_is_read(recognizer, tmp_path, hidden, monkeypatch):
+@pytest.mark.parametrize(("seen", "heard"), [(2, 30), (9, 2)])
+@pytest.mark.parametrize("modality", ["both", "video"])
+def test_film_and_sound_are_counted_as_they_are_read(
+    tmp_path, hidden, monkeypatch, seen, heard, modality
+):
     read, right = [], media.read_blocks
     monkeypatch.setattr(media, "read_blocks", lambda *a: (read.append(1) or b for b in right(*a)))
     monkeypatch.setattr(upload.Limits, "check", lambda self, path: media.probe(path))
-    desk = upload.Desk(recognizer, upload.Limits(seconds=3))
-    for seen, heard in ((2, 30), (9, 2)):
-        read.clear()
-        picture = film(tmp_path / "film.mp4", np.arange(25 * seen) / 25).read_bytes()
-        sound = hidden("sound.webm", heard).read_bytes()
-        with upload.received([picture], desk.limits, [sound]) as path:
-            with pytest.raises(upload.TooMuch, match="may last 3 seconds"), desk.turn(path):
-                pass
-            assert {part.name for part in path.parent.iterdir()} == {"recording", "sound"}
-        assert len(read) <= 5
+    desk = upload.Desk(Stub(white_square, modality), upload.Limits(seconds=3))
+    picture = film(tmp_path / "film.mp4", np.arange(25 * seen) / 25).read_bytes()
+    sound = hidden("sound.webm", heard).read_bytes()
+    with upload.received([picture], desk.limits, [sound]) as path:
+        with pytest.raises(upload.TooMuch, match="may last 3 seconds"):
+            analyse(desk, path)
+    assert len(read) <= 14  # blocks of 0.25 s
     assert desk.waiting == 0
+
+
+def test_a_sound_within_the_limits_alone_is_taken(recognizer, recording, tmp_path):
+    desk, content = upload.Desk(recognizer, upload.Limits()), recording.read_bytes()
+    silent = film(tmp_path / "film.mp4", np.arange(9) / 25).read_bytes()
+    for parts, reason in (
+        ((content, b"no sound"), "^the sound file is not media"),
+        ((content, silent), "^the sound file has no sound"),
+        ((content, CONCAT.format("recording").encode()), "^the sound file is in a format not"),
+    ):
+        with pytest.raises(MediaError, match=reason):
+            with upload.received(parts[:1], desk.limits, parts[1:]) as path:
+                analyse(desk, path)
+    with pytest.raises(upload.TooMuch, match="may have 1 MB"):
+        with upload.received([content], upload.Limits(megabytes=1), [bytes(1_000_001)]):
+            pass
