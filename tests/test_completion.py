@@ -12,7 +12,17 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from emotion import cache, calibration, completion, evaluation, findings, folds, pictures, screen
+from emotion import (
+    cache,
+    calibration,
+    completion,
+    evaluation,
+    findings,
+    folds,
+    palette,
+    pictures,
+    screen,
+)
 from emotion.__main__ import main
 from emotion.run import Run
 
@@ -177,6 +187,15 @@ def test_the_report_of_classes_is_that_of_the_counts():
     assert rows["neutral"][:2] == ["0.500", "0.500"] and rows["neutral"][-2:] == ["0.500", "4"]
     said = said_of(("neutral", "calm", "surprised"))
     assert "calm" in said and "surprised" not in said  # neither true nor predicted
+
+
+def test_a_bar_of_recall_has_the_colour_of_its_class(tmp_path):
+    names = ("neutral", "calm", "surprised")
+    measured = made(names)
+    pictures.recall(measured, tmp_path)
+    drawn = (tmp_path / "recall.svg").read_text().upper()
+    shown = [clips > 0 for clips in np.sum(measured["confusion"], axis=1)]
+    assert [palette.LOOKS[name][0] in drawn for name in names] == shown and True in shown
 
 
 def test_pictures_of_a_class_without_clips_and_of_long_names_are_not_cut(tmp_path, monkeypatch):

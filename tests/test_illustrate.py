@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from emotion import illustrate, labels
+from emotion import illustrate, labels, palette
 
 LONGEST = ("surprised", "very_disappointed_and_afraid")
 rng = np.random.default_rng(0)
@@ -86,3 +86,15 @@ def test_a_legend_of_many_speakers_stays_a_legend(tmp_path, monkeypatch):
     assert cut == [] and sizes["embedding"][0] < 12
     drawn = (tmp_path / "embedding.svg").read_text()
     assert "speaker_0095" in drawn and "speaker_0096" not in drawn and "96 of 120" in drawn
+
+
+def test_emotions_have_the_colours_of_their_names_and_speakers_have_others(tmp_path):
+    places = rng.normal(size=(6, 2))
+    for kind, names in (("emotion", ("sad", "angry")), ("speaker", ("01", "02"))):
+        illustrate.embedding(places, {kind: (names * 3, 0.0)}, "title", tmp_path / kind)
+    drawn = {
+        kind: (tmp_path / f"{kind}.svg").read_text().upper() for kind in ("emotion", "speaker")
+    }
+    colours = [palette.LOOKS[name][0] for name in ("sad", "angry")]
+    assert all(colour in drawn["emotion"] for colour in colours)
+    assert not any(colour in drawn["speaker"] for colour in colours)
