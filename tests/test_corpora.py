@@ -157,7 +157,7 @@ def test_song_is_guessed_where_there_is_no_speech(tmp_path):
     assert corpora.guess(tmp_path) == "ravdess"
     assert [clip.id for clip in corpora.clips(tmp_path)] == [SPEECH]
     (line,) = corpora.left_out(tmp_path)
-    assert line.startswith("left out, song takes: 1 (")
+    assert line.startswith("left out of training, song takes: 1 (")
     assert "`--corpus ravdess-song`" in line and "`--corpus ravdess-all`" in line
     assert corpora.left_out(tmp_path, "ravdess") == [line]
     assert corpora.left_out(tmp_path, "ravdess-song") == []

@@ -156,7 +156,7 @@ def left_out(root):
     if not count:
         return []
     return [
-        f"left out, song takes: {count} (`--corpus ravdess-song` uses the song alone, "
+        f"left out of training, song takes: {count} (`--corpus ravdess-song` uses the song alone, "
         "`--corpus ravdess-all` speech and song)"
     ]
 
