@@ -13,8 +13,6 @@ import os
 import sys
 from pathlib import Path
 
-RUNS = Path(__file__).parent / "saved_models"
-
 
 def parser():
     """Returns the argparse.ArgumentParser of the command."""
@@ -237,10 +235,10 @@ def live(args):
 
 
 def newest():
-    """Returns the Path of the newest run in saved_models/, and says which it is."""
+    """Returns the Path of the newest run, and says which it is."""
     from emotion.run import newest
 
-    return newest(RUNS)
+    return newest()
 
 
 def load(chosen):

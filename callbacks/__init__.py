@@ -1,5 +1,6 @@
 """Keras callbacks of this project, one idea a file; `emotion.training` uses them."""
 
+from callbacks.best_model import BestModel
 from callbacks.milestones import Milestones
 from callbacks.progress_line import ProgressLine
 from callbacks.run_state import RunState

@@ -2,6 +2,8 @@
 
 import json
 import os
+import warnings
+import zipfile
 from pathlib import Path
 
 import keras
@@ -13,6 +15,8 @@ _COUNTERS = {
     "ReduceLROnPlateau": ("wait", "cooldown_counter", "best"),
     "Milestones": (),
 }
+# What reading a file raises that was cut short or changed.
+_DAMAGE = (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile)
 
 
 class RunState(keras.callbacks.Callback):
@@ -20,33 +24,62 @@ class RunState(keras.callbacks.Callback):
 
     One file holds the model's variables with the seed states of its dropout, the optimizer's, the
     counters of the callbacks, the best weights and the history. It is written under a temporary
-    name, synced and renamed, and only then is the one before it deleted: a kill or a full disk at
-    any moment leaves a whole state. Must come after the callbacks whose counters it saves.
+    name, synced and renamed: a kill or a full disk at any moment leaves a whole state. The state
+    before the last is kept, for the case that the last is damaged. Must come after the callbacks
+    whose counters it saves.
 
     Args:
         folder: str or Path, where the state files lie.
         early_stopping: keras.callbacks.EarlyStopping with restore_best_weights=True.
         schedule: keras.callbacks.ReduceLROnPlateau or Milestones.
+        run: str that tells the training apart from any other; None for any.
 
     Attributes:
         epoch: int, epochs that are done.
         stopped: bool, whether early stopping ended the training.
+        best: float, the best validation UAR, or None.
         history: list of dict, the logs of each epoch done.
+
+    Raises:
+        ValueError: the state is of another training, or no state can be read.
     """
 
-    def __init__(self, folder, early_stopping, schedule):
+    def __init__(self, folder, early_stopping, schedule, run=None):
         super().__init__()
         self.folder = Path(folder)
         self.early_stopping = early_stopping
         self.schedule = schedule
-        self.epoch, self.stopped, self.history = 0, False, []
+        self.run = run
+        self.epoch, self.stopped, self.best, self.history = 0, False, None, []
         self._loaded = None
-        for file in self._files()[-1:]:
-            with np.load(file) as arrays:
-                self._loaded = dict(arrays)
-            record = json.loads(self._loaded["record"].tobytes())
+        files = self._files()
+        if files:
+            self._load(files)
+
+    def _load(self, files):
+        """Reads the last file that is whole."""
+        for file in reversed(files):
+            try:
+                with np.load(file) as arrays:
+                    loaded = dict(arrays)
+                record = json.loads(loaded["record"].tobytes())
+            except _DAMAGE as error:
+                warnings.warn(
+                    f"{file} is damaged ({error}); the state before it is used.", stacklevel=4
+                )
+                continue
+            if record.get("run") != self.run:
+                raise ValueError(
+                    f"{file} is the state of another training than its run.json; "
+                    "put the right one there or start a new --run."
+                )
             self.epoch, self.stopped = record["epoch"], record["stopped"]
-            self.history = record["history"]
+            self.best = record["counters"]["EarlyStopping"]["best"]
+            self.history, self._loaded = record["history"], loaded
+            return
+        raise ValueError(
+            f"{self.folder} holds no state that is whole; delete it to begin anew with --resume."
+        )
 
     def on_train_begin(self, logs=None):
         """Restores what was saved, after the other callbacks have reset their counters."""
@@ -96,6 +129,7 @@ class RunState(keras.callbacks.Callback):
             for callback in (self.early_stopping, self.schedule)
         }
         record = {
+            "run": self.run,
             "epoch": self.epoch,
             "stopped": self.stopped,
             "history": self.history,
@@ -108,7 +142,6 @@ class RunState(keras.callbacks.Callback):
             **{f"best{i:04d}": v for i, v in enumerate(self.early_stopping.best_weights or [])},
         }
         self.folder.mkdir(parents=True, exist_ok=True)
-        before = self._files()
         target = self.folder / f"epoch-{self.epoch:05d}.npz"
         part = target.with_suffix(".part")
         try:
@@ -120,8 +153,10 @@ class RunState(keras.callbacks.Callback):
         except OSError:
             part.unlink(missing_ok=True)
             raise
-        for file in before:
-            if file != target:
+        files = self._files()
+        kept = [file for file in files if file <= target][-2:]
+        for file in files:
+            if file not in kept:
                 file.unlink()
 
     def _files(self):

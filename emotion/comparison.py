@@ -1,8 +1,8 @@
 """Comparison: presets side by side, each with sound alone, picture alone and both.
 
 All are trained on the same clips, those that every one of them can use, and on the same folds and
-seeds. A run is a folder OUT/PRESET-MODALITY/seed-S-fold-F; the one that has its metrics.json is
-never trained again, a half one goes on where it was, and the tables are made anew from the files.
+seeds. A run is a folder OUT/PRESET-MODALITY/seed-S-fold-F; the one that is complete is never
+trained again, a half one goes on where it was, and the tables are made anew from the files.
 """
 
 import json
@@ -17,9 +17,10 @@ import numpy as np
 
 from emotion import backend, cache, completion, encoders, folds, models, pictures, training, workers
 from emotion.faces import Detector
+from emotion.findings import complete
 from emotion.labels import label_set
 from emotion.preset import MODALITIES
-from emotion.run import load_run, write_text
+from emotion.run import load_run, locked, write_text
 from emotion.standings import COSTS, markdown, summarize, timing
 
 _REPEATS = 10
@@ -177,7 +178,7 @@ def compare(
             _refuse_other(folder, settings)
     heading = _heading(runs, clips, names, notes)
     for index, (entry, split, seed, folder) in enumerate(runs):
-        finished = _finished(folder)
+        finished = complete(folder)
         if not finished:
             told = f"run {index + 1} of {len(runs)}{_left(runs, index)}"
             print(f"{told}: {folder}", file=sys.stderr, flush=True)
@@ -186,7 +187,7 @@ def compare(
             do = partial(backend.apart, _run) if count else _run
             do(*given, cache_folder, count, extra)
         if not finished or index + 1 == len(runs):
-            table = summarize([run[3] for run in runs if _finished(run[3])])
+            table = summarize([run[3] for run in runs if complete(run[3])])
             _write(table, heading, len(names), out)
     return table
 
@@ -196,8 +197,8 @@ def _run(entry, split, seed, folder, names, encoder_weights, cache_folder, count
     # Each is a model of its own: that TensorFlow traces it anew is no mistake.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     load = partial(cache.load, spec=entry.spec, folder=cache_folder)
-    if not _finished(folder):
-        with workers.pool(count) as pool:
+    if not complete(folder):
+        with locked(folder, "choose another --out"), workers.pool(count) as pool:
             run = training.train(
                 entry.preset,
                 split,
@@ -240,10 +241,6 @@ def _heading(runs, clips, names, notes):
     return "".join(f"{line}\n\n" for line in lines).rstrip("\n") + "\n"
 
 
-def _finished(folder):
-    return (folder / "metrics.json").is_file()
-
-
 def _costed(folder):
     return (folder.parent / "cost.json").is_file()
 
@@ -276,13 +273,13 @@ def _left(runs, index):
     """Says about how long the runs from `index` on will train, by what the finished ones took."""
     spent = {}
     for entry, _, _, folder in runs:
-        if _finished(folder):
+        if complete(folder):
             spent.setdefault(entry.name, []).append(sum(timing(folder)["seconds"].values()))
     if not spent:
         return ""
     means = {name: np.mean(seconds) for name, seconds in spent.items()}
     other = np.mean(list(means.values()))
-    waiting = [run[0].name for run in runs[index:] if not _finished(run[3])]
+    waiting = [run[0].name for run in runs[index:] if not complete(run[3])]
     seconds = sum(means.get(name, other) for name in waiting)
     return f", about {timedelta(seconds=round(seconds))} of training left"
 

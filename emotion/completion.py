@@ -7,7 +7,7 @@ from emotion.run import write_text
 def complete(run, split, load, pool=None):
     """Scores a run that is trained, and writes all that belongs into its folder beside the model.
 
-    metrics.json is the last: where it is, the run is complete.
+    metrics.json is the last; it names the model that it is of (`findings.complete`).
 
     Args:
         run: run.Run.

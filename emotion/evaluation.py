@@ -5,7 +5,7 @@ import numpy as np
 
 from emotion import backend, scores
 from emotion.batches import Batches
-from emotion.findings import CONDITIONS, Report, aggregate, measure
+from emotion.findings import CONDITIONS, Report, aggregate, measure, weights_digest
 
 
 def evaluate(run, split, load, pool=None, without=None, noise=None, model=None):
@@ -33,9 +33,11 @@ def evaluate(run, split, load, pool=None, without=None, noise=None, model=None):
     preset, labels, clips = run.preset, run.labels, split.test
     if without or noise:
         _refuse_nothing(preset, without, noise)
+    digest = weights_digest(run.folder)
     predictions = predict(run, clips, load, pool, without, noise, model)
     measured = {
         **measure(predictions, labels),
+        "model": digest,
         "protocol": split.protocol,
         "fold": split.fold,
         "validation_speakers": run.record["speakers"]["validation"],
@@ -48,6 +50,8 @@ def evaluate(run, split, load, pool=None, without=None, noise=None, model=None):
         "noise": noise,
         "warning": split.warning,
     }
+    if "ended" in run.record:  # not of a run of an earlier version
+        measured["epochs"] = run.record["ended"] and run.record["ended"]["epochs"]
     return Report(measured, predictions)
 
 

@@ -1,7 +1,9 @@
 """Findings: what predictions are worth, in numbers; of a run's or of any other system's."""
 
 import json
+import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -189,7 +191,7 @@ def told(measured, name):
 
 
 def save(report, folder):
-    """Writes predictions.csv and then metrics.json, whose presence says that a run is complete."""
+    """Writes predictions.csv and then metrics.json, the sign that both are there."""
     write_text(folder / "predictions.csv", report.predictions.to_csv(index=False))
     write_text(folder / "metrics.json", json.dumps(report.metrics, indent=1))
 
@@ -203,3 +205,41 @@ def read(folder):
     texts = dict.fromkeys(("id", "label", "predicted", *groups.ATTRIBUTES), str)
     predictions = pd.read_csv(folder / "predictions.csv", dtype=texts)
     return Report(json.loads((folder / "metrics.json").read_text()), predictions)
+
+
+def weights_digest(folder):
+    """Returns str that tells the weights in a run's model.keras apart, or None without them.
+
+    It is the checksum that the archive itself holds, so no model is read.
+    """
+    try:
+        with zipfile.ZipFile(Path(folder) / "model.keras") as archive:
+            weights = archive.getinfo("model.weights.h5")
+    except (OSError, KeyError, zipfile.BadZipFile):
+        return None
+    return f"{weights.CRC:08x}-{weights.file_size}"
+
+
+def scored(folder):
+    """Returns bool, whether metrics.json in the folder of a run is of the model.keras there.
+
+    Metrics of a version that did not name the model count where they are not older than it.
+    """
+    metrics, model = Path(folder) / "metrics.json", Path(folder) / "model.keras"
+    if not metrics.is_file():
+        return False
+    named = json.loads(metrics.read_text()).get("model")
+    if named:
+        return named == weights_digest(folder)
+    return not model.is_file() or metrics.stat().st_mtime >= model.stat().st_mtime
+
+
+def complete(folder):
+    """Returns bool, whether a run was trained to its end and its model was scored.
+
+    A run of a version that did not write `ended` got its model at its end.
+    """
+    path = Path(folder) / "run.json"
+    if not path.is_file() or not scored(folder):
+        return False
+    return json.loads(path.read_text()).get("ended", {}) is not None

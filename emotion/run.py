@@ -3,12 +3,18 @@
 import hashlib
 import json
 import os
+import shlex
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import filelock
+
 from emotion import backend, cache, corpora, folds, tables
 from emotion.preset import from_json
+
+_CHECKOUT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ class Run:
         """Loads the best model, a keras.Model to logits.
 
         Raises:
-            FileNotFoundError: the run was not trained to its end, or is an export.
+            FileNotFoundError: no epoch of the run has ended, or it is an export.
         """
         path = self.folder / "model.keras"
         if "exported" in self.record:
@@ -46,8 +52,8 @@ class Run:
             )
         if not path.is_file():
             raise FileNotFoundError(
-                f"{self.folder} holds no model.keras: its training has not ended; "
-                f"continue it with `python train_model.py --run {self.folder} --resume`."
+                f"{self.folder} holds no model.keras: no epoch of its training has ended; "
+                f"continue it with `{resume_command(self.folder, self.record)}`."
             )
         backend.start()
         import keras  # not above: an exported model needs none of it
@@ -149,11 +155,24 @@ def identity(split):
     return digest.hexdigest()
 
 
-def newest(runs):
-    """Finds the run that was trained last, and says which it is.
+def runs_folder():
+    """Returns the Path of the folder of runs, from any working directory the same.
+
+    $EMOTION_RUNS where it is set; else `saved_models` beside train_model.py, where this package
+    lies in a checkout; else `saved_models` of the working directory.
+    """
+    there = (_CHECKOUT / "train_model.py").is_file() and Path.cwd() != _CHECKOUT
+    return Path(os.environ.get("EMOTION_RUNS") or Path(_CHECKOUT if there else "", "saved_models"))
+
+
+def newest(runs=None):
+    """Finds the run that is taken where none is named, and says which it is.
+
+    It is the one in the folder of runs whose model was written last. A single fold in a folder of
+    folds, or a run of `compare`, is never taken.
 
     Args:
-        runs: str or Path of a folder of runs.
+        runs: str or Path of the folder of runs; None for `runs_folder()`.
 
     Returns:
         Path of the run.
@@ -161,16 +180,76 @@ def newest(runs):
     Raises:
         FileNotFoundError: there is none.
     """
-    runs = Path(runs)
-    found = [path for path in runs.rglob("model.keras") if (path.parent / "run.json").is_file()]
-    if not found:
+    runs = runs_folder() if runs is None else Path(runs)
+    models = [path for path in runs.rglob("model.keras") if (path.parent / "run.json").is_file()]
+    if not models:
         raise FileNotFoundError(
-            f"{runs} holds no trained run; train one with `python train_model.py`, or name one "
+            f"{runs} holds no trained run; train one with `python {program()}`, or name one "
             "with --model RUN."
         )
-    run = max(found, key=lambda path: path.stat().st_mtime).parent
-    print(f"model: {run} (the newest in {runs.name}/)")
-    return run
+    models.sort(key=lambda path: path.stat().st_mtime)
+    found = [path.parent for path in models if path.parent.parent == runs]
+    if not found:
+        raise FileNotFoundError(
+            f"{runs} holds only single folds and runs of a comparison, which must be named: "
+            f"--model {shlex.quote(str(models[-1].parent))}"
+        )
+    print(f"model: {found[-1]} (the newest in {runs.name}/)")
+    return found[-1]
+
+
+def resume_command(folder, record, *more):
+    """Returns the command line that continues a training, to be copied.
+
+    Args:
+        folder: Path of the run.
+        record: dict, what its run.json holds; of a fold that was trained with others, the command
+            continues all of them.
+        more: str, further arguments.
+    """
+    named = folder.parent if record.get("folds") else folder
+    return shlex.join(["python", program(), "--run", str(named), "--resume", *more])
+
+
+def program():
+    """Returns str, train_model.py as it can be called from the working directory."""
+    return "train_model.py" if Path.cwd() == _CHECKOUT else str(_CHECKOUT / "train_model.py")
+
+
+@contextmanager
+def locked(folder, instead="choose another --run"):
+    """Keeps every other process from writing into a run while the block runs.
+
+    The kernel frees the lock of a process that is killed; the file that it leaves does no harm.
+    Within a thread, blocks of one folder may lie in each other.
+
+    Args:
+        folder: str or Path of the run; made where it is not there.
+        instead: str, what a user may do if another process has it.
+
+    Raises:
+        BlockingIOError: another process has it.
+    """
+    folder = Path(folder)
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / "run.lock", blocking=False, is_singleton=True)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise BlockingIOError(
+            f"{folder} is being trained by another process; wait for it or {instead}."
+        ) from None
+    try:
+        yield
+    finally:
+        if lock.lock_counter == 1:
+            with suppress(OSError):  # before the release: after it the file may be another's
+                os.unlink(lock.lock_file)
+        lock.release()
+        if made:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
 
 
 def write_text(path, text):

@@ -31,6 +31,8 @@ def report(title, measured):
     tested = f"{m['clips']} clips of {len(m['speakers'])} speakers, {m['protocol']}"
     folds = ", ".join(map(str, m.get("folds") or [m["fold"]]))
     lines.append(f"{title}: {tested}, fold {folds}{absent}")
+    if m.get("epochs", 0) is None:
+        lines.append("its training has not ended; this is its best model so far")
     for name in ("uar", "war"):
         over = f", over folds {findings.told(m, name)}" if len(m.get("folds", ())) > 1 else ""
         lines.append(f"{name.upper()} {m[name]:.3f} {_between(m['intervals'][name])}{over}")

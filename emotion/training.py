@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-import warnings
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,14 +11,15 @@ import keras
 import numpy as np
 import pandas as pd
 
-from callbacks import Milestones, ProgressLine, RunState, Stopwatch, Unfreeze, WarmUp
+from callbacks import BestModel, Milestones, ProgressLine, RunState, Stopwatch, Unfreeze, WarmUp
 from emotion import backend, cache, embeddings, encoders, presence
 from emotion.batches import Batches, balanced_weights
 from emotion.clip import MediaError
 from emotion.metrics import UnweightedAverageRecall
 from emotion.models import build_model
-from emotion.preset import OPTIMIZERS, from_json
-from emotion.run import Run, identity, load_run, write_text
+from emotion.preset import OPTIMIZERS
+from emotion.record import compare, digest, refuse_other
+from emotion.run import Run, identity, load_run, resume_command, write_text
 
 _PACKAGES = ("keras", "tensorflow", "numpy", "librosa", "audiomentations", "opencv-python", "av")
 
@@ -42,7 +43,8 @@ def train(
     """Trains a preset on a split.
 
     Encoders that are frozen are asked once (`embeddings.cut`); those that begin with learned
-    weights follow after `recipe.head_epochs` (`callbacks.Unfreeze`).
+    weights follow after `recipe.head_epochs` (`callbacks.Unfreeze`). Whoever calls it should hold
+    the folder with `run.locked`, and until the run is scored.
 
     Args:
         preset: Preset.
@@ -62,12 +64,13 @@ def train(
         extra: dict, further entries for run.json (data path, clips left out).
 
     Returns:
-        Run whose model.keras has the weights of the epoch with the best validation UAR.
+        Run whose model.keras has the weights of the epoch with the best validation UAR. While
+        it trains, the file has those of the best epoch so far, and `ended` in run.json is null.
 
     Raises:
-        FileExistsError: `folder` holds a run and `resume` is False.
-        ValueError: the run to resume has other settings; the message names them. Or as
-            `presence.check`.
+        FileExistsError: `folder` holds a run, or the state of one, and `resume` is False.
+        ValueError: the run to resume has other settings, which the message names, or has trained
+            more epochs than the recipe has; or as `RunState` and `presence.check`.
         MediaError: a clip cannot be used.
         OSError: the state could not be written; what was saved before is whole.
         ValueError, OSError, ModuleNotFoundError: as `encoders.load`; ValueError also as
@@ -86,19 +89,38 @@ def train(
     begun = initial and not encoder_weights
     pretrained = {} if begun else encoders.sources(model, encoder_weights)
     record = _record(preset, split, labels, spec, seed, pretrained, initial)
+    recipe, own = preset.recipe, digest(record)
     if (folder / "run.json").exists():
+        begun_as = load_run(folder).record
         if not resume:
             raise FileExistsError(
-                f"{folder} holds a run already; continue it with --resume or choose another --run."
+                f"{folder} holds a run already; continue it with "
+                f"`{resume_command(folder, begun_as)}` or choose another --run."
             )
-        _refuse_other(load_run(folder).record, record, folder)
+        refuse_other(begun_as, record, folder)
+        own = begun_as.get("digest")  # None where states do not name their run yet
     elif resume:
         raise FileNotFoundError(f"{folder} holds no run to resume; start one without --resume.")
+    elif any(folder.glob("state/epoch-*")):
+        raise FileExistsError(
+            f"{folder} holds the state of a training whose run.json is gone; "
+            f"delete {folder / 'state'} or choose another --run."
+        )
+    early_stopping = keras.callbacks.EarlyStopping(
+        "val_uar", mode="max", patience=recipe.patience, restore_best_weights=True
+    )
+    schedule = _schedule(recipe)
+    state = RunState(folder / "state", early_stopping, schedule, own)
+    if state.epoch > recipe.epochs:
+        raise ValueError(
+            f"{folder} has trained {state.epoch} epochs, which cannot be taken back; --epochs must "
+            f"be at least as many. Received: {recipe.epochs}."
+        )
     window = float(np.median([facts[clip.id].duration for clip in split.train]))
+    record |= {"digest": own, "ended": None}
     lacking = {one.modality: one.lacking for one in counts}
     run = Run(folder, {**record, "window": window, "lacking": lacking, **(extra or {})})
 
-    recipe = preset.recipe
     encoders.load(model, pretrained)
     if initial:
         initial.load(model, preset, labels, split.speakers, split.protocol)
@@ -112,11 +134,6 @@ def train(
     )
     head.optimizer.build(head.trainable_variables)
     write_text(folder / "run.json", json.dumps(run.record, indent=1))
-    early_stopping = keras.callbacks.EarlyStopping(
-        "val_uar", mode="max", patience=recipe.patience, restore_best_weights=True
-    )
-    schedule = _schedule(recipe)
-    state = RunState(folder / "state", early_stopping, schedule)
     common = dict(preset=fed, labels=labels, batch_size=recipe.batch_size, load=load, pool=pool)
     batches = Batches(
         split.train,
@@ -131,6 +148,7 @@ def train(
         warm_up,
         schedule,
         early_stopping,
+        BestModel(folder / "model.keras", model, state.best),
         state,
         keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: _write_history(folder, state)),
         Stopwatch(folder / "timing.json", len(split.train), state.epoch),
@@ -162,6 +180,9 @@ def train(
     part = folder / "model.part.keras"
     model.save(part)
     os.replace(part, folder / "model.keras")
+    ended = {"epochs": state.epoch, "early_stopping": state.stopped}
+    run = replace(run, record={**run.record, "ended": ended})
+    write_text(folder / "run.json", json.dumps(run.record, indent=1))
     return run
 
 
@@ -176,9 +197,7 @@ def differences(run, preset, split, labels, spec, seed, pretrained=None):
     Returns:
         dict of the name of a setting to str, "... then, ... now"; library versions do not count.
     """
-    return _differences(
-        run.record, _record(preset, split, labels, spec, seed, pretrained or {}, None)
-    )
+    return compare(run.record, _record(preset, split, labels, spec, seed, pretrained or {}, None))
 
 
 def _optimizer(recipe):
@@ -236,40 +255,3 @@ def _record(preset, split, labels, spec, seed, pretrained, initial):
         "versions": {"python": platform.python_version(), **{n: version(n) for n in _PACKAGES}},
     }
     return json.loads(json.dumps(record))  # as it will be read: tuples are lists
-
-
-def _refuse_other(before, now, folder):
-    """Raises ValueError where a run would be resumed as another training than it was."""
-    different = _differences(before, now)
-    different.pop("preset.recipe.epochs", None)  # more of the same training are the same training
-    if different:
-        told = "; ".join(f"{name}: {text}" for name, text in different.items())
-        raise ValueError(
-            f"{folder} cannot be resumed as another training ({told}); "
-            "give it what it had, or start a new --run."
-        )
-    if before["versions"] != now["versions"]:
-        names = [n for n, v in now["versions"].items() if before["versions"].get(n) != v]
-        warnings.warn(
-            f"{folder} was begun with other versions of {', '.join(names)}: "
-            "it goes on, but not to the same bits.",
-            stacklevel=3,
-        )
-
-
-def _differences(before, now):
-    names = now.keys() - {"versions"}
-    recorded = from_json(before["preset"]).to_json()  # with the settings that came later
-    before = {**before, "preset": json.loads(json.dumps(recorded))}
-    pairs = _leaves({n: before.get(n) for n in names}, {n: now[n] for n in names})
-    return {name: f"{old} then, {new} now" for name, old, new in pairs}
-
-
-def _leaves(before, now, prefix=""):
-    """The settings that differ: (dotted name, old, new)."""
-    for name in sorted({*before, *now}):
-        old, new = before.get(name), now.get(name)
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from _leaves(old, new, f"{prefix}{name}.")
-        elif old != new:
-            yield f"{prefix}{name}", old, new

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from callbacks import Milestones, ProgressLine, Stopwatch, Unfreeze, WarmUp
+from callbacks import BestModel, Milestones, ProgressLine, Stopwatch, Unfreeze, WarmUp
 
 
 def fit(callback, epochs=2, learning_rate=0.1):
@@ -40,6 +40,35 @@ def test_milestones_are_a_function_of_the_epoch():
     assert logs["learning_rate"] == pytest.approx(0.01)
     with pytest.raises(ValueError, match=r"Received: epochs=\(0, 3\)"):
         Milestones(0.1, (0, 3))
+
+
+def test_best_model_is_written_when_it_improves_and_never_half(tmp_path):
+    inside = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    whole = keras.Sequential([keras.Input((1,)), inside])
+    path = tmp_path / "run{a}" / "model.keras"
+    path.parent.mkdir()
+
+    def saved():
+        return keras.saving.load_model(path).get_weights()[0].item()
+
+    best = BestModel(path, whole)
+    best.set_model(inside)
+    best.on_train_begin()
+    for epoch, (uar, written) in enumerate([(0.5, 0), (0.4, 0), (0.5, 0), (0.6, 3)]):
+        inside.layers[0].set_weights([np.full((1, 1), epoch), np.zeros(1)])
+        best.on_epoch_end(epoch, {"val_uar": uar})
+        assert saved() == written
+
+    part = path.with_suffix(".part.keras")
+    part.write_bytes(b"half a model")  # as a kill leaves it
+    best = BestModel(path, whole, best=0.6)
+    best.set_model(inside)
+    best.on_train_begin()
+    inside.layers[0].set_weights([np.full((1, 1), 9), np.zeros(1)])
+    best.on_epoch_end(4, {"val_uar": 0.6})
+    assert saved() == 3 and not part.exists()
+    best.on_epoch_end(5, {"val_uar": 0.7})
+    assert saved() == 9
 
 
 def test_unfreeze_lets_layers_rest_and_then_train_at_another_rate():

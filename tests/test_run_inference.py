@@ -169,12 +169,20 @@ def test_progress_is_a_bar_a_stage(capsys):
 
 
 def test_command_takes_the_newest_run(tmp_path, monkeypatch, capsys):
-    for age, name in ((200, "old"), (100, "folds/fold-1"), (0, "unfinished")):
+    def made(age, name, trained=True):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "run.json").touch()
-        if name != "unfinished":
+        if trained:
             (tmp_path / name / "model.keras").touch()
             os.utime(tmp_path / name / "model.keras", (1e9 - age, 1e9 - age))
-    monkeypatch.setattr(run_inference, "RUNS", tmp_path)
-    assert run_inference.newest() == tmp_path / "folds/fold-1"
-    assert "fold-1" in capsys.readouterr().out
+
+    monkeypatch.setenv("EMOTION_RUNS", str(tmp_path))
+    made(100, "folds/fold-1")
+    made(50, "comparison/cnn3d_mfcc-audio/seed-0-fold-0")
+    with pytest.raises(FileNotFoundError, match="must be named: --model .*seed-0-fold-0$"):
+        run_inference.newest()
+    made(300, "old")
+    made(200, "newer")
+    made(0, "unfinished", trained=False)
+    assert run_inference.newest() == tmp_path / "newer"
+    assert f"model: {tmp_path / 'newer'} (the newest" in capsys.readouterr().out

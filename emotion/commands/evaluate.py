@@ -68,10 +68,11 @@ def _score(path, corpus, protocol, output):
 
 
 def _examine(options, pool):
+    from contextlib import nullcontext
     from pathlib import Path
 
     from emotion import completion, screen
-    from emotion.run import load_runs
+    from emotion.run import load_runs, locked
 
     (name,) = options.runs
     runs, output = load_runs(name), Path(options.output or name)
@@ -82,7 +83,9 @@ def _examine(options, pool):
     for one in runs:
         split, load = _data(one, options, pool)
         place = output / one.folder.name if of_folds else output
-        reports.append(completion.full(one, split, load, place, pool))
+        alone = nullcontext() if options.output else locked(place, "name another --output")
+        with alone:
+            reports.append(completion.full(one, split, load, place, pool))
     scored = completion.join(reports, output) if of_folds else reports[0]
     preset, modality = runs[0].preset.name, scored.metrics["modality"]
     print(screen.report(f"{name}, {preset} with {modality}", scored.metrics))

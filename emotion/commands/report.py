@@ -58,20 +58,23 @@ def _complete(runs, options):
     import json
 
     from emotion import completion, workers
+    from emotion.findings import scored
+    from emotion.run import locked
 
-    paths = [run.folder / "metrics.json" for run in runs]
     try:
         data = [run.data(options.data, options.features, options.cache) for run in runs]
         for run, (split, _) in zip(runs, data):
             run.refuse_other(split)
     except (FileNotFoundError, ValueError) as error:
-        if not all(path.is_file() for path in paths):
+        if not all(scored(run.folder) for run in runs):
             raise
         print(f"{error} The page tells what is known already, and plays no clip.", file=sys.stderr)
         return {}
     with workers.pool(options.workers) as pool:
-        for run, path, (split, load) in zip(runs, paths, data):
-            if not (path.is_file() and "robustness" in json.loads(path.read_text())):
-                completion.full(run, split, load, run.folder, pool)
+        for run, (split, load) in zip(runs, data):
+            path = run.folder / "metrics.json"
+            if not (scored(run.folder) and "robustness" in json.loads(path.read_text())):
+                with locked(run.folder, "call again"):
+                    completion.full(run, split, load, run.folder, pool)
         completion.explain(runs[0], *data[0])
     return {clip.id: clip for split, _ in data for clip in split.test}

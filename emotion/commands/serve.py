@@ -95,12 +95,10 @@ def listen(host, port):
 
 def load(options):
     """Returns the Recognizer of a command's options; raises as it does."""
-    from pathlib import Path
-
     from emotion import backend
 
     backend.start()
     from emotion.recognizer import Recognizer
     from emotion.run import newest
 
-    return Recognizer(options.model or newest(Path("saved_models")), options.yunet)
+    return Recognizer(options.model or newest(), options.yunet)
