@@ -29,6 +29,7 @@ ORDER = (
     "workers",
     "features",
     "backend",
+    "torch_file",
     "checkpoint",
     "encoders",
     "preset",
