@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import warnings
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -76,6 +77,8 @@ def train(
     model = build_model(preset, len(labels))
     begun = initial and not encoder_weights
     pretrained = {} if begun else encoders.sources(model, encoder_weights)
+    if configs := encoders.configs(pretrained):
+        model = build_model(preset, len(labels), configs)
     record = _record(preset, split, labels, spec, seed, pretrained, initial)
     if (folder / "run.json").exists():
         if not resume:
@@ -222,6 +225,7 @@ def _record(preset, split, labels, spec, seed, pretrained, initial):
         "detector": spec.detector if spec.frames else None,
         "data": identity(split),
         "encoder_weights": {n: encoders.identify(s) for n, s in pretrained.items()} or None,
+        "encoder_configs": {n: asdict(c) for n, c in encoders.configs(pretrained).items()} or None,
         "initial": initial and initial.record,
         "versions": {"python": platform.python_version(), **{n: version(n) for n in _PACKAGES}},
     }
