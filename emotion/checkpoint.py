@@ -1,12 +1,12 @@
 """Checkpoints: files of published weights, on this machine or on a hub, and what is in them."""
 
-import pickle
 import re
 from pathlib import Path
 
-import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
+
+from emotion import torch_file
 
 NAMES = ("model.safetensors", "pytorch_model.bin")  # of weights in a folder; the first is preferred
 
@@ -40,14 +40,13 @@ def read(path):
     """Reads the arrays of a file, running nothing that is in it.
 
     Args:
-        path: Path, .safetensors, or .bin, a PyTorch file, which is read with `weights_only`.
+        path: Path, .safetensors, or a PyTorch file: .bin, .pt, .pth or .pth.tar (`torch_file`).
 
     Returns:
         dict of str to array.
 
     Raises:
-        ModuleNotFoundError: PyTorch is needed and not installed.
-        ValueError: it cannot be read.
+        ValueError: it cannot be read, or asks to run something.
     """
     if path.suffix not in READERS:
         raise ValueError(f"weights must be one of {', '.join(READERS)}. Received: {path}.")
@@ -92,21 +91,7 @@ def _read_safetensors(path):
         ) from None
 
 
-def _read_torch(path):
-    try:
-        import torch
-    except ImportError:
-        raise ModuleNotFoundError(
-            f"{path} is read with PyTorch, which is not installed: `pip install torch`, or use a "
-            "safetensors file."
-        ) from None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return {name: np.asarray(tensor.float()) for name, tensor in state.items()}
-    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, AttributeError, TypeError):
-        raise ValueError(
-            f"{path} cannot be used: it must be a PyTorch file of tensors and no other objects."
-        ) from None
-
-
-READERS = {".safetensors": _read_safetensors, ".bin": _read_torch}
+READERS = {
+    ".safetensors": _read_safetensors,
+    **dict.fromkeys((".bin", ".pt", ".pth", ".tar"), torch_file.read),  # also .pth.tar
+}

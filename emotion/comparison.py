@@ -254,9 +254,9 @@ def _asked(model, encoder_weights):
 
 def _unfetched(preset, encoder_weights):
     """Says why the weights of a preset's encoders cannot be fetched; None where they can."""
-    model = models.build_model(preset, 2)
+    sources = _asked(models.build_model(preset, 2), encoder_weights)[1]
     try:
-        encoders.load(model, _asked(model, encoder_weights)[1])
+        encoders.load(models.build_model(preset, 2, encoders.configs(sources)), sources)
     except (ConnectionError, ModuleNotFoundError) as error:
         return str(error)
     return None

@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -88,6 +88,8 @@ def train(
     model = build_model(preset, len(labels))
     begun = initial and not encoder_weights
     pretrained = {} if begun else encoders.sources(model, encoder_weights)
+    if configs := encoders.configs(pretrained):
+        model = build_model(preset, len(labels), configs)
     record = _record(preset, split, labels, spec, seed, pretrained, initial)
     recipe, own = preset.recipe, digest(record)
     if (folder / "run.json").exists():
@@ -251,6 +253,7 @@ def _record(preset, split, labels, spec, seed, pretrained, initial):
         "decoding": {"version": cache.VERSION, "settings": spec.settings("video")},
         "data": identity(split),
         "encoder_weights": {n: encoders.identify(s) for n, s in pretrained.items()} or None,
+        "encoder_configs": {n: asdict(c) for n, c in encoders.configs(pretrained).items()} or None,
         "initial": initial and initial.record,
         "versions": {"python": platform.python_version(), **{n: version(n) for n in _PACKAGES}},
     }

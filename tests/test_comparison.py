@@ -23,6 +23,7 @@ from emotion.__main__ import main
 from tests.test_action_units import write_table
 from tests.test_models import small
 from tests.test_training import contents
+from tests.test_wav2vec2 import STABLE, publish
 
 PRESETS = "action_unit_bilstm,cnn3d_mfcc"
 SCORES = [f"{name}{end}" for name in standings.SCORES for end in ("", "_std")]
@@ -94,6 +95,13 @@ def test_weights_that_cannot_be_fetched_leave_a_preset_out(clips, signals, monke
     monkeypatch.undo()
     with pytest.raises(FileNotFoundError, match="no ResNet-18 weights at absent"):
         comparison.usable(entries, kept, signals, encoder_weights=["resnet18=absent"])
+
+
+def test_weights_of_another_size_can_be_compared(clips, signals, tmp_path):
+    folder = publish(tmp_path / "large", STABLE)
+    entries = comparison.entries([models.preset("wav2vec2_resnet50")], ["audio"])
+    weights = [f"wav2vec2={folder}"]
+    assert comparison.usable(entries, clips[:2], signals, encoder_weights=weights)[0] == entries
 
 
 def test_mistakes_are_one_line_and_leave_nothing(run, tmp_path, capsys):

@@ -2,7 +2,6 @@
 
 import sys
 from functools import partial
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from emotion import encoders
 from emotion.encoders import efficientface, resnet
+from tests import torch_files
 
 SIZE = 32
 
@@ -156,17 +156,29 @@ def test_weights_that_do_not_fit_change_nothing(authors):
     assert [weight.tobytes() for weight in backbone.get_weights()] == before
 
 
-def test_a_file_that_cannot_be_used_says_why(tmp_path, monkeypatch):
+def test_a_checkpoint_of_the_authors_is_read_without_pytorch(authors, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    frames, wanted, state = authors
+    path, backbone = tmp_path / "weights.pth.tar", efficientface.build(SIZE)
+    more = {"epoch": torch_files.number(7)}
+    torch_files.save(path, state, lambda s: torch_files.mapping({**more, "state_dict": s}))
+    efficientface.load_weights(backbone, path)
+    values = keras.ops.convert_to_numpy(backbone(frames, training=False))
+    np.testing.assert_allclose(values, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
+
+
+def test_a_file_that_cannot_be_used_says_why(tmp_path):
     path = tmp_path / "weights.pth.tar"
     with pytest.raises(FileNotFoundError, match="no EfficientFace weights at.*download"):
         efficientface.load_weights(None, path)
     path.write_bytes(b"")
-    monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ModuleNotFoundError, match="pip install torch"):
+    with pytest.raises(ValueError, match="must be a whole PyTorch file"):
         efficientface.load_weights(None, path)
-    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(load=lambda *_, **__: {}))
-    with pytest.raises(ValueError, match="must be a PyTorch file"):
-        efficientface.load_weights(None, path)
+    torch_files.save(path, {"a": np.zeros(3, "f4")})
+    with pytest.raises(
+        ValueError, match="weights.pth.tar holds no EfficientFace weights: .*missing"
+    ):
+        efficientface.load_weights(efficientface.build(SIZE), path)
 
 
 def model_with(*names):

@@ -31,6 +31,7 @@ ORDER = (
     "workers",
     "features",
     "backend",
+    "torch_file",
     "checkpoint",
     "encoders",
     "preset",

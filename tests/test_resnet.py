@@ -10,6 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from safetensors.numpy import save_file
 
 from emotion.encoders import resnet
+from tests import torch_files
 
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
@@ -95,6 +96,14 @@ def test_the_network_computes_what_published_weights_mean(depth, count, publishe
     np.testing.assert_array_equal(encoder(FRAMES.astype(np.float32)), values)
 
 
+def test_a_folder_with_a_pytorch_file_is_read(published, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (wanted, state), encoder = published[18], resnet.build(18, "resnet18")
+    torch_files.save(tmp_path / "pytorch_model.bin", {f"resnet.{n}": a for n, a in state.items()})
+    resnet.load_weights(encoder, tmp_path)
+    np.testing.assert_allclose(encoder(FRAMES), wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+
+
 def test_files_that_keras_wrote_are_read(published, encoder, tmp_path):
     resnet.assign(encoder, published[18][1])
     for name in ("a.weights.h5", "a.keras"):
@@ -151,7 +160,7 @@ def test_a_file_that_cannot_be_used_says_why(depth, tmp_path, published, encoder
     files = ["model.safetensors", "a.weights.h5", "a.keras", "a.h5", "a.pth"]
     for name in files:
         (tmp_path / name).write_bytes(b"damaged")
-        with pytest.raises(ValueError, match=f"{name} does not hold the weights of this") as error:
+        with pytest.raises(ValueError, match=f"{name} (does not hold|cannot|must)") as error:
             resnet.load_weights(encoder, tmp_path / name)
         assert "\n" not in str(error.value)
     save_file(published[depth][1], tmp_path / "model.safetensors")

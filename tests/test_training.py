@@ -18,6 +18,7 @@ import train_model
 from callbacks import RunState
 from emotion import cache, encoders, evaluation, folds, labels, models, training, workers
 from emotion.encoders import resnet, wav2vec2
+from tests.test_wav2vec2 import SMALL, STABLE, publish
 
 ROOT = Path(__file__).parents[1]
 AUDIO = models.preset("cnn3d_mfcc").only("audio")
@@ -248,6 +249,30 @@ def test_encoders_follow_the_head(two_phases):
 
     _, rates = variables(two_phases("random", 3, weights="none"))
     assert rates == pytest.approx([1e-3] * 3)
+
+
+@pytest.mark.slow
+def test_an_encoder_has_the_size_of_its_weights(start, tmp_path, monkeypatch):
+    build = wav2vec2.build
+    monkeypatch.setattr(wav2vec2, "build", lambda config=SMALL: build(config))  # BASE takes seconds
+    folder = publish(tmp_path / "large", STABLE)
+    preset = models.preset("wav2vec2_resnet50").only("audio")
+    preset = replace(preset, audio=replace(preset.audio, seconds=0.25))
+    recipe = {"head_epochs": 1, "preset": preset, "encoder_weights": [f"wav2vec2={folder}"]}
+    whole = start(tmp_path / "whole", epochs=2, **recipe)
+    run = start(tmp_path / "run", epochs=1, **recipe)
+    published = wav2vec2.build(STABLE)
+    wav2vec2.load_weights(published, folder)
+    for saved, array in zip(
+        run.model().get_layer("wav2vec2").get_weights(), published.get_weights()
+    ):
+        np.testing.assert_array_equal(saved, array)  # in the first epoch the head trains alone
+    assert run.record["encoder_configs"]["wav2vec2"]["do_stable_layer_norm"]
+    again = start(tmp_path / "run", epochs=2, resume=True, **recipe)
+    assert contents(again) == contents(whole)
+    publish(folder, replace(STABLE, layer_norm_eps=1e-3))
+    with pytest.raises(ValueError, match="wav2vec2.layer_norm_eps: 1e-05 then, 0.001 now"):
+        start(tmp_path / "run", epochs=2, resume=True, **recipe)
 
 
 @pytest.mark.slow

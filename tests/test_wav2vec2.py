@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from emotion import encoders
+from emotion import checkpoint, encoders
 from emotion.encoders import wav2vec2, wav2vec2_weights
+from tests import torch_files
 
 SMALL = wav2vec2.Config(
     conv_dim=(8,) * 7,
@@ -68,12 +69,17 @@ def draw(config=SMALL, seed=0):
     return state
 
 
-def publish(folder, config=SMALL, **changed):
+def publish(folder, config=SMALL, name="model.safetensors", **changed):
     """Writes a folder as it is published."""
     folder.mkdir(exist_ok=True)
-    save_file({**draw(config), **changed}, folder / "model.safetensors")
+    write = save_file if name.endswith(".safetensors") else torch_save
+    write({**draw(config), **changed}, folder / name)
     (folder / "config.json").write_text(json.dumps({"model_type": "wav2vec2", **asdict(config)}))
     return folder
+
+
+def torch_save(state, path):
+    torch_files.save(path, state, root=path.stem)
 
 
 def contents(encoder):
@@ -153,14 +159,16 @@ def test_heads_must_divide_the_width():
         wav2vec2.build(replace(SMALL, num_attention_heads=5))
 
 
+@pytest.mark.parametrize("name", checkpoint.NAMES)
 @pytest.mark.parametrize("config", [SMALL, STABLE], ids=["base", "large"])
-def test_weights_come_from_a_folder_or_a_file(config, tmp_path):
-    folder = publish(tmp_path / "weights", config)
+def test_weights_come_from_a_folder_or_a_file(config, name, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    folder = publish(tmp_path / "weights", config, name)
     assert wav2vec2.config(folder) == config
     one, other = wav2vec2.build(config), wav2vec2.build(config)
     before = contents(one)
     wav2vec2.load_weights(one, folder)
-    wav2vec2.load_weights(other, folder / "model.safetensors")
+    wav2vec2.load_weights(other, folder / name)
     assert contents(one) == contents(other)
     assert not any(a == b for a, b in zip(contents(one), before))
     state, place = draw(config), one.get_layer("encoder-layers-1-attention").get_weights()
@@ -251,16 +259,26 @@ def test_a_file_that_cannot_be_read_says_so_in_a_line(tmp_path):
         wav2vec2.load_weights(encoder, tmp_path / "none")
 
 
-def test_a_pytorch_file_needs_pytorch(tmp_path, monkeypatch):
-    path = tmp_path / "pytorch_model.bin"
-    path.write_bytes(b"")
-    monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ModuleNotFoundError, match="pip install torch"):
-        wav2vec2.load_weights(None, path)
+def test_safetensors_are_preferred(tmp_path):
+    folder = publish(tmp_path / "weights")
+    (folder / "pytorch_model.bin").write_bytes(b"not read")
+    wav2vec2.load_weights(wav2vec2.build(SMALL), folder)
 
 
-def test_weights_come_from_a_hub_once(hub, tmp_path):
-    asked, folder = hub(publish(tmp_path / "weights")), tmp_path / "weights"
+def test_weights_of_another_size_are_told_apart(tmp_path):
+    folder, encoder = publish(tmp_path / "weights", STABLE), wav2vec2.build(SMALL)
+    assert encoders.configs({"wav2vec2": folder, "resnet50": "imagenet"}) == {"wav2vec2": STABLE}
+    assert encoders.configs({"wav2vec2": folder / "model.safetensors"}) == {}
+    assert encoders.configs({"resnet50": "imagenet"}) == {}
+    (folder / "config.json").write_text('{"model_type": "wav2vec2"}')  # all else is as in BASE
+    assert encoders.configs({"wav2vec2": folder}) == {}
+    with pytest.raises(ValueError, match="no place for.*give the folder with their config.json"):
+        wav2vec2.load_weights(encoder, folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("name", checkpoint.NAMES)
+def test_weights_come_from_a_hub_once(hub, name, tmp_path):
+    asked, folder = hub(publish(tmp_path / "weights", name=name)), tmp_path / "weights"
     assert wav2vec2.config("authors/small") == SMALL
     one, other = wav2vec2.build(SMALL), wav2vec2.build(SMALL)
     wav2vec2.load_weights(one, "authors/small")
@@ -272,7 +290,7 @@ def test_weights_come_from_a_hub_once(hub, tmp_path):
         for command, path in asked
         if command == "GET" and "/resolve/" in path
     ]
-    assert sorted(gets) == ["config.json", "model.safetensors"]
+    assert sorted(gets) == ["config.json", name]
 
 
 def test_a_hub_that_does_not_have_it_is_told_in_a_line(hub):

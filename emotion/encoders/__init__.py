@@ -63,6 +63,26 @@ def sources(model, asked=()):
     return {name: source for name, source in chosen.items() if source}
 
 
+def configs(sources):
+    """Reads the sizes of the encoders whose weights are of other sizes than `build()` gives.
+
+    Args:
+        sources: dict of `sources(model)`.
+
+    Returns:
+        dict of the encoder's name to its config: of Wav2Vec2, whose sources other than a single
+        file have a config.json.
+
+    Raises:
+        ValueError, OSError: as `wav2vec2.config`.
+    """
+    source = sources.get("wav2vec2")
+    if source is None or Path(source).is_file():
+        return {}
+    config = wav2vec2.config(source)
+    return {} if config == wav2vec2.BASE else {"wav2vec2": config}
+
+
 def identify(source):
     """Returns what tells weights apart in a record: a digest of a file's content, else the source.
 
@@ -90,7 +110,7 @@ def load(model, sources):
     Raises:
         ValueError: weights do not fit their encoder.
         OSError: there are none, or they cannot be fetched.
-        ModuleNotFoundError: what reads them is not installed.
+        ModuleNotFoundError: what fetches them is not installed.
     """
     for name, source in sources.items():
         ENCODERS[name].load_weights(model.get_layer(name), source)

@@ -15,11 +15,12 @@ no name of a parameter. It pads a convolution of stride 2 by one pixel on each s
 even side at its end only: padding is a layer of its own there.
 """
 
-import pickle
 from pathlib import Path
 
 import keras
 from keras import layers, ops
+
+from emotion import checkpoint
 
 EMBEDDING = 1024
 
@@ -55,14 +56,11 @@ def build(size=224):
 def load_weights(backbone, path):
     """Loads the authors' weights, a PyTorch checkpoint such as those trained on AffectNet.
 
-    The file is read with `weights_only=True`: nothing in it is run.
-
     Args:
         backbone: keras.Model of `build`; left as it is where the file does not fit.
-        path: str or Path of a .pth.tar file.
+        path: str or Path of a .pth.tar file, or of another that `checkpoint.read` reads.
 
     Raises:
-        ModuleNotFoundError: PyTorch, which reads the file, is not installed.
         FileNotFoundError: there is no such file.
         ValueError: it cannot be read, or holds other weights.
     """
@@ -72,20 +70,7 @@ def load_weights(backbone, path):
             f"there are no EfficientFace weights at {path}; "
             "download them from https://github.com/zengqunzhao/EfficientFace."
         )
-    try:
-        import torch
-    except ImportError:
-        raise ModuleNotFoundError(
-            f"{path} is read with PyTorch, which is not installed: `pip install torch`."
-        ) from None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        state = {name: tensor.numpy() for name, tensor in state["state_dict"].items()}
-    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, AttributeError, TypeError):
-        raise ValueError(
-            f"{path} cannot be used: it must be a PyTorch file that holds a `state_dict` of "
-            "tensors and no other objects."
-        ) from None
+    state = checkpoint.read(path)
     try:
         assign(backbone, state)
     except ValueError as error:

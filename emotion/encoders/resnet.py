@@ -73,8 +73,8 @@ def load_weights(encoder, source):
         encoder: keras.Model of `build`.
         source: str or Path: "imagenet", fetched once by keras.applications (50) or keras-hub (18);
             a .weights.h5 or .keras file of this encoder; the .h5 file of keras.applications (50);
-            or a checkpoint of transformers, a .safetensors file or the folder of one, with the
-            config.json beside it (which 18 can do without).
+            or a checkpoint of transformers, a .safetensors or PyTorch file or the folder of one,
+            with the config.json beside it (which 18 can do without).
 
     Raises:
         ModuleNotFoundError: keras-hub is needed and not installed.
@@ -86,16 +86,18 @@ def load_weights(encoder, source):
         _copy(_fetch(depth), encoder)
         return
     path = Path(source)
-    path = path / "model.safetensors" if path.is_dir() else path
+    if path.is_dir():
+        (path,) = checkpoint.find(path, [checkpoint.NAMES])
     if not path.is_file():
         raise FileNotFoundError(
             f"there are no ResNet-{depth} weights at {path}; "
             f"--encoder-weights takes imagenet, none, or a file such as {_FILES[depth]}."
         )
+    state = checkpoint.read(path) if path.suffix in checkpoint.READERS else None
     try:
-        if path.suffix == ".safetensors":
+        if state:
             _refuse_other(path.with_name("config.json"), depth)
-            assign(encoder, checkpoint.read(path))
+            assign(encoder, state)
         elif path.suffix == ".h5" and not path.name.endswith(".weights.h5") and depth == 50:
             _copy(_applications(path), encoder)
         else:

@@ -163,15 +163,13 @@ def load_weights(encoder, source):
 
     Args:
         encoder: keras.Model of `build`; left as it is where the weights do not fit.
-        source: str or Path: a folder with config.json and model.safetensors or pytorch_model.bin
-            (read with `weights_only`, for which PyTorch must be installed); such a file alone,
-            whose sizes are then told by its arrays; or an id of the hub at $HF_ENDPOINT, such as
-            "facebook/wav2vec2-base", which is fetched once.
+        source: str or Path: a folder with config.json and model.safetensors or pytorch_model.bin;
+            such a file alone, whose sizes are then told by its arrays; or an id of the hub at
+            $HF_ENDPOINT, such as "facebook/wav2vec2-base", which is fetched once.
 
     Raises:
         ValueError: they cannot be read, or are not those of this network.
         OSError: there are none, or the hub cannot be reached.
-        ModuleNotFoundError: PyTorch is needed and not installed.
     """
     if Path(source).is_file():
         path = Path(source)
@@ -182,7 +180,11 @@ def load_weights(encoder, source):
     try:
         wav2vec2_weights.assign(encoder, state)
     except ValueError as error:
-        raise ValueError(f"{source} does not hold the weights of this Wav2Vec2: {error}") from None
+        alone = path == Path(source)
+        hint = " If they are of another size, give the folder with their config.json."
+        raise ValueError(
+            f"{source} does not hold the weights of this Wav2Vec2: {error}{hint if alone else ''}"
+        ) from None
 
 
 def _extract(x, config):

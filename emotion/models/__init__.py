@@ -38,14 +38,16 @@ def describe(preset):
     return f"{line.removesuffix('.')} ({fusion})." if fusion else line
 
 
-def build_model(preset, classes):
+def build_model(preset, classes, configs=None):
     """Builds a preset's model.
 
     Args:
         preset: Preset.
         classes: int.
+        configs: dict of `encoders.configs`, for encoders of other sizes than the preset's.
 
     Returns:
         keras.Model from the named inputs of `preset.extract` (batched) to logits (b, classes).
     """
-    return MODELS[preset.model].build(preset, classes)
+    build = MODELS[preset.model].build
+    return build(preset, classes, configs) if configs else build(preset, classes)

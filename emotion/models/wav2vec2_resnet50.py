@@ -12,6 +12,9 @@ first, at 3e-4; from the 11th epoch all is tuned, at 1e-5: ResNet-50 whole, Wav2
 convolutional end, which stays as it was published, as is usual. With one modality the model is that
 branch and the head.
 
+Wav2Vec2 has the sizes in the config.json of the weights that it begins with: BASE, as above, unless
+`--encoder-weights` names a folder or an id of others, such as facebook/wav2vec2-large-lv60.
+
 What follows a shorter clip is silence, and is in the mean: the base model was pretrained without a
 mask.
 """
@@ -40,18 +43,20 @@ PRESETS = (
 )
 
 
-def build(preset, classes):
+def build(preset, classes, configs=None):
     """Builds the model; see the module's docstring.
 
     Args:
         preset: Preset with one or both of the inputs `audio` (n,) float32 and `video`
             (t, h, w, 3) uint8.
         classes: int.
+        configs: dict of `encoders.configs`, or None for a Wav2Vec2 of BASE.
 
     Returns:
         keras.Model, to logits (b, classes).
     """
-    branches = {"audio": _hear, "video": _see}
+    config = (configs or {}).get("wav2vec2")
+    branches = {"audio": lambda x: _hear(x, config), "video": _see}
     inputs, embeddings = {}, []
     for name, feature in preset.features.items():
         inputs[name] = keras.Input(feature.shape, dtype=feature.dtype, name=name)
@@ -64,8 +69,8 @@ def build(preset, classes):
     return keras.Model(inputs, logits, name="wav2vec2_resnet50")
 
 
-def _hear(x):
-    encoder = wav2vec2.build()
+def _hear(x, config):
+    encoder = wav2vec2.build(config) if config else wav2vec2.build()
     for layer in encoder.layers:
         if layer.name.startswith("feature_extractor-"):
             layer.trainable = False

@@ -1,5 +1,10 @@
 """Wav2Vec2: the hidden states of transformers, with the weights it saved."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -81,10 +86,26 @@ def test_the_older_names_of_the_positional_weights_are_read(kind, tmp_path):
     assert difference(model, tmp_path) < 1e-4
 
 
-def test_a_pytorch_file_is_read(tmp_path):
+@pytest.mark.parametrize("kind", ["base", "large"])
+def test_a_pytorch_file_is_read(kind, tmp_path, monkeypatch):
+    model = write(tmp_path, kind, SMALL)
+    (tmp_path / "model.safetensors").unlink()
+    path = tmp_path / "pytorch_model.bin"
+    torch.save(model.state_dict(), path)
+    monkeypatch.setattr(torch, "load", None)
+    assert difference(model, tmp_path) < 1e-4
+
+
+def test_a_legacy_file_is_refused_and_its_command_converts_it(tmp_path):
     model = write(tmp_path, "base", SMALL)
     (tmp_path / "model.safetensors").unlink()
-    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    path = tmp_path / "pytorch_model.bin"
+    torch.save(model.state_dict(), path, _use_new_zipfile_serialization=False)
+    with pytest.raises(ValueError, match="PyTorch before 1.6") as error:
+        difference(model, tmp_path)
+    command = str(error.value).partition("installed: ")[2]
+    place = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    subprocess.run(command, shell=True, check=True, env=place)
     assert difference(model, tmp_path) < 1e-4
 
 
