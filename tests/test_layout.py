@@ -79,6 +79,7 @@ ORDER = (
     "windows",
     "live",
     "display",
+    "camera",
     "stream",
     "recorder",
     "web",
