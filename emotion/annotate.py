@@ -15,8 +15,10 @@ from emotion.overlay import Face, draw_frame, face_of, paint
 from emotion.timeline import Timeline, analyse
 from emotion.transcript import check_place, check_predictions, write_predictions
 
+MISSED = 3  # looks from one detection to the next between which a face is taken to have stayed
+
 __all__ = ["Face", "Timeline", "analyse", "annotate_video", "check_output", "check_predictions"]
-__all__ += ["draw_frame", "summary", "write_annotated", "write_predictions"]
+__all__ += ["draw_frame", "lasting", "summary", "write_annotated", "write_predictions"]
 
 
 def annotate_video(
@@ -57,7 +59,15 @@ def check_output(path, output):
 
 
 def summary(timeline):
-    """Returns a str that says in a sentence what the predictions of a timeline rest on."""
+    """Says what was predicted: the emotion of each person, and what the predictions rest on.
+
+    Args:
+        timeline: Timeline.
+
+    Returns:
+        str of one or more lines: "person 1: happy, 14 of 20 s" for each of `lasting`, then a
+        sentence on how many predictions are from sound, faces, or both.
+    """
     count, found = len(timeline.tracks), timeline.predictions
     faces = f"{count} face{'' if count == 1 else 's'}" if count else "no face"
     seen = ("face", "the picture") if count else ("action units", "action units")
@@ -67,7 +77,62 @@ def summary(timeline):
         (f"from {seen[1]} alone", sum(p.seen and not p.heard for p in found)),
     )
     parts = [f"{number} {name}" for name, number in kinds if number]
-    return f"{faces}; predictions: {', '.join(parts) or 'none (neither sound nor face)'}"
+    lines = [
+        f"{name}: {label}, {lasted:.{digits}f} of {total:.{digits}f} s"
+        for name, label, lasted, total in lasting(timeline)
+        for digits in [0 if total >= 10 else 1]
+    ]
+    basis = f"{faces}; predictions: {', '.join(parts) or 'none (neither sound nor face)'}"
+    return "\n".join([*lines, basis])
+
+
+def lasting(timeline):
+    """Finds the emotion that lasted longest for each person, and for the rest of the recording.
+
+    At each moment a person has the label of the prediction whose window's centre is nearest, and
+    the time without a face that of the nearest window without one: what `scenes` draws.
+
+    Args:
+        timeline: Timeline.
+
+    Returns:
+        List of (name, label, lasted, total): str "person N", by number, then "sound" (or what else
+        is not from a face) for the windows without one; str; seconds with that label; seconds in
+        which the person is there, or those windows are drawn. Of labels that lasted equally long
+        the first counts. What was never predicted is not in the list.
+    """
+    describe, seconds = scenes(timeline), {}
+    edges = _edges(timeline)
+    for start, end in zip(edges, edges[1:]):
+        for face in describe((start + end) / 2)[0]:
+            key = face.name.rpartition("from ")[2] if face.box is None else int(face.name)
+            label = face.labels and face.labels[int(np.argmax(face.probabilities))]
+            lasted = seconds.setdefault(key, {})
+            lasted[label] = lasted.get(label, 0.0) + end - start
+    found = []
+    for key in sorted(seconds, key=lambda key: (isinstance(key, str), key)):
+        lasted = seconds[key]
+        name = key.removesuffix(" alone") if isinstance(key, str) else f"person {key}"
+        if label := max(filter(None, lasted), key=lasted.get, default=None):
+            found.append((name, label, lasted[label], sum(lasted.values())))
+    return found
+
+
+def _edges(timeline):
+    """Sorted float array, seconds between which what `scenes` draws keeps its faces and labels."""
+    edges, centres, times = [0.0, timeline.duration], {}, timeline.times
+    for prediction in timeline.predictions:
+        edges += prediction.start, prediction.end
+        centres.setdefault(prediction.track, []).append((prediction.start + prediction.end) / 2)
+    for values in map(np.sort, centres.values()):
+        edges.extend((values[1:] + values[:-1]) / 2)
+    between = np.append((times[1:] + times[:-1]) / 2, times[-1:] + STEP)  # after each look
+    for track in timeline.tracks:
+        looks = track.indices
+        away = np.flatnonzero(np.diff(looks) > MISSED)
+        edges.extend(between[looks[[*away, -1]]])
+        edges.extend(between[i - 1] if i else times[0] for i in looks[[0, *(away + 1)]])
+    return np.unique(np.clip(edges, 0.0, timeline.duration))
 
 
 def write_annotated(timeline, output, progress=None):
@@ -152,7 +217,7 @@ def box_at(track, times, seen, time):
     after = int(np.searchsorted(seen, time, side="right"))
     last = track.indices[after - 1] if after > 0 else None
     following = track.indices[after] if after < len(track.indices) else None
-    if last is not None and following is not None and following - last <= 3:
+    if last is not None and following is not None and following - last <= MISSED:
         share = (time - times[last]) / (times[following] - times[last])
         return (1 - share) * track.boxes[after - 1] + share * track.boxes[after]
     if last is not None:

@@ -12,7 +12,7 @@ from emotion import streams
 from emotion.clip import MediaError
 from emotion.streams import Info, length, planes, probe
 
-__all__ = ["Info", "VideoWriter", "check_format", "length", "mono", "planes", "probe"]
+__all__ = ["Info", "VideoWriter", "check_format", "length", "planes", "probe", "resampled"]
 __all__ += ["read_blocks", "read_frames", "read_pictures", "read_samples", "write_sound"]
 
 X264 = {"preset": "veryfast", "crf": "21"}
@@ -283,14 +283,17 @@ def write_sound(file, samples, sample_rate):
         container.mux(stream.encode(None))
 
 
-def mono(sample_rate):
-    """Returns a function of av.AudioFrames of a stream, in order, that gives each one's samples.
+def resampled(rate, sample_rate):
+    """Returns a function of the blocks of a mono sound, in order, that gives each one's samples.
 
-    They are float32 (n,), mono, at `sample_rate` Hz; a few of a frame may come with the next.
+    Blocks are float32 (n,) at `rate` Hz, samples float32 (m,) at `sample_rate` Hz; a few of a block
+    may come with the next.
     """
     resampler = av.AudioResampler("fltp", "mono", sample_rate)
 
-    def samples(frame):
+    def samples(block):
+        frame = av.AudioFrame.from_ndarray(block[None], "fltp", "mono")
+        frame.sample_rate = rate
         parts = [part.to_ndarray()[0] for part in resampler.resample(frame)]
         return np.concatenate([np.zeros(0, np.float32), *parts])
 

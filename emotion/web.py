@@ -1,19 +1,26 @@
 """The web page: a recording or a camera in, what the model hears and sees in it out.
 
-Streamlit runs this file anew at each touch; `python -m emotion web` starts it. What it is to find
-out is computed in `_work`, once for each recording, and kept in the visitor's own session.
+`python -m emotion web` starts it, or `streamlit run` on this file, with or without the options
+below. Streamlit serves `app` and runs this file anew at each touch. What it is to find out is
+computed in `_work`, once for each recording, and kept in the visitor's own session.
 """
 
 import argparse
 import hashlib
+import os
+import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
 import streamlit as st
-import streamlit_webrtc  # noqa: F401  first: its libsrtp crashes where TensorFlow is loaded before
+from starlette.routing import WebSocketRoute
 
-from emotion import backend
+ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:  # `streamlit run` on this file knows its folder alone
+    sys.path.insert(0, str(ROOT))
+
+from emotion import backend  # noqa: E402
 
 backend.start()
 
@@ -29,6 +36,7 @@ from emotion import (  # noqa: E402  (the backend is set up first)
 from emotion.clip import MediaError  # noqa: E402
 from emotion.recognizer import Recognizer  # noqa: E402
 from emotion.report import LIMITS  # noqa: E402
+from emotion.run import newest  # noqa: E402
 from emotion.timeline import moment  # noqa: E402
 
 KINDS = ["mp4", "mov", "webm", "mkv", "avi", "mpg", "wav", "flac", "mp3", "m4a", "ogg"]
@@ -40,20 +48,21 @@ DOWNLOADS = (
 
 
 def options():
-    """Returns the arguments that `commands/web.py` hands over."""
+    """Returns the arguments that `commands/web.py` hands over, or what stands for them."""
+    default = upload.Limits()
     parser = argparse.ArgumentParser()
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--model")
     parser.add_argument("--yunet")
-    parser.add_argument("--stun", action="append", default=[])
     parser.add_argument("--cameras", type=int, default=2)
     for name in ("megabytes", "seconds", "patience"):
-        parser.add_argument(f"--{name}", type=float, required=True)
+        parser.add_argument(f"--{name}", type=float, default=getattr(default, name))
     return parser.parse_args()
 
 
 @st.cache_resource(show_spinner="Loading the model")
 def desk(model, yunet, limits):
     """The one Desk of the server."""
+    model = model or newest(os.environ.get("EMOTION_RUNS") or ROOT / "saved_models")
     return upload.Desk(Recognizer(model, yunet), limits)
 
 
@@ -80,7 +89,11 @@ def main():
     limits = upload.Limits(chosen.megabytes, chosen.seconds, patience=chosen.patience)
     st.set_page_config(page_title="Emotion in a recording")
     st.title("Emotion in a recording")
-    own = desk(chosen.model, chosen.yunet, limits)
+    try:
+        own = desk(chosen.model, chosen.yunet, limits)
+    except (FileNotFoundError, ValueError) as error:
+        st.error(f"There is no model to work with: {error}")
+        return
     st.write(
         f"A model was trained to tell {', '.join(own.recognizer.labels)} in acted speech. See what "
         "it makes of a recording, or of you."
@@ -94,7 +107,7 @@ def main():
         st.write(
             "The picture and the sound of your camera are worked on as they come; none is kept."
         )
-        stream.show(own.recognizer, places(chosen.cameras), chosen.stun)
+        stream.show(own.recognizer, places(chosen.cameras))
     st.header("What it cannot tell")
     for text in LIMITS:
         st.write(text)
@@ -147,7 +160,10 @@ def _shown(own, data, sound):
         st.error(f"This recording cannot be used: {trouble}")
         return
     timeline, files = found
-    st.write(annotate.summary(timeline).capitalize() + ".")
+    *emotions, basis = annotate.summary(timeline).splitlines()
+    for emotion, _, seconds in (line.rpartition(", ") for line in emotions):
+        st.write(f"**{emotion[0].upper()}{emotion[1:]}**, {seconds}")
+    st.write(basis.capitalize() + ".")
     if "annotated.mp4" in files:
         st.video(files["annotated.mp4"], alt="The recording with boxes and labels drawn on it")
     told = ", ".join(f"{one.label} from {one.start:.1f} s" for one in timeline.predictions[:20])
@@ -239,5 +255,7 @@ def _files(folder, *names):
     return {n: (folder / n).read_bytes() for n in names if (folder / n).is_file()}
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # Streamlit runs it for a visitor
     main()
+else:  # Streamlit's server has imported it
+    app = st.App(Path(__file__).resolve(), routes=[WebSocketRoute("/live", stream.answer)])

@@ -5,9 +5,13 @@ import numpy as np
 import pytest
 from films import onset, tone
 from scipy.io import wavfile
-from stub import NTSC, Stub, moving, white_square
+from stub import LABELS, NTSC, Stub, moving, white_square
 
 from emotion import annotate, media
+from emotion.clip import Prediction
+from emotion.crops import STEP
+from emotion.timeline import Timeline
+from emotion.tracks import Track
 
 
 def coloured(frame):
@@ -78,3 +82,68 @@ def test_notes_say_what_is_missing(tmp_path):
     _, timeline = annotated(moving(tmp_path, lambda i: False, sound=(tone(3), 16000)))
     (face,), note = annotate.scenes(timeline)(1.0)
     assert face.box is None and face.name == "no face: from sound alone" and note is None
+
+
+def timeline_of(predictions, tracks=(), seconds=20.0):
+    """A Timeline looked at every STEP, of (start, end, track, label) and of (id, looks)."""
+    times = np.arange(0, seconds, STEP)
+    tracks = [Track(id, np.array(looks), np.zeros((len(looks), 4))) for id, looks in tracks]
+    shares = {label: np.eye(3, dtype=np.float32)[i] for i, label in enumerate(LABELS)}
+    found = [
+        Prediction(start, end, LABELS, shares[label], True, track is not None, track)
+        for start, end, track, label in predictions
+    ]
+    return Timeline(None, LABELS, seconds, times, tracks, found)
+
+
+def test_the_summary_names_the_emotion_of_a_person():
+    windows = [(0, 6, 1, "sad"), (6, 12, 1, "happy"), (12, 20, 1, "happy")]
+    told = annotate.summary(timeline_of(windows, [(1, range(120))]))
+    assert told == "person 1: happy, 14 of 20 s\n1 face; predictions: 3 from sound and face"
+
+
+def test_the_summary_names_each_person_and_the_sound_between():
+    # Person 1 is there for the first half, person 2 from second 2 on until 5; then sound alone.
+    windows = [(0, 2, 1, "neutral"), (2, 10, 1, "sad"), (2, 5, 2, "happy"), (10, 20, None, "sad")]
+    timeline = timeline_of(windows, [(1, range(60)), (2, range(12, 30))])
+    assert annotate.summary(timeline).splitlines() == [
+        "person 1: sad, 6.4 of 9.9 s",  # nearest centres: 1 and 6 s
+        "person 2: happy, 3.0 of 3.0 s",
+        "sound: sad, 10 of 10 s",
+        "2 faces; predictions: 3 from sound and face, 1 from sound alone",
+    ]
+
+
+def test_the_summary_of_sound_alone_and_of_nothing():
+    windows = [(0, 3, None, "sad"), (2, 5, None, "happy"), (4, 7, None, "sad")]
+    assert annotate.summary(timeline_of(windows, (), 7.0)) == (
+        "sound: sad, 5.0 of 7.0 s\nno face; predictions: 3 from sound alone"
+    )
+    nothing = annotate.summary(timeline_of([], [], 5.0))
+    assert nothing == "no face; predictions: none (neither sound nor face)"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_summary_counts_what_is_drawn(seed):
+    rng, span = np.random.default_rng(seed), 12.0
+    tracks = [(id, np.sort(rng.choice(70, rng.integers(2, 40), replace=False))) for id in (1, 2, 3)]
+    windows = [
+        (start, start + 1.5, track, LABELS[rng.integers(3)])
+        for start in np.arange(0, span - 1.5, 0.5)
+        for track in (1, 2, None)
+        if rng.random() < 0.7
+    ]
+    timeline = timeline_of(windows, tracks, span)
+    describe, drawn = annotate.scenes(timeline), {}
+    moments = np.arange(0.005, span, 0.01)
+    for moment in moments:
+        for face in describe(moment)[0]:
+            name = "sound" if face.box is None else f"person {face.name}"
+            label = face.labels and face.labels[int(face.probabilities.argmax())]
+            drawn.setdefault(name, []).append(label)
+    found = annotate.lasting(timeline)
+    assert [one[0] for one in found] == sorted({name for name in drawn if any(drawn[name])})
+    for name, label, lasted, total in found:
+        assert lasted == pytest.approx(drawn[name].count(label) / 100, abs=0.1)
+        assert total == pytest.approx(len(drawn[name]) / 100, abs=0.1)
+        assert lasted >= max(map(drawn[name].count, filter(None, drawn[name]))) / 100 - 0.1

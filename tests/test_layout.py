@@ -85,6 +85,7 @@ ORDER = (
     "windows",
     "live",
     "display",
+    "camera",
     "stream",
     "recorder",
     "web",

@@ -1,7 +1,9 @@
 """The web page, as a visitor has it: a real server, a real browser, a real clip."""
 
 import contextlib
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -17,16 +19,14 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright import sync_api
 from scipy.io import wavfile
+from streamlit.testing.v1 import AppTest
 
-from emotion import media
+from emotion import labels, media, models
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 PATIENCE = 120_000  # ms, for a model at work on a busy machine
-DEVICES = (
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
-    "--disable-features=WebRtcHideLocalIpsWithMdns",
-)
+DEVICES = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
+WEB = Path(__file__).parents[1] / "emotion/web.py"
 
 
 @pytest.fixture(scope="module")
@@ -41,23 +41,49 @@ def private(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(trained, private):
-    """Where the page is served."""
+def run(tmp_path_factory):
+    """A folder of runs with one in it, as a training leaves it but for its random weights."""
+    preset, folder = models.preset("cnn3d_mfcc"), tmp_path_factory.mktemp("runs") / "run"
+    folder.mkdir()
+    models.build_model(preset, len(labels.RAVDESS)).save(folder / "model.keras")
+    record = {"preset": preset.to_json(), "labels": labels.RAVDESS, "detector": "haar"}
+    record |= {"window": 1.5, "protocol": "speaker-kfold", "fold": 0, "seed": 0}
+    (folder / "run.json").write_text(json.dumps(record))
+    return folder
+
+
+@contextlib.contextmanager
+def serving(command, port, **environment):
+    """Runs a server until the block ends; gives the page's address once it answers."""
+    server = subprocess.Popen(command, env={**os.environ, **environment})
+    try:
+        while True:
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1)
+                break
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                pytest.fail(f"it ended with {server.wait(0.1)}")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "emotion", "web", "--model", str(trained.folder)]
+        return free.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def address(run, private):
+    """Where the page is served."""
+    port = free_port()
+    command = [sys.executable, "-m", "emotion", "web", "--model", str(run)]
     command += ["--port", str(port), "--max-mb", "2", "--max-seconds", "20"]
-    server = subprocess.Popen(command, env={**os.environ, "TMPDIR": str(private)})
-    while True:
-        with contextlib.suppress(OSError):
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1)
-            break
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            pytest.fail(f"it ended with {server.wait(0.1)}")
-    yield f"http://127.0.0.1:{port}"
-    server.terminate()
-    server.wait(60)
+    command += ["--cameras", "3"]  # a visitor who left gives a place back a moment later
+    with serving(command, port, TMPDIR=str(private)) as address:
+        yield address
     socket.create_server(("127.0.0.1", port)).close()  # nobody listens any longer
 
 
@@ -128,6 +154,8 @@ def test_a_video_is_uploaded_annotated_played_and_fetched(page, clip, private, t
     upload(page, clip)
     assert result(page).evaluate(PLAYS) > 0
     assert page.get_by_text("1 face; predictions:").count() == 1
+    emotion = page.locator("p", has_text="Person 1: ").inner_text()
+    assert re.fullmatch(r"Person 1: \w+, [\d.]+ of [\d.]+ s", emotion)
     broken = {one["id"] for one in Axe().run(page).response["violations"]}
     assert broken <= {"presentation-role-conflict"}  # of the framework's own
     fetched = {}
@@ -177,17 +205,6 @@ def test_a_sound_is_put_to_a_silent_video(page, data, clip, tmp_path):
     assert page.get_by_text("from sound and face").count() == 1
 
 
-def test_visitors_do_not_see_each_other(page, visitors, address, clip):
-    upload(page, clip)
-    result(page)
-    other = visitors.new_context().new_page()
-    other.set_default_timeout(PATIENCE)
-    other.goto(address)
-    other.get_by_role("heading", name="What it cannot tell").wait_for()
-    assert other.get_by_text("predictions:").count() == 0
-    other.context.close()
-
-
 def test_a_visitor_who_leaves_leaves_nothing(visitors, address, data, private):
     context = visitors.new_context()
     page = context.new_page()
@@ -235,21 +252,79 @@ def test_a_visitor_records(page):
     result(page)
 
 
-def test_a_visitor_goes_live(page):
+def go_live(page):
+    """Presses Start, at once, and returns the canvas that shows what comes back."""
     page.get_by_role("tab", name="Live").click()
-    frame = page.frame_locator("iframe[title*=webrtc]")
-    frame.get_by_role("button", name="START").click()
-    assert frame.locator("video").evaluate(PLAYS) == 640
+    page.get_by_role("button", name="Start").click()
+    shown = page.get_by_role("img", name="The camera with")
+    shown.wait_for()
+    return shown
+
+
+NEXT = """(one, before) => new Promise((done, fail) => {
+  const look = () => one.toDataURL() === before ? requestAnimationFrame(look) : done(one.width)
+  setTimeout(() => fail('it stands still'), 60000)
+  look()
+})"""
+
+
+def moves(shown):
+    """Waits until another picture is there; returns its width."""
+    return shown.evaluate(NEXT, shown.evaluate("one => one.toDataURL()"))
+
+
+def test_a_visitor_goes_live(page):
+    shown = go_live(page)
+    assert moves(shown) == 640
     page.get_by_text("%, from sound and face").first.wait_for()
-    frame.get_by_role("button", name="STOP").click()
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Start").wait_for()
+    shown.wait_for(state="hidden")
+    go_live(page)  # and again
+    page.get_by_text("%, from sound and face").first.wait_for()
 
 
-def test_it_fits_a_phone(visitors, address, clip):
-    context = visitors.new_context(viewport={"width": 390, "height": 844})
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    page.goto(address)
+def test_live_goes_on_while_the_page_runs_anew(page, clip):
+    shown = go_live(page)
+    page.get_by_role("tab", name="A recording").click()
     upload(page, clip)
     result(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.get_by_role("tab", name="Live").click()
+    assert moves(shown) == 640
+    page.get_by_text("%, from sound and face").first.wait_for()
+    page.get_by_role("button", name="Stop").wait_for()
+
+
+def test_it_runs_without_arguments(visitors, run):
+    port = free_port()
+    command = [sys.executable, "-m", "streamlit", "run", str(WEB), "--server.headless=true"]
+    command += [f"--server.port={port}", "--server.address=127.0.0.1"]
+    with serving(command, port, EMOTION_RUNS=str(run.parent)) as address:
+        with contextlib.closing(visitors.new_context()) as context:
+            page = context.new_page()
+            page.set_default_timeout(PATIENCE)
+            page.goto(address)
+            page.get_by_text("At most 200 MB and 300 seconds").wait_for()
+            go_live(page)
+
+
+def test_without_a_run_it_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("EMOTION_RUNS", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", [str(WEB)])
+    page = AppTest.from_file(str(WEB), default_timeout=PATIENCE / 1000).run()
+    (told,) = page.error
+    assert "no model to work with" in told.value and "train_model.py" in told.value
+    assert not page.exception
+
+
+def test_it_fits_a_phone_and_another_visitor_sees_none_of_it(page, visitors, address, clip):
+    context = visitors.new_context(viewport={"width": 390, "height": 844})
+    phone = context.new_page()
+    phone.set_default_timeout(PATIENCE)
+    phone.goto(address)
+    upload(phone, clip)
+    result(phone)
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
     context.close()
+    page.get_by_role("heading", name="What it cannot tell").wait_for()
+    assert page.get_by_text("predictions:").count() == 0

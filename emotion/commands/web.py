@@ -20,7 +20,6 @@ def add(commands):
         name, what = LIMITS[option]
         add(option, type=kind, dest=name, metavar="N", help=f"{what} (default: see docs/web.md)")
     add("--cameras", type=int, default=2, metavar="N", help="live at once (%(default)s)")
-    add("--stun", action="append", default=[], metavar="stun:HOST:PORT")
     add("--yunet", metavar="PATH", help="YuNet's .onnx weights, for a run that needs them")
 
 
@@ -28,11 +27,10 @@ def run(options):
     """Becomes the server of the page."""
     from pathlib import Path
 
-    for name in ("streamlit", "streamlit_webrtc"):
-        if importlib.util.find_spec(name) is None:
-            raise ModuleNotFoundError(
-                f"web needs {name}: run `pip install -e '.[web]'` in the project's folder."
-            )
+    if importlib.util.find_spec("streamlit") is None:
+        raise ModuleNotFoundError(
+            "web needs streamlit: run `pip install -e '.[web]'` in the project's folder."
+        )
     limits = limits_of(options)
     if options.cameras < 0:
         raise ValueError(f"--cameras must be at least 0. Received: {options.cameras}.")
@@ -53,7 +51,6 @@ def run(options):
     command = [sys.executable, "-m", "streamlit", "run", str(Path(__file__).parents[1] / "web.py")]
     command += [f"--{name}={value}" for name, value in settings.items()]
     command += ["--", *(f"--{name}={value}" for name, value in own.items() if value is not None)]
-    command += [f"--stun={url}" for url in options.stun]
     sys.stdout.flush()
     if os.name == "nt":  # where a program cannot become another one
         return subprocess.run(command).returncode
