@@ -7,7 +7,6 @@ computed in `_work`, once for each recording, and kept in the visitor's own sess
 
 import argparse
 import hashlib
-import os
 import sys
 import tempfile
 from contextlib import contextmanager
@@ -62,8 +61,7 @@ def options():
 @st.cache_resource(show_spinner="Loading the model")
 def desk(model, yunet, limits):
     """The one Desk of the server."""
-    model = model or newest(os.environ.get("EMOTION_RUNS") or ROOT / "saved_models")
-    return upload.Desk(Recognizer(model, yunet), limits)
+    return upload.Desk(Recognizer(model or newest(), yunet), limits)
 
 
 @st.cache_resource
