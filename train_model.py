@@ -34,6 +34,13 @@ def parse(arguments=None):
     add("--epochs", type=int, help="at most; default: the preset's")
     add("--batch-size", type=int, help="clips; default: the preset's")
     add("--learning-rate", type=float, help="default: the preset's")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.FIELD=VALUE",
+        help="another value of the preset, such as recipe.patience=25; may be repeated",
+    )
     add("--seed", type=int, default=0)
     add("--run", type=Path, help="folder of the run; default: saved_models/PRESET-MODALITY-...")
     add("--resume", action="store_true", help="continue the run in --run")
@@ -180,8 +187,10 @@ def _media(folder):
 
 
 def _preset(options, models):
+    from emotion.override import override
+
     preset = models.preset(options.preset)
-    preset = preset.only(options.modality or preset.modality)
+    preset = override(preset.only(options.modality or preset.modality), options.set)
     given = (options.init_audio, options.init_video, options.freeze_encoders or None)
     if any(given) and None in given[:2]:
         raise ValueError("--init-audio, --init-video belong together, --freeze-encoders to them.")

@@ -32,6 +32,7 @@ ORDER = (
     "checkpoint",
     "encoders",
     "preset",
+    "override",
     "embeddings",
     "models",
     "batches",
