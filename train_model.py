@@ -28,6 +28,7 @@ TRAINING = {
     "fold": "0",
     "batch_size": None,
     "learning_rate": None,
+    "set": [],
     "seed": 0,
     "face_detector": "auto",
     "encoder_weights": [],
@@ -56,6 +57,12 @@ def parse(arguments=None):
     add("--epochs", type=int, help="at most; default: the preset's")
     add("--batch-size", type=int, help="clips; default: the preset's")
     add("--learning-rate", type=float, help="default: the preset's")
+    add(
+        "--set",
+        action="append",
+        metavar="SECTION.FIELD=VALUE",
+        help="another value of the preset, such as recipe.patience=25; may be repeated",
+    )
     add("--seed", type=int, help="default: 0")
     add("--run", type=Path, help="folder of the run; default: saved_models/PRESET-MODALITY-...")
     add(
@@ -305,11 +312,14 @@ def _media(folder):
 
 
 def _preset(options, models, recorded):
+    from emotion.override import override
+
     if recorded and (options.preset, options.modality) == (recorded.name, recorded.modality):
         preset = recorded
     else:
         preset = models.preset(options.preset)
         preset = preset.only(options.modality or preset.modality)
+    preset = override(preset, options.set)
     given = (options.init_audio, options.init_video, options.freeze_encoders or None)
     if any(given) and None in given[:2]:
         raise ValueError("--init-audio, --init-video belong together, --freeze-encoders to them.")

@@ -114,12 +114,13 @@ def strip(pictures, times, title, path):
     save(figure, path, title)
 
 
-def video(frames, warmth, duration, sound, path):
-    """Writes the frames beside themselves with heat, at real pace.
+def video(frames, warmth, times, duration, sound, path):
+    """Writes the frames beside themselves with heat, at real pace; at each time the nearest one.
 
     Args:
-        frames: uint8 array (t, h, w, 3), RGB, evenly spread over `duration`.
+        frames: uint8 array (t, h, w, 3), RGB.
         warmth: float32 array (t, h, w), of `heat`.
+        times: float array (t,), seconds of each frame.
         duration: float, seconds.
         sound: (samples, sample_rate), or None.
         path: Path of the mp4.
@@ -131,8 +132,8 @@ def video(frames, warmth, duration, sound, path):
     ]
     with media.VideoWriter(path, rate=rate, sound=sound) as writer:
         for index in range(max(1, round(duration * rate))):
-            part = min(int(index / rate / duration * len(pairs)), len(pairs) - 1)
-            writer.write(pairs[part], float(index / rate))
+            time = float(index / rate)
+            writer.write(pairs[int(np.argmin(np.abs(times - time)))], time)
 
 
 @styled

@@ -41,7 +41,8 @@ class Recipe:
             `learning_rate`.
 
     Raises:
-        ValueError: `head_epochs` is negative or above `patience`, or goes with milestones.
+        ValueError: `epochs`, `batch_size` or `learning_rate` is not positive; `head_epochs` is
+            negative or above `patience`, or goes with milestones.
     """
 
     epochs: int = 50
@@ -61,6 +62,9 @@ class Recipe:
     encoder_learning_rate: float | None = None
 
     def __post_init__(self):
+        for name in ("epochs", "batch_size", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"`{name}` must be positive. Received: {getattr(self, name)}.")
         if not 0 <= self.head_epochs <= self.patience:
             raise ValueError(
                 f"`head_epochs` must be from 0 to `patience` ({self.patience}). "

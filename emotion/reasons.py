@@ -11,7 +11,6 @@ from scipy import special
 
 from emotion import evaluation, explain, illustrate, inside
 from emotion.batches import Batches
-from emotion.clip import spread
 from emotion.run import write_text
 
 _BASELINES = 64  # training clips, evenly chosen: more of them change little
@@ -57,6 +56,8 @@ def of_clip(model, preset, labels, signal, name, folder, target=None, train=(), 
     train = _even(train, _BASELINES)
     absent = _absent(model, preset, train, load)
     call, vector = inside.function(model), inside.vector(model, preset)
+    if vector and preset.faces:
+        absent["video"] = _with_frames_of(inputs["video"], absent["video"])
     rows = {name: row[None] for name, row in absent.items()}
     found = explain.attribute(call, explain.gradients(call), inputs, rows, target)
     shares = explain.shares(call, batch, absent, np.array([target]))
@@ -68,11 +69,12 @@ def of_clip(model, preset, labels, signal, name, folder, target=None, train=(), 
         images = (_upright(inputs["audio"]), _upright(found.values["audio"]))
         illustrate.mfcc(*images, preset.audio.span(signal), told, folder / "mfcc")
     if preset.faces and signal.seen:
-        frames, warmth = inputs["video"], illustrate.heat(found.values["video"])
-        times = spread(signal.duration, len(frames))
+        times = preset.faces.times(signal.duration)
+        frames = inputs["video"][: len(times)]
+        warmth = illustrate.heat(found.values["video"][: len(times)])
         illustrate.strip(illustrate.overlay(frames, warmth), times, told, folder / "frames")
         sound = None if signal.samples is None else (signal.samples, signal.sample_rate)
-        illustrate.video(frames, warmth, signal.duration, sound, folder / "heat.mp4")
+        illustrate.video(frames, warmth, times, signal.duration, sound, folder / "heat.mp4")
     if maps:
         steps = len(maps["audio", "video"])
         extents = {"audio": _extent(preset.audio, signal, steps), "video": (0, signal.duration)}
@@ -173,6 +175,16 @@ def _even(items, most):
 def _absent(model, preset, train, load):
     """What stands for an absent modality: dict of name to array without a batch axis."""
     return explain.mean(preset, map(load, train)) if train else explain.baseline(model, preset)
+
+
+def _with_frames_of(frames, baseline):
+    """A baseline (t, h, w, 3) that is black where `frames` are, and nowhere else.
+
+    The model leaves black frames out of its mean. Were one to appear or vanish on the way from the
+    baseline to the clip, the logit would jump there, and gradients would not add up to it.
+    """
+    present = frames.any(axis=(1, 2, 3), keepdims=True)
+    return np.maximum(baseline, 1e-3) * present.astype(np.float32)  # of 0 to 255
 
 
 def _background(vector, preset, train, load):

@@ -12,6 +12,8 @@ import pytest
 
 from emotion import cache, explain, folds, illustrate, inside, labels, media, models, reasons
 from emotion.__main__ import main
+from emotion.clip import Signal
+from emotion.encoders import resnet
 from emotion.features import FaceFrames
 from emotion.run import write_text
 
@@ -112,6 +114,48 @@ def test_shap_values_sum_to_the_difference_over_many_baselines(small):
         assert found.values["vector"].sum() == pytest.approx(expected, rel=0.05)
     heard = preset.only("audio")
     assert inside.vector(models.build_model(heard, 8), heard).names == names[:40]
+
+
+def smooth(depth, name):
+    """Returns a small encoder of frames, to which black is not zero."""
+    frames = keras.Input((None, None, 3))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255, 1.0)(frames))
+    return keras.Model(frames, keras.layers.Dense(512, activation="tanh")(x), name=name)
+
+
+@pytest.mark.parametrize("train", [False, True], ids=["black", "mean"])
+def test_frames_that_are_not_there_are_neither_explained_nor_shown(train, tmp_path, monkeypatch):
+    keras.utils.set_random_seed(0)
+    monkeypatch.setattr(resnet, "build", smooth)
+    preset = models.preset("mean_mfcc_resnet18_transformer").only("video")
+    preset = replace(preset, video=FaceFrames(3, 32, interval=1.0))
+    model, shown, rng = models.build_model(preset, 8), [], np.random.default_rng(0)
+
+    def signal(seconds):
+        times = np.arange(0, seconds, 1 / 6)
+        frames = rng.integers(0, 256, (len(times), 32, 32, 3), np.uint8)
+        return Signal(None, 0, frames, times, seconds)
+
+    monkeypatch.setattr(
+        illustrate, "strip", lambda frames, times, *_: shown.append((frames, times))
+    )
+    given = {"train": [1.0, 2.5], "load": signal} if train else {}
+    found = reasons.of_clip(
+        model, preset, labels.RAVDESS, signal(1.7), "clip", tmp_path, target=0, **given
+    )
+    assert found["completeness_error"] <= explain.TOLERANCE and found["difference"]
+    assert sum(found["shares"].values()) == pytest.approx(found["difference"], rel=1e-3)
+    ((frames, times),) = shown
+    assert times.tolist() == [0, 1] and frames.shape == (2, 32, 32, 3)
+    assert media.probe(tmp_path / "heat.mp4").duration == pytest.approx(1.7, abs=0.1)
+
+
+def test_each_moment_of_a_video_shows_the_nearest_frame(tmp_path):
+    frames = np.zeros((2, 32, 32, 3), np.uint8) + np.uint8([40, 200])[:, None, None, None]
+    path, nothing = tmp_path / "heat.mp4", np.zeros((2, 32, 32), np.float32)
+    illustrate.video(frames, nothing, np.array([0.0, 1.0]), 2.0, None, path)
+    shown = [frame.mean() > 120 for _, frame in media.read_frames(path, [0.1, 0.4, 0.6, 1.9])]
+    assert shown == [False, False, True, True]
 
 
 @pytest.mark.slow

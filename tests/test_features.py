@@ -145,6 +145,38 @@ def test_face_frames_refuse_another_size():
         FaceFrames()(picture(3, size=64))
 
 
+@pytest.mark.parametrize(
+    ("seconds", "wanted"),
+    [
+        (0.3, [0]),
+        (1.0, [0]),
+        (3.3, [0, 1, 2, 3]),
+        (5.3, [0, 1, 2, 3, 4, 5]),
+        (6.0, [0, 1, 2, 3, 4, 5]),
+        (7.2, [0.6, 1.8, 3.0, 4.2, 5.4, 6.6]),
+    ],
+)
+def test_face_frames_at_an_interval_are_followed_by_black(seconds, wanted):
+    times = np.arange(0, seconds, 1 / 6)
+    frames = np.zeros((len(times), 8, 8, 3), np.uint8)
+    frames += 1 + np.arange(len(times), dtype=np.uint8)[:, None, None, None]
+    feature = FaceFrames(count=6, size=8, interval=1.0)
+    values = feature(Signal(None, 0, frames, times, seconds))
+    assert values.shape == feature.shape and values.dtype == np.uint8
+    assert not values[len(wanted) :].any()
+    found = [times[value - 1] for value in values[: len(wanted), 0, 0, 0].astype(int)]
+    np.testing.assert_allclose(found, wanted, atol=1 / 12 + 1e-9)
+    assert not feature(Signal(None, 0, None, None, seconds)).any()
+
+
+def test_the_interval_is_told_and_must_be_positive():
+    (first, *_), rest = FaceFrames(count=6, interval=1.0).describe(), FaceFrames(6).describe()
+    assert "at 1.0 i seconds" in first and "are black" in first and "black" not in rest[0]
+    for name in ("count", "size", "interval"):
+        with pytest.raises(ValueError, match=f"`{name}` must be positive. Received: {name}=0"):
+            FaceFrames(**{name: 0})
+
+
 def test_the_series_is_of_one_length_and_given_values_come_first():
     series = MeanMfccSeries()
     samples = np.random.default_rng(0).normal(0, 0.1, 4 * 44100).astype(np.float32)

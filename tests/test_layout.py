@@ -36,6 +36,7 @@ ORDER = (
     "encoders",
     "preset",
     "presence",
+    "override",
     "embeddings",
     "models",
     "batches",

@@ -147,6 +147,27 @@ def test_resnet_sees_one_frame_as_it_sees_many():
     np.testing.assert_allclose(means({"video": frames}), wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_black_frames_do_not_enter_the_mean_of_resnet_s_vectors():
+    preset = replace(models.preset(VECTOR), video=FaceFrames(4, 32, interval=1.0)).only("video")
+    model, frames = models.build_model(preset, 8), inputs(preset, 3)["video"]
+    means = keras.Model(model.inputs, model.get_layer("video_embedding").output)
+    frames[0, 2:], frames[1, :3], frames[2] = 0, 0, 0
+    frames[0, 1], frames[0, 1, 3, 3, 2] = 0, 1  # a frame that is nearly black counts
+    found = np.array(means({"video": frames}))
+    encoder = model.get_layer("resnet18")
+    vectors = np.stack([encoder(frames[0]), encoder(frames[1])])
+    np.testing.assert_allclose(found[0], vectors[0, :2].mean(axis=0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found[1], vectors[1, 3], rtol=1e-5, atol=1e-6)
+    assert not found[2].any()
+    more = np.concatenate([frames, np.zeros_like(frames)], axis=1)
+    longer = models.build_model(replace(preset, video=replace(preset.video, count=8)), 8)
+    longer.set_weights(model.get_weights())
+    np.testing.assert_allclose(
+        longer.predict_on_batch({"video": more}), model.predict_on_batch({"video": frames}),
+        rtol=1e-4, atol=1e-5,
+    )  # fmt: skip
+
+
 def test_an_unknown_fusion_is_refused():
     preset = replace(small("efficientface_late_transformer"), fusion="early")
     with pytest.raises(ValueError, match="late_transformer, .*Received: early"):

@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import train_model
 from emotion import models, workers
 from emotion.augment import Augmentation
 from emotion.clip import Clip, Signal
+from emotion.override import override
 from emotion.preset import Recipe, from_json
 
 
@@ -98,3 +100,81 @@ def test_spec_asks_for_what_the_features_need():
     both, audio = models.preset("cnn3d_mfcc"), models.preset("cnn3d_mfcc").only("audio")
     assert (both.spec("haar").sample_rate, both.spec("haar").size) == (16000, 112)
     assert (audio.spec("none").sample_rate, audio.spec("none").size) == (16000, None)
+
+
+def test_settings_are_read_as_their_fields_are_typed():
+    texts = [
+        "recipe.patience=25", "recipe.learning_rate=1e-2", "recipe.clipnorm=none",
+        "recipe.milestones=3,7", "recipe.optimizer=sgd", "recipe.patience=30",
+        "augmentation.rate=0.9, 1.1", "augmentation.modality_dropout=True",
+        "audio.n_mfcc=20", "audio.trim_db=none", "video.count=8", "video.interval=0.5",
+        "recipe.head_epochs=0",
+    ]  # fmt: skip
+    preset = models.preset("cnn3d_mfcc")
+    changed = override(preset, texts)
+    recipe, augmentation = changed.recipe, changed.augmentation
+    assert (recipe.patience, recipe.learning_rate, recipe.clipnorm) == (30, 0.01, None)
+    assert (recipe.milestones, recipe.optimizer) == ((3, 7), "sgd")
+    assert (augmentation.rate, augmentation.modality_dropout) == ((0.9, 1.1), True)
+    assert (changed.audio.shape, changed.audio.trim_db) == ((20, 44, 1), None)
+    assert (changed.video.count, changed.video.interval) == (8, 0.5)
+    assert from_json(json.loads(json.dumps(changed.to_json()))) == changed
+    assert override(preset, []) == preset and override(preset, ["recipe.milestones="]) == preset
+    # Checked together, in whatever order they come.
+    assert override(preset, ["recipe.head_epochs=20", "recipe.patience=20"]).recipe.patience == 20
+
+
+@pytest.mark.parametrize("name", models.PRESETS)
+def test_every_field_of_a_preset_can_be_set_to_what_it_is(name):
+    preset = models.preset(name)
+    record = preset.to_json()
+    texts = []
+    for section in ("recipe", "audio", "video", "augmentation"):
+        for field, value in record[section].items():
+            if field != "feature":
+                many = isinstance(value, (tuple, list))
+                texts.append(f"{section}.{field}={','.join(map(str, value)) if many else value}")
+    assert len(texts) > 25 and override(preset, texts) == preset
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("patience=25", "must be SECTION.FIELD=VALUE.*Received: 'patience=25'"),
+        ("recipe.patience", "must be SECTION.FIELD=VALUE"),
+        ("recipes.patience=25", r"recipe, audio, .*Received: recipes; did you mean recipe\?"),
+        ("recipe.pacience=25", r"field of recipe .*Received: pacience; did you mean patience\?"),
+        ("recipe.zzz=25", r"field of recipe must be one of epochs, .*Received: zzz\."),
+        ("recipe.patience=2.5", "recipe.patience must be a whole number. Received: '2.5'"),
+        ("recipe.patience=none", "recipe.patience must be a whole number. Received: 'none'"),
+        ("recipe.learning_rate=nan", "learning_rate must be a number. Received: 'nan'"),
+        ("recipe.clipnorm=x", "recipe.clipnorm must be a number or none. Received: 'x'"),
+        ("recipe.milestones=3,x", "must be whole numbers with commas.* Received: '3,x'"),
+        ("augmentation.rate=0.7", "must be 2 numbers with a comma.* Received: '0.7'"),
+        ("augmentation.modality_dropout=1", "must be true or false. Received: '1'"),
+        ("recipe.head_epochs=99", "`head_epochs` must be from 0"),
+        ("recipe.batch_size=0", "`batch_size` must be positive. Received: 0"),
+        ("audio.steps=0", "audio.steps must be positive. Received: 0"),
+        ("video.count=0", "video.count must be positive. Received: 0"),
+    ],
+)
+def test_a_setting_that_is_wrong_is_refused(text, told):
+    with pytest.raises(ValueError, match=told):
+        override(models.preset("cnn3d_mfcc"), [text])
+
+
+def test_a_modality_that_is_not_there_has_no_settings():
+    with pytest.raises(ValueError, match="has no video here; leave out 'video.count=8'"):
+        override(models.preset("cnn3d_mfcc").only("audio"), ["video.count=8"])
+    waveform = models.preset("wav2vec2_resnet50")
+    with pytest.raises(ValueError, match=r"audio must have a positive shape.*\(0,\)"):
+        override(waveform, ["audio.seconds=0"])
+
+
+def test_the_training_program_sets_them(capsys):
+    arguments = ["--summary", "--modality", "audio", "--set", "audio.n_mfcc=20"]
+    assert train_model.main([*arguments, "--set", "audio.steps=30"]) == 0
+    assert "20, 30, 1" in capsys.readouterr().out
+    assert train_model.main([*arguments, "--set", "audio.mfccs=3"]) == 2
+    told = capsys.readouterr().err
+    assert "did you mean n_mfcc?" in told and told.count("\n") == 1

@@ -16,6 +16,13 @@ def add(commands):
     command.add_argument("--seeds", default="0", help="such as 1,2,3 (default: 0)")
     command.add_argument("--modalities", default="audio,video,both", help="default: %(default)s")
     command.add_argument("--epochs", type=int, help="at most; default: each preset's")
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.FIELD=VALUE",
+        help="another value of every preset, such as recipe.patience=25; may be repeated",
+    )
     command.add_argument("--encoder-weights", action="append", default=[], metavar="ENCODER=SOURCE")
     command.add_argument("--out", default="saved_models/comparison", help="default: %(default)s")
     command.add_argument("--face-detector", choices=("auto", "yunet", "haar"), default="auto")
@@ -35,9 +42,10 @@ def run(options):
 
     backend.start()
     from emotion import comparison, corpora, folds, models, standings, workers
+    from emotion.override import override
 
     names = list(models.PRESETS) if options.presets == "all" else options.presets.split(",")
-    presets = [models.preset(name) for name in dict.fromkeys(names)]
+    presets = [override(models.preset(name), options.set) for name in dict.fromkeys(names)]
     modalities = options.modalities.split(",")
     entries = comparison.entries(presets, modalities, options.epochs, options.face_detector)
     found = corpora.clips(options.data, options.corpus, options.features)
