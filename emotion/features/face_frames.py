@@ -103,7 +103,7 @@ class FaceFrames:
             when = f"{evenly}, for i from 0 to {self.count - 1}"
         else:
             when = (
-                f"0, {self.interval:g}, {2 * self.interval:g} ... seconds below d, and black frames "
+                f"0, {self.interval:g}, {2 * self.interval:g} ... seconds below d, and black ones "
                 f"up to {self.count}; where these are more than {self.count}, to {evenly}"
             )
         return [
