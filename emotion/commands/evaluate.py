@@ -97,7 +97,10 @@ def _data(run, options, pool):
     from emotion import cache
 
     split, load = _split(run, options)
-    unusable = cache.prepare([*split.validation, *split.test], run.spec, options.cache, pool)
+    train = split.train if run.owns(split) else []  # for the accuracy on them
+    unusable = cache.prepare(
+        [*train, *split.validation, *split.test], run.spec, options.cache, pool
+    )
     for clip, reason in unusable:
         print(f"left out {clip.id}: {reason}", file=sys.stderr)
     lost = [clip for clip, _ in unusable]
