@@ -86,6 +86,23 @@ def scales(targets, systems):
     return found.x
 
 
+def loss(targets, probabilities):
+    """Mean categorical cross-entropy: of -log of the probability of the true class.
+
+    Args:
+        targets: int array (n,), true classes.
+        probabilities: float array (n, c), read by `logarithms`.
+
+    Returns:
+        float, natural logarithm; 0 is best, log(c) is that of equal probabilities.
+
+    >>> round(loss([0, 1], [[0.5, 0.5], [0.75, 0.25]]), 4)
+    1.0397
+    """
+    chosen = np.take_along_axis(logarithms(probabilities), np.asarray(targets)[:, None], axis=1)
+    return float(-chosen.mean())
+
+
 def temperature(targets, logits):
     """The T > 0 that calibrates softmax(logits / T) best, by `scales`; above 1: too sure.
 

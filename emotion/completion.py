@@ -16,14 +16,23 @@ def complete(run, split, load, pool=None):
         pool: workers.Pool, or None to make batches in this process.
 
     Returns:
-        findings.Report.
+        findings.Report, with the keys of `findings.ACCURACIES` in its metrics.
 
     Raises:
         ValueError: as `evaluation.evaluate`.
     """
-    scored = evaluation.evaluate(run, split, load, pool)
+    model = run.model()
+    scored = evaluation.evaluate(run, split, load, pool, model=model)
+    own = run.owns(split)
+    known = [
+        evaluation.predict(run, clips, load, pool, model=model) if own and clips else None
+        for clips in (split.train, split.validation)
+    ]
+    measured = {**scored.metrics, **_accuracies(*known)}
+    scored = findings.Report(measured, scored.predictions)
     pictures.curves(run.folder)
-    pictures.confusion(scored.metrics, run.folder)
+    pictures.confusion(measured, run.folder)
+    pictures.recall(measured, run.folder)
     findings.save(scored, run.folder)
     return scored
 
@@ -40,7 +49,8 @@ def full(run, split, load, folder, pool=None):
         pool: workers.Pool, or None to make batches in this process.
 
     Returns:
-        findings.Report, with the keys of `findings.calibrate` and `robustness` in its metrics.
+        findings.Report, with the keys of `findings.ACCURACIES`, `findings.calibrate` and
+        `robustness` in its metrics.
 
     Raises:
         ValueError: as `evaluation.evaluate`.
@@ -50,8 +60,11 @@ def full(run, split, load, folder, pool=None):
     allowed = run.record["speakers"]["validation"]
     validation = [clip for clip in split.validation if clip.speaker in allowed]
     held_out = evaluation.predict(run, validation, load, pool, model=model) if validation else ()
+    own = run.owns(split)
+    train = evaluation.predict(run, split.train, load, pool, model=model) if own else None
     measured = {
         **scored.metrics,
+        **_accuracies(train, held_out if own else None),
         **findings.calibrate(scored.predictions, held_out, run.labels),
         "robustness": robustness.curves(run, split.test, load, pool, model),
     }
@@ -61,6 +74,19 @@ def full(run, split, load, folder, pool=None):
     scored = findings.Report(measured, scored.predictions)
     findings.save(scored, folder)
     return scored
+
+
+def _accuracies(*tables):
+    """Dict of findings.ACCURACIES, of the predictions of training and of validation clips.
+
+    Of a table that is None or empty it is None.
+    """
+    shares = [
+        None if table is None or not len(table) else (table["label"] == table["predicted"]).mean()
+        for table in tables
+    ]
+    pairs = zip(findings.ACCURACIES, shares, strict=True)
+    return {name: None if share is None else float(share) for name, share in pairs}
 
 
 def join(reports, folder):

@@ -109,7 +109,7 @@ def score(system, protocol=None):
 
     Returns:
         Report, as `aggregate` joins the folds; what a file does not tell, such as the speakers
-        of validation, is None in its metrics.
+        of validation, or the loss where it holds no probabilities, is None in its metrics.
 
     Raises:
         ValueError: the protocol does not fit the corpus, or a clip that it tests has no row.
@@ -127,6 +127,8 @@ def score(system, protocol=None):
         }
         own = {"fold": split.fold, "validation_speakers": None}
         measured = measure(predictions, system.labels)
+        if system.kind != "probabilities":  # any scores may be given as logits
+            own["loss"] = None
         reports.append(Report({**measured, **conditions, **own}, predictions))
     return aggregate(reports)
 

@@ -25,6 +25,8 @@ CONDITIONS = (
     "warning",
     "scores",
 )
+# Of a run's best model, on clips without augmentation; None where these are not there.
+ACCURACIES = ("train_accuracy", "validation_accuracy")
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ def measure(predictions, labels):
         labels: sequence of str.
 
     Returns:
-        dict: what `metrics.summary` gives; ece; calibration, the bins of
-        `calibration.reliability`; intervals, (low, high) of uar, war and recall by class, of
+        dict: what `metrics.summary` gives; loss, of `calibration.loss`; ece; calibration, the bins
+        of `calibration.reliability`; intervals, (low, high) of uar, war and recall by class, of
         `uncertainty.intervals`, None where undefined; groups, of `groups.compare`; clips, their
         number; speakers, their names.
     """
@@ -64,6 +66,7 @@ def measure(predictions, labels):
     ]
     return {
         **metrics.summary(targets, probabilities, labels),
+        "loss": calibration.loss(targets, probabilities),
         "ece": calibration.expected_calibration_error(bins),
         "calibration": bins,
         "intervals": {
@@ -126,8 +129,9 @@ def aggregate(reports):
         reports: list of Report, one a fold.
 
     Returns:
-        Report: its metrics are of all clips together, and beside uar, war, macro_f1, top-k and ece
-        stand their means over folds (`uar_mean`) and standard deviations (`uar_std`, ddof=0).
+        Report: its metrics are of all clips together, and beside uar, war, macro_f1, top-k, loss
+        and ece stand their means over folds (`uar_mean`) and standard deviations (`uar_std`,
+        ddof=0). Each of ACCURACIES is the mean over folds. What is None in a fold is None.
         Where all folds have a temperature, each cools its own clips; where all were disturbed,
         `robustness` is of all clips together, of the disturbances that reached every fold.
     """
@@ -147,6 +151,12 @@ def aggregate(reports):
             for one in disturbed[0]
             if all(one in rows for rows in disturbed)
         ]
+    for name in ("loss", *ACCURACIES):
+        values = [report.metrics.get(name) for report in reports]
+        if None in values:
+            joined[name] = None
+        elif name in ACCURACIES:
+            joined[name] = float(np.mean(values))
     for name in [name for name, value in joined.items() if isinstance(value, float)]:
         values = [report.metrics[name] for report in reports]
         joined |= {f"{name}_mean": float(np.mean(values)), f"{name}_std": float(np.std(values))}
@@ -188,6 +198,23 @@ def told(measured, name):
     if len(measured.get("folds", ())) > 1:
         return f"{measured[f'{name}_mean']:.3f} ± {measured[f'{name}_std']:.3f}"
     return f"{measured[name]:.3f}"
+
+
+def accuracies(measured):
+    """Returns in words the accuracy on training, validation and test clips, and the test loss.
+
+    Args:
+        measured: dict, what metrics.json holds; what it lacks is left out.
+    """
+    names = {"train": "train_accuracy", "validation": "validation_accuracy", "test": "war"}
+    known = [
+        f"{role} {told(measured, name)}"
+        for role, name in names.items()
+        if measured.get(name) is not None
+    ]
+    known[0] = known[0].replace(" ", " accuracy ", 1)
+    loss = "" if measured.get("loss") is None else f"; test loss {told(measured, 'loss')}"
+    return f"{', '.join(known)}{loss}"
 
 
 def save(report, folder):

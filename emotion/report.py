@@ -71,13 +71,15 @@ def of_comparison(folder, runs, command):
         command: str, what made the page.
     """
     table = pd.read_csv(folder / "comparison.csv")
+    columns = {"uar": "UAR", "war": "WAR", "top_5": "top-5", "loss": "loss"}
+    shown = [name for name in columns if name in table]  # an older table has no loss
     *notes, _ = (folder / "comparison.md").read_text().strip().split("\n\n")[1:]
     record, tested = runs[0].record, sorted({run.record["fold"] for run in runs})
     scored = json.loads(min(folder.glob("*/*/metrics.json")).read_text())  # alike in what it is of
     rows = [
         (
             f"{row.preset}, {row.modality}",
-            *(spread(row, name) for name in ("uar", "war", "top_5")),
+            *(spread(row, name) for name in shown),
             f"{row.trainable_parameters:,}".replace(",", " "),
             f"{row.training_clips_per_second:.1f}",
             f"{row.window_ms:.1f}",
@@ -85,7 +87,7 @@ def of_comparison(folder, runs, command):
         )
         for row in table.itertuples()
     ]
-    columns = ("preset, modality", "UAR", "WAR", "top-5", "trainable parameters")
+    columns = ("preset, modality", *(columns[name] for name in shown), "trainable parameters")
     columns += ("training clips/s", "ms a window", "runs")
     told = [f"{row[0]} {row[1]}" for row in rows]
     parts = [
@@ -125,11 +127,13 @@ def _numbers(m):
         if name in ("uar", "war")
     }
     tops = [k for k in (2, 3, 5) if f"top_{k}" in m]
+    loss = m.get("loss") is not None  # an older metrics.json has none, nor have all scores
     return [
         number("UAR", "uar", f"{held['uar']}; chance {1 / len(m['labels']):.3f}"),
         number("WAR", "war", held["war"]),
         number("macro F1", "macro_f1", "mean over classes"),
         *(number(f"top-{k}", f"top_{k}", f"among the {k} likeliest") for k in tops),
+        *([number("test loss", "loss", "cross-entropy; 0 is best")] if loss else []),
         ("ECE", f"{m['ece']:.3f}", "of all clips; 0 where it is as sure as it is right"),
     ]
 

@@ -37,7 +37,8 @@ def report(title, measured):
         over = f", over folds {findings.told(m, name)}" if len(m.get("folds", ())) > 1 else ""
         lines.append(f"{name.upper()} {m[name]:.3f} {_between(m['intervals'][name])}{over}")
     tops = "".join(f", top-{k} {m[f'top_{k}']:.3f}" for k in (2, 3, 5) if f"top_{k}" in m)
-    lines += [f"macro F1 {m['macro_f1']:.3f}{tops}, ECE {m['ece']:.3f}", *_by_class(m)]
+    lines += [f"macro F1 {m['macro_f1']:.3f}{tops}, ECE {m['ece']:.3f}", findings.accuracies(m)]
+    lines += _by_class(m)
     lines += [
         groups.sentence(attribute, compared)
         for attribute, compared in m["groups"].items()

@@ -11,7 +11,7 @@ import pandas as pd
 
 from emotion import media, models
 from emotion.clip import Clip, MediaError
-from emotion.findings import surest
+from emotion.findings import accuracies, surest
 from emotion.groups import ends, few, sentence
 from emotion.page import Player, Section, Table, picture, player
 from emotion.presence import NAMES
@@ -62,6 +62,7 @@ def training(runs, m):
                 for part, own, row in zip(parts, history, best)
             ),
         ),
+        ("Accuracy and loss", accuracies(m)),
         ("Pretrained encoders", "; ".join(f"{k}: {v}" for k, v in weights.items()) or "none"),
         ("Face detector", record["detector"] or "none"),
         ("Seed", str(record["seed"])),

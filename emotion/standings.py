@@ -7,7 +7,7 @@ import pandas as pd
 
 from emotion.run import load_run
 
-SCORES = ("uar", "war", "top_1", "top_5")
+SCORES = ("uar", "war", "top_1", "top_5", "loss")
 COSTS = ("trainable_parameters", "window_ms")
 
 
@@ -19,7 +19,7 @@ def summarize(folders):
 
     Returns:
         pandas.DataFrame, a row an entry, in order: preset, modality, each of SCORES with its
-        standard deviation over the runs (`uar_std`, ddof=0; nan where there are too few classes),
+        standard deviation over the runs (`uar_std`, ddof=0; nan where a run does not have it),
         trainable_parameters, training_clips_per_second (median over the epochs of all runs),
         window_ms and runs, int.
     """
@@ -32,7 +32,7 @@ def summarize(folders):
         measured = [json.loads((folder / "metrics.json").read_text()) for folder in own]
         row = {"preset": preset.name, "modality": preset.modality}
         for score in SCORES:
-            values = [one.get(score, np.nan) for one in measured]
+            values = np.array([one.get(score) for one in measured], float)  # None is nan
             row[score], row[f"{score}_std"] = float(np.mean(values)), float(np.std(values))
         speeds = [t["clips"] / s for t in map(timing, own) for s in t["seconds"].values()]
         row.update(json.loads((parent / "cost.json").read_text()))
@@ -44,7 +44,7 @@ def summarize(folders):
 def markdown(table):
     """Returns the table as Markdown, its scores as `spread` tells them."""
     shown = pd.DataFrame({"preset": table["preset"], "modality": table["modality"]})
-    for score, name in zip(SCORES, ("UAR", "WAR", "top-1", "top-5")):
+    for score, name in zip(SCORES, ("UAR", "WAR", "top-1", "top-5", "loss")):
         shown[name] = [spread(row, score) for row in table.itertuples()]
     shown["trainable parameters"] = [f"{n:,}".replace(",", " ") for n in table[COSTS[0]]]
     shown["training clips/s"] = [f"{value:.1f}" for value in table["training_clips_per_second"]]

@@ -126,7 +126,7 @@ def finished(folder, values):
         run = folder / "cnn3d_mfcc-audio" / f"seed-{seed}-fold-0"
         run.mkdir(parents=True)
         (run / "run.json").write_text(json.dumps({"preset": preset.to_json()}))
-        scores = {"uar": value, "war": value / 2, "top_1": value / 2}
+        scores = {"uar": value, "war": value / 2, "top_1": value / 2, "loss": 1 + value}
         (run / "metrics.json").write_text(json.dumps(scores))
         (run / "timing.json").write_text(json.dumps({"clips": 10, "seconds": {"1": 5, "2": 2}}))
         yield run
@@ -138,14 +138,19 @@ def test_a_row_is_the_mean_of_its_runs(tmp_path):
     (row,) = table.to_dict("records")
     assert row["uar"] == 0.5 and row["uar_std"] == 0.25 and row["war"] == 0.25
     assert np.isnan(row["top_5"]) and row["runs"] == 2
+    assert row["loss"] == 1.5 and row["loss_std"] == 0.25
     assert row["training_clips_per_second"] == 3.5  # the median of 2 and 5, twice
     line = standings.markdown(table).splitlines()[2]
     assert line == ("| cnn3d_mfcc | audio | 0.500 ± 0.250 | 0.250 ± 0.125 | 0.250 ± 0.125 | n/a | "
-                    "1 234 567 | 3.5 | 8.2 | 2 |")  # fmt: skip
+                    "1.500 ± 0.250 | 1 234 567 | 3.5 | 8.2 | 2 |")  # fmt: skip
     pictures.comparison(table, 0.125, "title", tmp_path)
     assert (tmp_path / "comparison.png").stat().st_size > 5000
     (row,) = table.assign(runs=1).itertuples()
     assert standings.spread(row, "uar") == "0.500"  # of one run, no deviation
+    path = tmp_path / "cnn3d_mfcc-audio/seed-0-fold-0/metrics.json"
+    path.write_text(path.read_text().replace("1.25", "null"))  # scores without probabilities
+    again = standings.summarize(sorted(path.parents[1].glob("seed-*")))
+    assert np.isnan(again["loss"][0])
 
 
 @pytest.mark.slow

@@ -63,8 +63,9 @@ def test_metrics_are_those_of_the_files_beside_them(folder, measured):
     ]
     again = findings.measure(tables[0], measured["labels"])
     again |= findings.calibrate(*tables, measured["labels"])
+    again["validation_accuracy"] = (tables[1]["label"] == tables[1]["predicted"]).mean()
     assert set(tables[1]["speaker"]) == set(measured["validation_speakers"])
-    assert again.keys() | {"robustness"} < measured.keys()
+    assert again.keys() | {"robustness", "train_accuracy"} < measured.keys()
 
     def same(one, two):
         if isinstance(one, dict):
@@ -123,7 +124,7 @@ def test_temperature_is_fitted_on_validation_speakers_alone(trained, split, load
     monkeypatch.setattr(completion.pictures, "draw", lambda *_: None)
     scored = completion.full(trained, split, load, tmp_path)
     roles = trained.record["speakers"]
-    assert asked == [set(roles["test"]), set(roles["validation"])]
+    assert asked == [set(roles[part]) for part in ("test", "validation", "train")]
     ((targets, logits),) = fitted
     table = pd.read_csv(tmp_path / "validation.csv")
     assert table["id"].tolist() == [clip.id for clip in split.validation]
@@ -135,6 +136,47 @@ def test_temperature_is_fitted_on_validation_speakers_alone(trained, split, load
     confidence = (cooled / cooled.sum(axis=1, keepdims=True)).max(axis=1)
     bins = [one for one in saved["calibration_after"] if one["clips"]]
     assert sum(one["clips"] * one["confidence"] for one in bins) == pytest.approx(confidence.sum())
+
+
+@pytest.fixture(scope="module")
+def completed(trained, split, load, tmp_path_factory):
+    """The run as training leaves it, and its Report."""
+    folder = shutil.copytree(trained.folder, tmp_path_factory.mktemp("completed") / "run")
+    run = Run(folder, trained.record)
+    return run, completion.complete(run, split, load)
+
+
+def test_training_ends_with_accuracies_loss_and_pictures(completed, split, load):
+    run, scored = completed
+    saved = json.loads((run.folder / "metrics.json").read_text())
+    assert saved == scored.metrics
+    tables = {role: evaluation.predict(run, getattr(split, role), load)
+              for role in ("train", "validation", "test")}  # fmt: skip
+    shares = {role: (one["label"] == one["predicted"]).mean() for role, one in tables.items()}
+    for role, name in (("train", "train_accuracy"), ("validation", "validation_accuracy"),
+                       ("test", "war")):  # fmt: skip
+        assert saved[name] == pytest.approx(shares[role]), role
+    true = [row[row["label"]] for _, row in tables["test"].iterrows()]
+    assert saved["loss"] == pytest.approx(-np.mean(np.log(true)), rel=1e-5)
+    for name in ("curves", "confusion", "recall"):
+        assert np.ptp(imread(run.folder / f"{name}.png")) > 0.5, name
+    said = screen.report("RUN", saved).splitlines()
+    assert (
+        f"train accuracy {shares['train']:.3f}, validation {shares['validation']:.3f}, "
+        f"test {shares['test']:.3f}; test loss {saved['loss']:.3f}"
+    ) in said
+
+
+def test_other_clips_than_the_run_s_have_no_accuracy_of_training(completed, split, load, tmp_path,
+                                                                 monkeypatch):  # fmt: skip
+    run, scored = completed
+    monkeypatch.setattr(completion.robustness, "curves", lambda *_: [])
+    monkeypatch.setattr(completion.pictures, "draw", lambda *_: None)
+    other = replace(split, train=split.train[:-1])
+    measured = completion.full(run, other, load, tmp_path).metrics
+    assert [measured[name] for name in findings.ACCURACIES] == [None, None]
+    assert measured["loss"] == scored.metrics["loss"]
+    assert f"test accuracy {measured['war']:.3f}; test loss" in screen.report("RUN", measured)
 
 
 def made(labels=("neutral", "calm"), **more):

@@ -143,6 +143,27 @@ def test_folds_are_averaged_and_pooled(tested):
     assert joined["folds"] == {"0": tested.metrics["uar"], "1": 0.0}
 
 
+def test_loss_and_accuracies_are_averaged_over_folds(tested):
+    labels, (first, second) = tested.metrics["labels"], ((0.5, 0.75, 0.25), (1.5, 0.25, 0.25))
+    names = ("loss", *findings.ACCURACIES)
+    reports = [replace(tested, metrics={**tested.metrics, **dict(zip(names, values))})
+               for values in (first, second)]  # fmt: skip
+    joined = findings.aggregate(reports).metrics
+    assert (joined["loss_mean"], joined["loss_std"]) == (1.0, 0.5)
+    assert joined["loss"] == findings.measure(tested.predictions, labels)["loss"]
+    assert (joined["train_accuracy"], joined["train_accuracy_std"]) == (0.5, 0.25)
+    assert findings.accuracies({**joined, "folds": {"0": 0, "1": 0}}) == (
+        "train accuracy 0.500 ± 0.250, validation 0.250 ± 0.000, "
+        f"test {joined['war']:.3f} ± 0.000; test loss 1.000 ± 0.500"
+    )
+    lacking = replace(tested, metrics={**reports[0].metrics, **dict.fromkeys(names)})
+    older = {name: value for name, value in tested.metrics.items() if name != "loss"}
+    for other in (lacking, replace(tested, metrics=older)):
+        joined = findings.aggregate([reports[0], other]).metrics
+        assert [joined[name] for name in names] == [None] * 3
+        assert not any(f"{name}_mean" in joined for name in names)
+
+
 def test_each_fold_is_cooled_by_its_own_temperature(tested):
     labels = tested.metrics["labels"]
     heated = [

@@ -92,7 +92,8 @@ def made(guesser):
 def test_figures_are_those_of_the_metrics(guesser, made):
     measured = json.loads((guesser.folder / "metrics.json").read_text())
     words = " ".join(Text(made).words)
-    names = ("uar", "war", "macro_f1", "top_2", "top_5", "ece", "temperature", "ece_calibrated")
+    names = ("uar", "war", "macro_f1", "top_2", "top_5", "loss", "ece", "temperature")
+    names += ("ece_calibrated",)
     for name in names:
         assert f"{measured[name]:.3f}" in words, name
     low, high = measured["intervals"]["uar"]
@@ -103,6 +104,7 @@ def test_figures_are_those_of_the_metrics(guesser, made):
         assert f"{label} {scores[0]} {scores[1]} {low:.3f} to {high:.3f} {scores[2]} 10" in words
     for group in measured["groups"].values():
         assert f"largest gap {group['gap']['size']:.3f}" in words
+    assert f"test accuracy {measured['war']:.3f}; test loss {measured['loss']:.3f}" in words
     assert "noise SNR 10 dB 0.123 0.456" in words
     assert "the best 2 with validation UAR 0.250" in words
     assert "21, 22" in words and "python -m emotion report RUN" in words
@@ -215,8 +217,10 @@ def test_every_explanation_is_shown_with_its_error(guesser, made, tmp_path):
         found |= {"completeness_error": 0.0043, "steps": 64}
         (folder / "explanation.json").write_text(json.dumps(found))
     frames, warmth = np.full((3, 32, 32, 3), 90, np.uint8), np.ones((3, 32, 32), np.float32)
+    times = np.array([0.1, 0.25, 0.4])
     for part, sound in (("wrong", None), ("right", (np.zeros(8000, np.float32), 16000))):
-        illustrate.video(frames, warmth, 0.5, sound, run.folder / f"explained/{part}/heat.mp4")
+        path = run.folder / f"explained/{part}/heat.mp4"
+        illustrate.video(frames, warmth, times, 0.5, sound, path)
     text = Text(report.of_run(run.folder, [run], {}, ""))
     words = " ".join(text.words)
     assert "the largest first; completeness error at most 3.21%" in words
@@ -260,7 +264,7 @@ def compared(guesser, tmp_path_factory):
     """A folder as `compare` leaves it, of one run."""
     folder = tmp_path_factory.mktemp("comparison")
     shutil.copytree(guesser.folder, folder / "cnn3d_mfcc-audio/seed-0-fold-0")
-    scores = {"uar": 0.512, "war": 0.498, "top_1": 0.498, "top_5": 0.9}
+    scores = {"uar": 0.512, "war": 0.498, "top_1": 0.498, "top_5": 0.9, "loss": 1.234}
     row = {"preset": "cnn3d_mfcc", "modality": "audio", **scores}
     row |= {f"{name}_std": 0.01 for name in scores} | {"trainable_parameters": 1230216}
     table = pd.DataFrame([row | {"training_clips_per_second": 20.0, "window_ms": 6.0, "runs": 2}])
@@ -275,8 +279,20 @@ def test_a_comparison_is_a_page(compared, capsys):
     assert main(["report", str(compared)]) == 0
     assert "report.html" in capsys.readouterr().out
     words = " ".join(Text((compared / "report.html").read_text()).words)
-    assert "cnn3d_mfcc, audio 0.512 ± 0.010 0.498 ± 0.010 0.900 ± 0.010 1 230 216" in words
+    assert (
+        "cnn3d_mfcc, audio 0.512 ± 0.010 0.498 ± 0.010 0.900 ± 0.010 1.234 ± 0.010 1 230 216"
+        in words
+    )
     assert "Left out: one clip." in words and "HiCMAE-B" in words and "49.8" in words
+
+
+def test_a_comparison_without_a_loss_is_a_page_too(compared, tmp_path):
+    folder = shutil.copytree(compared, tmp_path / "older")
+    table = pd.read_csv(folder / "comparison.csv").drop(columns=["loss", "loss_std"])
+    table.to_csv(folder / "comparison.csv", index=False)
+    assert main(["report", str(folder)]) == 0
+    words = " ".join(Text((folder / "report.html").read_text()).words)
+    assert "0.900 ± 0.010 1 230 216" in words and "loss" not in words
 
 
 def test_without_its_data_the_page_tells_what_is_known(guesser, tmp_path, capsys):

@@ -65,6 +65,12 @@ def test_another_order_other_names_and_logits_give_the_same_numbers(table, write
     again = measure(write(other, "other.csv"), tmp_path / "b")
     assert again.pop("scores")["kind"] == "logits"
     assert original.pop("scores")["kind"] == "probabilities"
+    # Logits may be scores of any kind, so a loss of them would say nothing.
+    loss, mean, _ = (original.pop(f"loss{end}") for end in ("", "_mean", "_std"))
+    true = [row[row["label"]] for _, row in table.iterrows()]
+    assert loss == pytest.approx(-np.mean(np.log(true))) and mean == pytest.approx(loss, rel=0.1)
+    assert again.pop("loss") is None and "loss_mean" not in again
+    assert original["train_accuracy"] is None and original["validation_accuracy"] is None
 
     def same(one, two):
         if isinstance(one, dict):

@@ -100,7 +100,9 @@ def _data(run, options, pool):
     from emotion import cache
 
     split, load = _split(run, options)
-    found = cache.prepare([*split.validation, *split.test], run.spec, options.cache, pool)
+    train = split.train if run.owns(split) else []  # for the accuracy on them
+    every = [*train, *split.validation, *split.test]
+    found = cache.prepare(every, run.spec, options.cache, pool)
     lost = {id: own.reason for id, own in found.items() if own.reason}
     for id, reason in lost.items():
         print(f"left out {id}: {reason}", file=sys.stderr)
