@@ -17,7 +17,7 @@ def add(commands):
     command.add_argument("--modalities", default="audio,video,both", help="default: %(default)s")
     command.add_argument("--epochs", type=int, help="at most; default: each preset's")
     command.add_argument("--encoder-weights", action="append", default=[], metavar="ENCODER=SOURCE")
-    command.add_argument("--out", default="saved_models/comparison", help="default: %(default)s")
+    command.add_argument("--out", help="default: saved_models/comparison")
     command.add_argument("--face-detector", choices=("auto", "yunet", "haar"), default="auto")
     command.add_argument("--cache", help="folder of decoded clips")
     command.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
@@ -35,7 +35,9 @@ def run(options):
 
     backend.start()
     from emotion import comparison, corpora, folds, models, standings, workers
+    from emotion.run import runs_folder
 
+    options.out = options.out or str(runs_folder() / "comparison")
     names = list(models.PRESETS) if options.presets == "all" else options.presets.split(",")
     presets = [models.preset(name) for name in dict.fromkeys(names)]
     modalities = options.modalities.split(",")
