@@ -156,3 +156,6 @@ def test_the_command_says_it_in_one_line(table, single, tmp_path, capsys):
     assert train_model.main([*common, *runs, "--freeze-encoders"]) == 0
     record = training.load_run(tmp_path / "run").record
     assert record["initial"]["frozen"] and record["initial_paths"] == runs[1::2]
+    again = ["--run", str(tmp_path / "run"), "--resume", "--epochs", "2", "--workers", "0"]
+    assert train_model.main(again) == 0  # run.json names the branches
+    assert training.load_run(tmp_path / "run").record["initial"] == record["initial"]

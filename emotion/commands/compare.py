@@ -24,7 +24,7 @@ def add(commands):
         help="another value of every preset, such as recipe.patience=25; may be repeated",
     )
     command.add_argument("--encoder-weights", action="append", default=[], metavar="ENCODER=SOURCE")
-    command.add_argument("--out", default="saved_models/comparison", help="default: %(default)s")
+    command.add_argument("--out", help="default: saved_models/comparison")
     command.add_argument("--face-detector", choices=("auto", "yunet", "haar"), default="auto")
     command.add_argument("--cache", help="folder of decoded clips")
     command.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
@@ -43,7 +43,9 @@ def run(options):
     backend.start()
     from emotion import comparison, corpora, folds, models, standings, workers
     from emotion.override import override
+    from emotion.run import runs_folder
 
+    options.out = options.out or str(runs_folder() / "comparison")
     names = list(models.PRESETS) if options.presets == "all" else options.presets.split(",")
     presets = [override(models.preset(name), options.set) for name in dict.fromkeys(names)]
     modalities = options.modalities.split(",")
