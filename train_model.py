@@ -369,12 +369,13 @@ def _told(split):
 
 
 def _score(measured):
-    from emotion.findings import told
+    from emotion.findings import accuracies, told
 
     met = "trained on as well" if measured["warning"] else "never trained on"
     return (
         f"UAR {told(measured, 'uar')}, WAR {told(measured, 'war')} on "
-        f"{measured['clips']} clips of {len(measured['speakers'])} speakers {met}"
+        f"{measured['clips']} clips of {len(measured['speakers'])} speakers {met}; "
+        f"{accuracies(measured)}"
     )
 
 
