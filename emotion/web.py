@@ -77,7 +77,7 @@ def sample():
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "sample.mp4")
-        synthetic.write_demo_clip(path)
+        synthetic.write_demo_clip(path, emotions=("happy", "sad"))  # to draw more takes long
         return path.read_bytes()
 
 

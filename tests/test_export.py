@@ -128,7 +128,8 @@ def test_an_export_is_not_exported(exports, tmp_path, capsys):
 
 def test_the_page_takes_an_export(exports, monkeypatch):
     started = []
-    monkeypatch.setattr("os.execv", lambda program, command: started.append(command))
+    monkeypatch.setattr("streamlit.App.run", lambda app, config: started.append(sys.argv))
+    monkeypatch.setattr(sys, "argv", sys.argv)  # as it was, afterwards
     for path in (exports[2] / "onnx", exports[2] / "onnx/model.onnx"):
         assert main(["web", "--port", "0", "--model", str(path)]) == 0
         assert f"--model={path}" in started.pop()

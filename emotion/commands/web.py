@@ -1,8 +1,6 @@
 """`web`: the recogniser as a page in a browser."""
 
 import importlib.util
-import os
-import subprocess
 import sys
 
 from emotion.commands.serve import LIMITS, limits_of, listen, load
@@ -24,9 +22,7 @@ def add(commands):
 
 
 def run(options):
-    """Becomes the server of the page."""
-    from pathlib import Path
-
+    """Serves the page until it is stopped."""
     if importlib.util.find_spec("streamlit") is None:
         raise ModuleNotFoundError(
             "web needs streamlit: run `pip install -e '.[web]'` in the project's folder."
@@ -40,18 +36,17 @@ def run(options):
         "server.port": options.port,
         "server.address": options.host,
         "server.maxUploadSize": int(limits.megabytes),
-        "server.headless": "true",
-        "browser.gatherUsageStats": "false",
+        "server.headless": True,
+        "browser.gatherUsageStats": False,
         "client.toolbarMode": "viewer",
         "client.showErrorDetails": "none",
     }
     model = options.model or recognizer.run.folder
     own = {"model": model, "cameras": options.cameras, "yunet": options.yunet}
     own |= {name: getattr(limits, name) for name in ("megabytes", "seconds", "patience")}
-    command = [sys.executable, "-m", "streamlit", "run", str(Path(__file__).parents[1] / "web.py")]
-    command += [f"--{name}={value}" for name, value in settings.items()]
-    command += ["--", *(f"--{name}={value}" for name, value in own.items() if value is not None)]
+    from emotion import web
+
+    sys.argv = [web.__file__, *(f"--{k}={value}" for k, value in own.items() if value is not None)]
     sys.stdout.flush()
-    if os.name == "nt":  # where a program cannot become another one
-        return subprocess.run(command).returncode
-    os.execv(sys.executable, command)
+    web.app.run(config=settings)
+    return 0
