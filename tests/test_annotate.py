@@ -69,7 +69,8 @@ def test_box_follows_the_face_and_goes_with_it(tmp_path):
         inside = coloured(frame[55:145])
         if 24 <= i < 50 or i >= 74:
             left = np.flatnonzero(inside[40:70].mean(axis=0) > 0.7)  # columns that are an edge
-            assert np.abs(left - (20 + 2 * i)).min() <= 6, i
+            late = max(0, i - 85)  # after the last look, at frame 85, the box stays where it was
+            assert np.abs(left - (20 + 2 * i)).min() <= 6 + 2 * late, i
         elif i < 16 or 59 < i < 66:
             assert not inside.any(), i
 

@@ -187,7 +187,7 @@ def test_what_is_kept_does_not_grow():
         windows.take("picture", i / 6, WHITE[:24, :32])
         windows.take("sound", i / 6, np.zeros(16000 // 6, np.float32))
         recent = windows._recent
-        sizes.append((len(recent.samples), len(recent.crops), len(recent.times), len(recent.boxes)))
+        sizes.append((len(recent.samples), len(recent.faces._found), len(recent.times)))
     assert (np.max(sizes[1500:], axis=0) <= np.max(sizes[500:1500], axis=0)).all()
     assert np.max(sizes, axis=0)[0] < 2 * 16000
 

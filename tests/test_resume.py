@@ -289,6 +289,7 @@ def test_what_was_asked_means_the_same_in_any_folder(tmp_path, monkeypatch):
     train_model._settle(options, {**train_model.TRAINING, **train_model.OTHERS})
     record = {**train_model._asked(options), "initial": {"frozen": True}, "folds": [0, 1]}
     record |= {"protocol": "random", "fold": 1, "seed": 7, "detector": "haar"}
+    record |= {"corpus": "ravdess", "corpus_guessed": True}
     whole = models.preset("cnn3d_mfcc").only("audio")
     (tmp_path / "run").mkdir()
     text = json.dumps({**record, "preset": whole.to_json()})
@@ -297,7 +298,8 @@ def test_what_was_asked_means_the_same_in_any_folder(tmp_path, monkeypatch):
     assert preset == whole
     assert found == {
         "preset": "cnn3d_mfcc", "modality": "audio", "data": tmp_path / "data", "features": None,
-        "corpus": "ravdess", "protocol": "random", "fold": "1", "folds": [0, 1], "seed": 7,
+        "corpus": "ravdess", "corpus_guessed": True, "protocol": "random",
+        "fold": "1", "folds": [0, 1], "seed": 7,
         "face_detector": "haar", "cache": tmp_path / "cache", "tensorboard": True,
         "encoder_weights": [f"resnet18={tmp_path / 'weights.h5'}", "some/hub"],
         "init_audio": tmp_path / "audio", "init_video": tmp_path / "video",

@@ -116,7 +116,7 @@ def test_command_refuses_in_one_line(data, command, tmp_path, monkeypatch):
     ):
         code, _, errors = command(*arguments)
         assert code == 2 and len(errors) == 1 and reason in errors[0], arguments
-    monkeypatch.setattr(run_inference, "RUNS", tmp_path / "runs")
+    monkeypatch.setenv("EMOTION_RUNS", str(tmp_path / "runs"))
     assert run_inference.main(["--video_path", str(clip)]) == 2
     assert os.listdir(tmp_path) == ["in.mp4"] and clip.read_bytes() == content
 

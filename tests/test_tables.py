@@ -266,7 +266,7 @@ def test_signal_of_values_alone(tmp_path):
 
 def test_specs_ask_for_sound_and_faces_only_where_they_are_needed():
     both = models.preset("mfcc_action_units")
-    assert both.faces is None and both.spec("none").frames is None
+    assert both.faces is None and both.spec("none").size is None
     assert both.spec("none").sample_rate == 16000 and both.spec("none").given == ("action_units",)
     assert both.only("video").spec("none").sample_rate is None
     assert both.only("audio").spec("none").given == ()
