@@ -114,7 +114,8 @@ def test_sigkill_then_resume_through_the_command(corpus, tmp_path):
     present = {path.name for path in one.folder.iterdir()}
     assert present == {"run.json", "state", "history.csv", "timing.json", "model.keras",
                        "metrics.json", "predictions.csv", "curves.png",
-                       "curves.svg", "confusion.png", "confusion.svg"}  # fmt: skip
+                       "curves.svg", "confusion.png", "confusion.svg",
+                       "recall.png", "recall.svg"}  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore:.*speakers:UserWarning")
