@@ -3,8 +3,10 @@
 1. `corpora.clips(root)` lists the clips of a corpus: paths, label, speaker.
 2. `folds.split(clips, protocol, fold)` parts them so that no speaker plays two roles.
 3. `cache.load(clip, spec)` decodes a clip into a Signal, once: sound, and crops of the face.
-4. `augment.Augmentation` varies a Signal, in training only, as (seed, epoch, clip) decide.
-5. `preset.extract(signal)` computes the model's inputs, for training and for inference.
+4. `preset.extract(signal)` prepares a Signal and computes the model's inputs, for training and
+   for inference.
+5. `augment.Augmentation` varies the prepared Signal, in training only, as (seed, epoch, clip)
+   decide.
 6. `batches.Batches` feeds them to Keras.
 7. `models.build_model(preset, classes)` maps them to logits.
 8. `training.train` makes a run folder, `evaluation.evaluate` a Report of it,

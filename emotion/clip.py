@@ -39,8 +39,7 @@ def cut(samples, rate, start, end, first=0):
 
     Returns:
         float32 array (round((end - start) * rate),), silent after the end of the sound; None where
-        there is less than a quarter of a second of it, which tells nothing, and in a stretch
-        shorter than that, none.
+        the sound covers less than a quarter of a second, or less than all of a shorter stretch.
 
     >>> cut(np.ones(5, np.float32), 4, 0.5, 1.5).tolist()
     [1.0, 1.0, 1.0, 0.0]

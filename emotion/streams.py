@@ -156,26 +156,25 @@ def packets(container, stream):
         yield packet
 
 
-def length(path, kind="video"):
-    """Measures a stream by its packets, since what a container says of itself may be wrong.
+def length(path):
+    """Measures the picture by its packets, since what a container says of itself may be wrong.
 
     Args:
         path: str or Path.
-        kind: "video" or "audio".
 
     Returns:
         float, seconds from the start of the first packet shown to the end of the last one; 0.0
-        where there is no such stream.
+        where there is no picture.
 
     Raises:
         FileNotFoundError, MediaError: as `open_file`.
     """
     first = last = None
     with open_file(path) as container:
-        stream = first_stream(container, kind)
+        stream = first_stream(container, "video")
         if stream is None:
             return 0.0
-        usual = 1 / ((stream.average_rate or 25) * stream.time_base) if kind == "video" else 0
+        usual = 1 / ((stream.average_rate or 25) * stream.time_base)
         for packet in packets(container, stream):
             if packet.pts is not None:
                 end = packet.pts + (packet.duration or usual)
