@@ -128,18 +128,18 @@ def main(argv=None):
 
 def run(args):
     """Annotates one recording; raises what `main` tells in one line."""
-    from emotion import jobs
+    from emotion.annotate import recordings
 
     (path,) = args.video_path
     video = args.output or Path(f"{path.stem}_annotated.mp4")
-    job = jobs.Job(path, video, args.predictions, args.timeline, args.audio_path)
-    jobs.check(job)
+    job = recordings.Job(path, video, args.predictions, args.timeline, args.audio_path)
+    recordings.check(job)
     chosen = settings(args)
     recognizer = load(chosen)
     if not args.features and "action_units" in recognizer.spec.given:
         print("no --features TABLE is given: the action units count as absent", file=sys.stderr)
     with Progress() as progress:
-        told, written = jobs.annotate(job, recognizer, chosen, progress)
+        told, written = recordings.annotate(job, recognizer, chosen, progress)
     print(told)
     print("written:", *written)
     return 0
@@ -149,7 +149,7 @@ def run_many(args):
     """Annotates several recordings into a folder; raises as `run` where none can be begun."""
     from tqdm import tqdm
 
-    from emotion import crew, jobs
+    from emotion.annotate import crew, recordings
 
     if args.audio_path:
         raise ValueError(
@@ -161,9 +161,9 @@ def run_many(args):
         suffix(args.predictions, "--predictions", (".csv", ".json", ".vtt")),
         suffix(args.timeline, "--timeline", (".png", ".svg")),
     )
-    listed = jobs.list_jobs(args.video_path, folder, *kinds)
+    listed = recordings.list_jobs(args.video_path, folder, *kinds)
     chosen = settings(args)
-    todo = jobs.unfinished(listed, chosen, folder, jobs.shared(args.video_path))
+    todo = recordings.unfinished(listed, chosen, folder, recordings.shared(args.video_path))
     count = os.cpu_count() or 1 if args.workers is None else args.workers
     count = min(count, max(1, len(todo)))
     failed, done = [], len(listed) - len(todo)
@@ -196,8 +196,8 @@ def suffix(given, option, allowed):
 
 
 def settings(args):
-    """Returns the jobs.Settings of the arguments."""
-    from emotion.jobs import Settings
+    """Returns the recordings.Settings of the arguments."""
+    from emotion.annotate.recordings import Settings
 
     return Settings(
         str(args.model or newest()),
@@ -213,8 +213,10 @@ def live(args):
     """Predicts what a camera and a microphone take; raises as `run` does."""
     import cv2  # noqa: F401  first: a window of it hangs where PyAV has loaded its libxcb before
 
-    from emotion import annotate, display, sources
-    from emotion.live import Session
+    from emotion.annotate import render
+    from emotion.live import sources
+    from emotion.live.player import Display, Player
+    from emotion.live.session import Session
 
     recorded = (args.output, args.predictions, args.timeline, args.features, args.smooth)
     if any((*recorded, args.audio_path)):
@@ -225,12 +227,12 @@ def live(args):
     if args.record and args.camera == "none":
         raise ValueError("--record needs a camera. Received: --camera none.")
     if args.record:
-        annotate.check_output(args.camera, args.record)
+        render.check_output(args.camera, args.record)
     recognizer = load(settings(args))
     camera, microphone = sources.open_both(args.camera, args.microphone, recognizer.sample_rate)
     session = Session(recognizer, camera, microphone, args.window, args.hop)
-    window = None if args.no_window or camera is None else display.Display()
-    display.Player(session, window, args.record, functools.partial(print, flush=True)).run()
+    window = None if args.no_window or camera is None else Display()
+    Player(session, window, args.record, functools.partial(print, flush=True)).run()
     return 0
 
 
@@ -242,7 +244,7 @@ def newest():
 
 
 def load(chosen):
-    """Returns the Recognizer of jobs.Settings."""
+    """Returns the Recognizer of recordings.Settings."""
     return chosen.load()
 
 

@@ -134,12 +134,13 @@ def _again(options, arguments):
 
 
 def _run(options):
-    from emotion.run import locked, runs_folder
+    from emotion.files import locked
+    from emotion.run import runs_folder
 
     if options.resume and not (options.list_presets or options.summary):
         asked = [name for name in TRAINING if getattr(options, name) is not None]
         if not options.run and not asked:
-            from emotion import resume
+            from emotion.experiments import resume
 
             options.run = resume.unfinished(runs_folder())
             if options.run is None:
@@ -157,7 +158,7 @@ def _run(options):
 
 
 def _all_ended(runs):
-    from emotion import resume
+    from emotion.experiments import resume
 
     found = resume.extendable(runs)
     lines = [f"train_model.py: error: {runs} holds no unfinished run."]
@@ -168,7 +169,7 @@ def _all_ended(runs):
 
 def _recorded(options):
     """Takes what the command line does not say from the run that is resumed; its Preset."""
-    from emotion import resume
+    from emotion.experiments import resume
 
     preset, recorded = resume.settings(options.run)
     folds = {options.fold or recorded["fold"], recorded["fold"]}
@@ -188,7 +189,7 @@ def _settle(options, values):
 
 
 def _work(options, recorded=None):
-    from emotion import corpora, labels
+    from emotion.data import corpora, labels
 
     _settle(options, {**TRAINING, **OTHERS})
     if not (options.list_presets or options.summary):
@@ -203,8 +204,8 @@ def _work(options, recorded=None):
     from emotion import backend
 
     backend.start()
-    from emotion import models, workers
-    from emotion.faces import Detector
+    from emotion import models, processes
+    from emotion.faces.detect import Detector
 
     if options.list_presets:
         for name, preset in models.PRESETS.items():
@@ -216,13 +217,17 @@ def _work(options, recorded=None):
         return 0
     detector = Detector(options.face_detector).name if preset.faces else "none"
     spec = preset.spec(detector)
-    with workers.pool(options.workers) as pool:
+    with processes.pool(options.workers) as pool:
         return _train(options, preset, clips, spec, pool)
 
 
 def _train(options, preset, clips, spec, pool):
-    from emotion import cache, completion, corpora, folds, labels, presence, training
-    from emotion.run import locked, runs_folder
+    from emotion.data import corpora, labels, splits
+    from emotion.experiments import completion
+    from emotion.files import locked
+    from emotion.run import runs_folder
+    from emotion.signals import cache, presence
+    from emotion.training.train import train
 
     corpus = options.corpus or corpora.guess(options.data)
     guessed = options.corpus is None or bool(options.corpus_guessed)
@@ -231,9 +236,11 @@ def _train(options, preset, clips, spec, pool):
     if options.features:
         print(_joined(options.features, clips), file=sys.stderr)
     several = options.fold == "all"
-    protocol = options.protocol or folds.default_protocol(clips)
-    first = folds.fold_count(clips, protocol, options.seed)[0] if several else _fold(options.fold)
-    folds.split(clips, protocol, first, options.seed)  # what is wrong is told before all is decoded
+    protocol = options.protocol or splits.default_protocol(clips)
+    first = splits.fold_count(clips, protocol, options.seed)[0] if several else _fold(options.fold)
+    splits.split(
+        clips, protocol, first, options.seed
+    )  # what is wrong is told before all is decoded
     found = cache.prepare(clips, spec, options.cache, pool)
     left_out = {id: own.reason for id, own in found.items() if own.reason}
     for id, reason in left_out.items():
@@ -241,21 +248,21 @@ def _train(options, preset, clips, spec, pool):
     clips = [clip for clip in clips if clip.id not in left_out]
     for line in presence.lines(preset, presence.count(preset, clips, found)):
         print(line, file=sys.stderr)
-    protocol = options.protocol or folds.default_protocol(clips)
+    protocol = options.protocol or splits.default_protocol(clips)
     names = labels.label_set(clip.label for clip in clips)
     load = partial(cache.load, spec=spec, folder=options.cache)
     folder = options.run = options.run or runs_folder() / (
         f"{preset.name}-{preset.modality}-{protocol}-fold{options.fold}-seed{options.seed}"
     )
-    numbers = folds.fold_count(clips, protocol, options.seed) if several else options.folds
+    numbers = splits.fold_count(clips, protocol, options.seed) if several else options.folds
     reports = []
     with locked(folder):
         for fold in numbers if several else [_fold(options.fold)]:
-            split = folds.split(clips, protocol, fold, options.seed)
+            split = splits.split(clips, protocol, fold, options.seed)
             place = folder / f"fold-{fold}" if several else folder
             print(f"{place}: {_told(split)}", file=sys.stderr)
             with locked(place):
-                run = training.train(
+                run = train(
                     preset,
                     split,
                     names,
@@ -289,7 +296,7 @@ def _train(options, preset, clips, spec, pool):
 
 
 def _asked(options):
-    """What run.json says of the command beside what `training.train` records: a resume needs it."""
+    """What run.json says of the command beside what `train.train` records: a resume needs it."""
     places = {name: getattr(options, name) for name in ("data", "features", "cache")}
     branches = options.init_audio, options.init_video
     return {
@@ -312,7 +319,7 @@ def _media(folder):
 
 
 def _preset(options, models, recorded):
-    from emotion.override import override
+    from emotion.preset import override
 
     if recorded and (options.preset, options.modality) == (recorded.name, recorded.modality):
         preset = recorded
@@ -337,7 +344,7 @@ def _preset(options, models, recorded):
 
 
 def _initial(options, part):
-    from emotion.initial import Initial
+    from emotion.training.warm_start import Initial
 
     runs = options.init_audio, options.init_video
     return Initial(*(run / part for run in runs), options.freeze_encoders) if all(runs) else None
@@ -369,7 +376,7 @@ def _told(split):
 
 
 def _score(measured):
-    from emotion.findings import accuracies, told
+    from emotion.evaluation.results import accuracies, told
 
     met = "trained on as well" if measured["warning"] else "never trained on"
     return (

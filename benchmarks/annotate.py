@@ -48,16 +48,17 @@ def loop(source, target, seconds):
 
 def plain(source, target):
     """Decodes and encodes with the settings of annotation, doing nothing between."""
-    from emotion import media, streams
+    from emotion import media
+    from emotion.media import decode
 
     with media.VideoWriter(target, like=media.probe(source)) as writer:
-        for _, frame in streams.frames(source):
+        for _, frame in decode.frames(source):
             writer.write(frame)
 
 
 def annotate(source, target, recognizer):
     """Annotates as the command does."""
-    from emotion.annotate import annotate_video
+    from emotion.annotate.render import annotate_video
 
     annotate_video(source, target, recognizer)
 
@@ -101,7 +102,7 @@ def main():
     args = parser.parse_args()
 
     from emotion import media
-    from emotion.recognizer import Recognizer
+    from emotion.inference.recognizer import Recognizer
 
     recognizer = Recognizer(args.model, args.yunet)
     if args.one:

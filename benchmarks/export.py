@@ -26,10 +26,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from emotion import backend
 
 backend.start()
-import keras  # noqa: E402
+import keras
 
-from emotion import cache, corpora, export, labels, models, runtime, timeline  # noqa: E402
-from emotion.recognizer import Recognizer  # noqa: E402
+from emotion import models
+from emotion.data import corpora, labels
+from emotion.inference import export, runtime, timeline
+from emotion.inference.recognizer import Recognizer
+from emotion.signals import cache
 
 TALKING = ("media/grid_mpeg1_mp2.mpg", "media/grid_mpeg1_mp2_b.mpg",
            "ravdess/videos/Actor_01/01-01-01-01-01-01-01.mp4",
@@ -106,7 +109,7 @@ def measure(name, data, int8):
         for form in ("onnx", "litert"):
             out = Path(folder, form)
             try:
-                check = export.export(recognizer, form, out, signals, "windows", None, int8)
+                check = export.export_run(recognizer, form, out, signals, "windows", None, int8)
             except ValueError as error:
                 cells.append(f"refused: {error}")
                 continue

@@ -57,9 +57,11 @@ def main():
     from emotion import backend
 
     backend.start()
-    from emotion import display, media, sources
-    from emotion.live import Session
-    from emotion.recognizer import Recognizer
+    from emotion import media
+    from emotion.inference.recognizer import Recognizer
+    from emotion.live import sources
+    from emotion.live.player import Player
+    from emotion.live.session import Session
 
     recognizer = Recognizer(args.model, args.yunet)
     memory, done = [], threading.Event()
@@ -69,7 +71,7 @@ def main():
         both = sources.open_both(str(path), None, recognizer.sample_rate)
         session = Session(recognizer, *both, hop=args.hop)
         record = Path(folder) / "recorded.mp4" if args.record else None
-        player = display.Player(session, Nowhere(), record)
+        player = Player(session, Nowhere(), record)
 
         def watch():
             while not done.wait(10):

@@ -70,9 +70,9 @@ def main():
     chance = random.Random(options.seed)
     folder = Path(tempfile.mkdtemp())
     sys.path.insert(0, str(ROOT))
-    from emotion.corpora import synthetic
+    from emotion.synthetic import generate
 
-    data = synthetic.write(folder / "data", speakers=5, takes=1, progress=False)
+    data = generate.write(folder / "data", speakers=5, takes=1, progress=False)
     total = mismatches = half_written = 0
     for modality, seed in CHAINS:
         whole, cut = folder / f"{modality}{seed}-whole", folder / f"{modality}{seed}-cut"

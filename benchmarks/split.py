@@ -18,12 +18,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from emotion import corpora, folds, tables  # noqa: E402
+from emotion.data import (
+    corpora,
+    feature_tables,
+    splits,
+)
 
 FEATURES = {
-    "35 facial action units": tables.NAMES[:1],
-    "259 audio values": tables.NAMES[1:],
-    "both": tables.NAMES,
+    "35 facial action units": feature_tables.NAMES[:1],
+    "259 audio values": feature_tables.NAMES[1:],
+    "both": feature_tables.NAMES,
 }
 
 
@@ -33,12 +37,12 @@ def accuracy(clips, names, protocol):
     labels = np.array(sorted({clip.label for clip in clips}))
 
     def arrays(clips):
-        given = [tables.values(clip.given, clip.id) for clip in clips]
+        given = [feature_tables.values(clip.given, clip.id) for clip in clips]
         x = [np.concatenate([np.ravel(one[name]) for name in names]) for one in given]
         return np.stack(x), np.array([clip.label for clip in clips])[:, None] == labels
 
-    for fold in folds.fold_count(clips, protocol):
-        split = folds.split(clips, protocol, fold)
+    for fold in splits.fold_count(clips, protocol):
+        split = splits.split(clips, protocol, fold)
         model = make_pipeline(StandardScaler(), KernelRidge(kernel="rbf"))
         model.fit(*arrays(split.train + split.validation))
         x, y = arrays(split.test)

@@ -16,18 +16,20 @@ from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from emotion import backend  # noqa: E402
+from emotion import backend
 
 backend.make_deterministic(0)
 
-import keras  # noqa: E402
-import memory  # noqa: E402
-import numpy as np  # noqa: E402
-from keras import layers  # noqa: E402
+import keras
+import memory
+import numpy as np
+from keras import layers
 
-from emotion import cache, corpora, models, workers  # noqa: E402
-from emotion.batches import Batches  # noqa: E402
-from emotion.labels import RAVDESS  # noqa: E402
+from emotion import models, processes
+from emotion.data import corpora
+from emotion.data.labels import RAVDESS
+from emotion.signals import cache
+from emotion.training.batches import Batches
 
 BATCH = 16
 
@@ -86,7 +88,7 @@ def generator(folder, repeats):
     preset = models.preset("cnn3d_mfcc")
     clips = corpora.clips(folder / "data")
     load = partial(cache.load, spec=preset.spec("haar"), folder=folder / "signals")
-    make = partial(Batches, clips, preset, RAVDESS, BATCH, load, pool=workers.pool(2))
+    make = partial(Batches, clips, preset, RAVDESS, BATCH, load, pool=processes.pool(2))
     still = make()
     arrays = [still[index] for index in range(len(still))]
     x = {name: np.concatenate([batch[0][name] for batch in arrays]) for name in preset.features}
@@ -117,7 +119,7 @@ def epoch_memory(folder, count):
     clips = corpora.clips(folder / "data")
     clips = [clips[index % len(clips)] for index in range(count)]
     load = partial(cache.load, spec=preset.spec("haar"), folder=folder / "signals")
-    pool = workers.pool(2)
+    pool = processes.pool(2)
     batches = Batches(clips, preset, RAVDESS, BATCH, load, preset.augmentation, pool=pool)
     model = compiled(models.build_model(preset, 8))
     with backend.streams(batches) as (stream,):
@@ -134,10 +136,10 @@ def main():
         epoch_memory(Path(options.memory[0]), int(options.memory[1]))
         return
     branches(options.repeats)
-    from emotion.corpora import synthetic
+    from emotion.synthetic import generate
 
     folder = Path(tempfile.mkdtemp())
-    synthetic.write(folder / "data", speakers=16, takes=1, progress=False)
+    generate.write(folder / "data", speakers=16, takes=1, progress=False)
     spec = models.preset("cnn3d_mfcc").spec("haar")
     cache.prepare(corpora.clips(folder / "data"), spec, folder / "signals")
     generator(folder, options.repeats)

@@ -1,22 +1,21 @@
 """Audio-visual emotion recognition: train on clips, annotate videos.
 
-1. `corpora.clips(root)` lists the clips of a corpus: paths, label, speaker.
-2. `folds.split(clips, protocol, fold)` parts them so that no speaker plays two roles.
-3. `cache.load(clip, spec)` decodes a clip into a Signal, once: sound, and crops of the face.
+1. `data.corpora.clips(root)` lists the clips of a corpus: paths, label, speaker.
+2. `data.splits.split(clips, protocol, fold)` parts them so that no speaker plays two roles.
+3. `signals.cache.load(clip, spec)` decodes a clip into a Signal, once: sound and face
+   crops.
 4. `preset.extract(signal)` prepares a Signal and computes the model's inputs, for training and
    for inference.
-5. `augment.Augmentation` varies the prepared Signal, in training only, as (seed, epoch, clip)
-   decide.
-6. `batches.Batches` feeds them to Keras.
+5. `signals.augment.Augmentation` varies the prepared Signal, in training only, as
+   (seed, epoch, clip) decide.
+6. `training.batches.Batches` feeds them to Keras.
 7. `models.build_model(preset, classes)` maps them to logits.
-8. `training.train` makes a run folder, `evaluation.evaluate` a Report of it,
-   `recognizer.Recognizer` Predictions, `annotate.annotate_video` a video with boxes and labels,
-   `export.export` what `Recognizer`, or a program of your own, runs without Keras.
-9. `sources` (camera, microphone) feed `live.Session`, which `display.Player` shows and records;
-   `web` and `serve` put a page and HTTP in front of a Recognizer.
+8. `training.train` writes a run folder, `evaluation` scores it, `inference` predicts
+   with it, `annotate` writes videos with boxes and labels, `inference.export` what
+   runs without Keras.
+9. `live` reads a camera and a microphone; `web` holds the page and the HTTP interface.
 
-Importing the package imports none of this. A stage is a module, `from emotion import corpora`; the
-names in `__all__` are loaded when they are first used.
+Importing the package imports none of this: the names in `__all__` are loaded when first used.
 """
 
 import importlib
@@ -28,14 +27,14 @@ _HOME = {
     "Clip": "clip",
     "MediaError": "clip",
     "Prediction": "clip",
-    "Recognizer": "recognizer",
+    "Recognizer": "inference.recognizer",
     "Signal": "clip",
-    "annotate_video": "annotate",
+    "annotate_video": "annotate.render",
     "build_model": "models",
-    "evaluate": "evaluation",
+    "evaluate_run": "evaluation.evaluate",
     "load_run": "run",
-    "split": "folds",
-    "train": "training",
+    "split": "data.splits",
+    "train": "training.train",
 }
 __all__ = sorted(_HOME)
 

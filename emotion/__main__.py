@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from emotion.commands import COMMANDS
+from emotion.cli import COMMANDS
 
 
 def main(arguments=None):

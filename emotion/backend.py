@@ -1,11 +1,8 @@
 """Backend: starts Keras and what computes for it, quietly and repeatably."""
 
 import itertools
-import multiprocessing
 import os
 import warnings
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
 
@@ -13,8 +10,8 @@ def start():
     """Imports Keras and its backend; what their C++ parts say as they load is left out.
 
     TensorFlow prints notes on CUDA and oneDNN before any setting of its own can stop them. Errors
-    are raised as ever. Of a GPU's memory no more is taken than is used: `apart` has a process on it
-    too.
+    are raised as ever. Of a GPU's memory no more is taken than is used, since `processes.apart`
+    has a process on it too.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
@@ -34,43 +31,6 @@ def start():
                     stacklevel=2,
                 )
         keras.ops.convert_to_numpy(keras.ops.zeros(1))
-
-
-def apart(function, *arguments):
-    """Calls a function in a process of its own, whose memory ends with it.
-
-    TensorFlow keeps the most memory that it ever had.
-
-    Args:
-        function: function; it, what it is given and what it returns must pickle.
-        arguments: what it is given.
-
-    Returns:
-        What it returns. Where the caller is interrupted, the process ends too.
-
-    Raises:
-        What it raises; OSError where it was killed, as for want of memory.
-    """
-    spawn, others = multiprocessing.get_context("spawn"), multiprocessing.active_children()
-    with ProcessPoolExecutor(1, spawn, _begin) as process:
-        try:
-            return process.submit(function, *arguments).result()
-        except BrokenProcessPool as error:
-            raise OSError(
-                "a run's process was killed, perhaps for want of memory; free some and call again: "
-                "what is done stays done."
-            ) from error
-        except BaseException:
-            for child in set(multiprocessing.active_children()).difference(others):
-                child.terminate()
-            raise
-
-
-def _begin():
-    from emotion import workers  # not above, for who asks for --help
-
-    workers.watch_parent()
-    start()
 
 
 def make_deterministic(seed):

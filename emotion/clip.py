@@ -68,7 +68,7 @@ class Clip:
         info: dict of str to str, what the corpus says besides: channel, intensity, statement,
             repetition, sex; `label_target` where the label may not be what the actor intended.
         split: "train", "validation" or "test" where the corpus fixes it, else None.
-        given: Path of the table (emotion/tables.py) with values computed beforehand, or None.
+        given: Path of the table (data/feature_tables.py) with values computed beforehand, or None.
     """
 
     id: str

@@ -4,15 +4,15 @@ import hashlib
 import json
 import os
 import shlex
-from contextlib import contextmanager, suppress
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import filelock
-
-from emotion import backend, cache, corpora, folds, tables
+from emotion import backend
+from emotion.data import corpora, feature_tables, splits
 from emotion.preset import from_json
+from emotion.signals import cache
 
 _CHECKOUT = Path(__file__).parents[1]
 
@@ -79,11 +79,11 @@ class Run:
             fold: int, likewise; of a `protocol` that is named, the first.
 
         Returns:
-            (split, load): folds.Split of the clips that could be used, which may have test clips
+            (split, load): splits.Split of the clips that could be used, which may have test clips
             alone, and a function of a Clip that returns its Signal.
 
         Raises:
-            ValueError, FileNotFoundError: as `corpora.clips` and `folds.split`; ValueError also
+            ValueError, FileNotFoundError: as `corpora.clips` and `splits.split`; ValueError also
                 where the run does not say where its clips are.
         """
         same = not root or str(Path(root).resolve()) == self.record.get("data_path")
@@ -100,11 +100,11 @@ class Run:
         if fold is None:
             fold = 0 if protocol else self.record["fold"]
         protocol = protocol or self.record["protocol"]
-        split = folds.split(clips, protocol, fold, self.record["seed"], needed=("test",))
+        split = splits.split(clips, protocol, fold, self.record["seed"], needed=("test",))
         return split, partial(cache.load, spec=self.spec, folder=cache_folder)
 
     def owns(self, split):
-        """Returns bool, whether a folds.Split is the one it was made with, clip by clip."""
+        """Returns bool, whether a splits.Split is the one it was made with, clip by clip."""
         made = self.record.get("data"), self.record["protocol"], self.record["fold"]
         return (identity(split), split.protocol, split.fold) == made
 
@@ -146,11 +146,13 @@ def load_run(folder):
 def identity(split):
     """Digest of what the clips of a split are called, how large their files are, what is given."""
     digest = hashlib.blake2b(digest_size=16)
-    for role in folds.ROLES:
+    for role in splits.ROLES:
         for clip in getattr(split, role):
             files = [p and (p.name, p.stat().st_size) for p in (clip.audio, clip.video)]
             digest.update(repr((role, clip.id, clip.label, clip.speaker, files)).encode())
-            for name, array in tables.values(clip.given, clip.id).items() if clip.given else ():
+            for name, array in (
+                feature_tables.values(clip.given, clip.id).items() if clip.given else ()
+            ):
                 digest.update(name.encode() + array.tobytes())
     return digest.hexdigest()
 
@@ -216,46 +218,63 @@ def program():
     return "train_model.py" if Path.cwd() == _CHECKOUT else str(_CHECKOUT / "train_model.py")
 
 
-@contextmanager
-def locked(folder, instead="choose another --run"):
-    """Keeps every other process from writing into a run while the block runs.
-
-    The kernel frees the lock of a process that is killed; the file that it leaves does no harm.
-    Within a thread, blocks of one folder may lie in each other.
+def digest(record):
+    """Returns str that tells a training apart from any other.
 
     Args:
-        folder: str or Path of the run; made where it is not there.
-        instead: str, what a user may do if another process has it.
-
-    Raises:
-        BlockingIOError: another process has it.
+        record: dict, what `training` records. Epochs and library versions may change.
     """
-    folder = Path(folder)
-    made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / "run.lock", blocking=False, is_singleton=True)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise BlockingIOError(
-            f"{folder} is being trained by another process; wait for it or {instead}."
-        ) from None
-    try:
-        yield
-    finally:
-        if lock.lock_counter == 1:
-            with suppress(OSError):  # before the release: after it the file may be another's
-                os.unlink(lock.lock_file)
-        lock.release()
-        if made:
-            with suppress(OSError):  # it is not empty
-                folder.rmdir()
+    preset = record["preset"]
+    recipe = {name: value for name, value in preset["recipe"].items() if name != "epochs"}
+    kept = {name: value for name, value in record.items() if name != "versions"}
+    text = json.dumps({**kept, "preset": {**preset, "recipe": recipe}}, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def write_text(path, text):
-    """Writes a file that appears under its name only when it is whole."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    os.replace(part, path)
+def refuse_other_training(before, now, folder):
+    """Raises ValueError where a run would be resumed as another training than it was.
+
+    Args:
+        before: dict, what its run.json holds.
+        now: dict, what the training would record.
+        folder: Path of the run.
+    """
+    different = record_differences(before, now)
+    different.pop("preset.recipe.epochs", None)  # more of the same training are the same training
+    if different:
+        told = "; ".join(f"{name}: {text}" for name, text in different.items())
+        raise ValueError(
+            f"{folder} cannot be resumed as another training ({told}); "
+            "give it what it had, or start a new --run."
+        )
+    if before["versions"] != now["versions"]:
+        names = [n for n, v in now["versions"].items() if before["versions"].get(n) != v]
+        warnings.warn(
+            f"{folder} was begun with other versions of {', '.join(names)}: "
+            "it goes on, but not to the same bits.",
+            stacklevel=3,
+        )
+
+
+def record_differences(before, now):
+    """Returns dict of the name of a setting to str, "... then, ... now", where two records differ.
+
+    Args:
+        before: dict, what a run.json holds, perhaps of an earlier version.
+        now: dict, what a training would record; library versions do not count.
+    """
+    names = now.keys() - {"versions"}
+    recorded = from_json(before["preset"]).to_json()  # with the settings that came later
+    before = {**before, "preset": json.loads(json.dumps(recorded))}
+    pairs = _leaves({n: before.get(n) for n in names}, {n: now[n] for n in names})
+    return {name: f"{old} then, {new} now" for name, old, new in pairs}
+
+
+def _leaves(before, now, prefix=""):
+    """The settings that differ: (dotted name, old, new)."""
+    for name in sorted({*before, *now}):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _leaves(old, new, f"{prefix}{name}.")
+        elif old != new:
+            yield f"{prefix}{name}", old, new

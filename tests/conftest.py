@@ -26,15 +26,15 @@ def data():
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory):
     """Path of a synthetic corpus: 5 speakers, each emotion once."""
-    from emotion.corpora import synthetic
+    from emotion.synthetic import generate
 
-    return synthetic.write(tmp_path_factory.mktemp("corpus"), 5, 1, seed=1, progress=False)
+    return generate.write(tmp_path_factory.mktemp("corpus"), 5, 1, seed=1, progress=False)
 
 
 @pytest.fixture(scope="session")
 def clips(corpus):
     """The clips of `corpus`."""
-    from emotion import corpora
+    from emotion.data import corpora
 
     return corpora.clips(corpus)
 
@@ -64,13 +64,15 @@ def trained(clips, signals, tmp_path_factory):
     """A run of the default preset, trained for two epochs on `corpus` with the Haar cascade."""
     from dataclasses import replace
 
-    from emotion import folds, labels, models, training
+    from emotion import models
+    from emotion.data import labels, splits
+    from emotion.training.train import train
 
     preset = models.preset("cnn3d_mfcc")
     preset = replace(preset, recipe=replace(preset.recipe, epochs=2, batch_size=8))
-    return training.train(
+    return train(
         preset,
-        folds.split(clips, "speaker-kfold", 0),
+        splits.split(clips, "speaker-kfold", 0),
         labels.RAVDESS,
         tmp_path_factory.mktemp("runs") / "run",
         preset.spec("haar"),

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 from films import film
 
-from emotion import faces
+from emotion.faces import detect
 
 LABELS = ("neutral", "happy", "sad")
 NTSC = np.arange(90) * 1001 / 30000
@@ -20,7 +20,7 @@ class Stub:
 
     def __init__(self, detector=None, modality="both"):
         self.preset, self.spec = SimpleNamespace(modality=modality), SimpleNamespace(given=())
-        self.detector = detector or faces.Detector("haar")
+        self.detector = detector or detect.Detector("haar")
         self.signals = []
 
     def predict(self, signals):
@@ -30,7 +30,7 @@ class Stub:
 
 
 def load(settings):
-    """Loads nothing; what jobs.Settings.load is replaced by."""
+    """Loads nothing; what recordings.Settings.load is replaced by."""
     return Stub()
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import train_model
-from emotion import models, workers
-from emotion.augment import Augmentation
+from emotion import models
 from emotion.clip import Clip, Signal
-from emotion.override import override
-from emotion.preset import Recipe, from_json
+from emotion.preset import Recipe, from_json, override
+from emotion.signals.augment import Augmentation
+from emotion.training import collate
 
 
 @pytest.mark.parametrize("name", models.PRESETS)
@@ -36,7 +36,7 @@ def test_training_without_augmentation_reads_what_inference_reads(name):
     still = Augmentation(**none, missing=0, mixup=0)
     clip, one_hot, ones = Clip("id", "happy", "anna"), np.eye(8, dtype=np.float32)[:1], np.ones(1)
     fed = (one_hot, ones, (0, 0, 1), preset, lambda _: signal, still)
-    inputs, _, _ = workers.batch([clip], [(0, 0, 0)], *fed)
+    inputs, _, _ = collate.batch([clip], [(0, 0, 0)], *fed)
     wanted = preset.extract(signal)
     assert all(np.array_equal(inputs[name][0], wanted[name]) for name in wanted)
 

@@ -6,8 +6,7 @@ A model that has one has a layer of its name.
 import hashlib
 from pathlib import Path
 
-from emotion import checkpoint
-from emotion.encoders import efficientface, resnet, wav2vec2
+from emotion.encoders import checkpoint, efficientface, resnet, wav2vec2
 
 ENCODERS = {
     "efficientface": efficientface,

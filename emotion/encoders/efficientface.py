@@ -20,7 +20,7 @@ from pathlib import Path
 import keras
 from keras import layers, ops
 
-from emotion import checkpoint
+from emotion.encoders import checkpoint
 
 EMBEDDING = 1024
 

@@ -27,7 +27,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from emotion import checkpoint
+from emotion.encoders import checkpoint
 
 EMBEDDING = {18: 512, 50: 2048}
 # Mean and standard deviation of RGB pixels in [0, 1] that the weights were learned with:

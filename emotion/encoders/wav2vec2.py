@@ -22,8 +22,7 @@ from pathlib import Path
 import keras
 from keras import layers, ops
 
-from emotion import checkpoint
-from emotion.encoders import wav2vec2_weights
+from emotion.encoders import checkpoint, wav2vec2_weights
 
 _POSITION = "encoder-pos_conv_embed-conv"
 

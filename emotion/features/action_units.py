@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from emotion.data.feature_tables import ACTION_UNITS
 from emotion.features.mfcc import describe_step_means, step_means
-from emotion.tables import ACTION_UNITS
 
 
 @dataclass(frozen=True)
 class ActionUnits:
-    """The 35 action units of `tables.ACTION_UNITS`: 17 intensities (0 to 5), 18 presences (0 to 1).
+    """The 35 `feature_tables.ACTION_UNITS`: 17 intensities (0 to 5), 18 presences (0 to 1).
 
     Attributes:
         steps: int, length of the time axis: values of frames are averaged over as many equal parts

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emotion.clip import spread
-from emotion.crops import RESOLUTION, SLACK
+from emotion.faces.crop import RESOLUTION, SLACK
 
 
 @dataclass(frozen=True)

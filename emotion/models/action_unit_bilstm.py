@@ -18,10 +18,10 @@ learned on training clips and saved with the weights, so no scaler can have seen
 
 from keras import Input, Model, layers
 
-from emotion.augment import Augmentation
 from emotion.features import ActionUnits, MeanMfccSeries
 from emotion.models.cnn3d_mfcc import MOMENTUM
 from emotion.preset import Preset, Recipe
+from emotion.signals.augment import Augmentation
 
 PRESETS = (
     Preset(

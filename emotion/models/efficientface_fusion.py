@@ -31,10 +31,10 @@ at 3.6 seconds: the middle of a longer clip, a shorter one with silence behind i
 import keras
 from keras import layers, ops
 
-from emotion.augment import Augmentation
 from emotion.encoders import efficientface
 from emotion.features import FaceFrames, MfccSeries
 from emotion.preset import Preset, Recipe
+from emotion.signals.augment import Augmentation
 
 FUSIONS = ("late_transformer", "intermediate_transformer", "intermediate_attention")
 

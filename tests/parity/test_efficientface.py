@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from emotion.encoders import efficientface
-from tests.test_encoders import SIZE, authors
+from tests.encoders.test_efficientface import SIZE, authors
 
 torch = pytest.importorskip("torch")
 __all__ = ["authors"]

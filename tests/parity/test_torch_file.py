@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from emotion import torch_file
+from emotion.encoders import torch_file
 
 torch = pytest.importorskip("torch")
 

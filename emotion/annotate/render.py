@@ -1,0 +1,240 @@
+"""Writes a video back with what is predicted of its faces, its sound and its timing kept.
+
+Two streaming passes: `analyse` gathers boxes and predictions, then the frames are decoded again and
+drawn on as they pass, so a box knows where its face goes next and memory does not grow.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from emotion import media
+from emotion.annotate.overlay import Face, draw_frame, face_of, paint
+from emotion.annotate.predictions import check_place, check_predictions, write_predictions
+from emotion.clip import MediaError
+from emotion.faces.crop import STEP
+from emotion.inference.timeline import Timeline, analyse
+
+MISSED = 3  # looks from one detection to the next between which a face is taken to have stayed
+
+__all__ = ["Face", "Timeline", "analyse", "annotate_video", "check_output", "check_predictions"]
+__all__ += ["draw_frame", "lasting", "summary", "write_annotated", "write_predictions"]
+
+
+def annotate_video(
+    path, output, recognizer, window=None, hop=None, progress=None, given=None, sound=None
+):
+    """Annotates a video.
+
+    Args:
+        path: str or Path.
+        output: str or Path of the mp4; it appears only when complete.
+        recognizer: Recognizer.
+        window, hop, progress, given, sound: as in `analyse`.
+
+    Returns:
+        Timeline.
+
+    Raises:
+        FileNotFoundError, MediaError: no such file, no picture in it, or `output` is not writable.
+        ValueError: `window` or `hop` out of range, or `output` is `path`.
+    """
+    check_output(path, output)
+    if not media.probe(path).video:
+        raise MediaError(f"{path} has sound only, so there is no video to annotate; use `analyse`.")
+    timeline = analyse(path, recognizer, window, hop, progress, given, sound)
+    write_annotated(timeline, output, progress)
+    return timeline
+
+
+def check_output(path, output):
+    """Raises ValueError unless `output` is an .mp4 other than `path`, MediaError if unwritable."""
+    if Path(output).suffix.lower() != ".mp4":
+        raise ValueError(f"`output` must end in .mp4. Received: {output}.")
+    if Path(output).resolve() == Path(path).resolve() or (
+        Path(output).exists() and Path(path).exists() and Path(output).samefile(path)
+    ):
+        raise ValueError(f"`output` must be another file than the input. Received: {output}.")
+    check_place(output)
+
+
+def summary(timeline):
+    """Says what was predicted: the emotion of each person, and what the predictions rest on.
+
+    Args:
+        timeline: Timeline.
+
+    Returns:
+        str of one or more lines: "person 1: happy, 14 of 20 s" for each of `lasting`, then a
+        sentence on how many predictions are from sound, faces, or both.
+    """
+    count, found = len(timeline.tracks), timeline.predictions
+    faces = f"{count} face{'' if count == 1 else 's'}" if count else "no face"
+    seen = ("face", "the picture") if count else ("action units", "action units")
+    kinds = (
+        (f"from sound and {seen[0]}", sum(p.heard and p.seen for p in found)),
+        ("from sound alone", sum(p.heard and not p.seen for p in found)),
+        (f"from {seen[1]} alone", sum(p.seen and not p.heard for p in found)),
+    )
+    parts = [f"{number} {name}" for name, number in kinds if number]
+    lines = [
+        f"{name}: {label}, {lasted:.{digits}f} of {total:.{digits}f} s"
+        for name, label, lasted, total in lasting(timeline)
+        for digits in [0 if total >= 10 else 1]
+    ]
+    basis = f"{faces}; predictions: {', '.join(parts) or 'none (neither sound nor face)'}"
+    return "\n".join([*lines, basis])
+
+
+def lasting(timeline):
+    """Finds the emotion that lasted longest for each person, and for the rest of the recording.
+
+    At each moment a person has the label of the prediction whose window's centre is nearest, and
+    the time without a face that of the nearest window without one: what `scenes` draws.
+
+    Args:
+        timeline: Timeline.
+
+    Returns:
+        List of (name, label, lasted, total): str "person N", by number, then "sound" (or what else
+        is not from a face) for the windows without one; str; seconds with that label; seconds in
+        which the person is there, or those windows are drawn. Of labels that lasted equally long
+        the first counts. What was never predicted is not in the list.
+    """
+    describe, seconds = scenes(timeline), {}
+    edges = _edges(timeline)
+    for start, end in zip(edges, edges[1:]):
+        for face in describe((start + end) / 2)[0]:
+            key = face.name.rpartition("from ")[2] if face.box is None else int(face.name)
+            label = face.labels and face.labels[int(np.argmax(face.probabilities))]
+            lasted = seconds.setdefault(key, {})
+            lasted[label] = lasted.get(label, 0.0) + end - start
+    found = []
+    for key in sorted(seconds, key=lambda key: (isinstance(key, str), key)):
+        lasted = seconds[key]
+        name = key.removesuffix(" alone") if isinstance(key, str) else f"person {key}"
+        if label := max(filter(None, lasted), key=lasted.get, default=None):
+            found.append((name, label, lasted[label], sum(lasted.values())))
+    return found
+
+
+def _edges(timeline):
+    """Sorted float array, seconds between which what `scenes` draws keeps its faces and labels."""
+    edges, centres, times = [0.0, timeline.duration], {}, timeline.times
+    for prediction in timeline.predictions:
+        edges += prediction.start, prediction.end
+        centres.setdefault(prediction.track, []).append((prediction.start + prediction.end) / 2)
+    for values in map(np.sort, centres.values()):
+        edges.extend((values[1:] + values[:-1]) / 2)
+    between = np.append((times[1:] + times[:-1]) / 2, times[-1:] + STEP)  # after each look
+    for track in timeline.tracks:
+        looks = track.indices
+        away = np.flatnonzero(np.diff(looks) > MISSED)
+        edges.extend(between[looks[[*away, -1]]])
+        edges.extend(between[i - 1] if i else times[0] for i in looks[[0, *(away + 1)]])
+    return np.unique(np.clip(edges, 0.0, timeline.duration))
+
+
+def write_annotated(timeline, output, progress=None):
+    """Writes the recording of a timeline with its faces, predictions and sound.
+
+    Args:
+        timeline: Timeline of a recording with video.
+        output: str or Path of the mp4.
+        progress: as in `analyse`.
+
+    Raises:
+        FileNotFoundError, MediaError: the recording is gone, or `output` is not writable.
+    """
+    describe = scenes(timeline)
+    cards, places = {}, {}
+    sound = None if timeline.sound is None else media.probe(timeline.sound)
+    with media.VideoWriter(output, like=timeline.info, sound=sound) as writer:
+        for time, picture in media.read_pictures(timeline.info.path):
+            paint(media.planes(picture), *describe(time), cards, places)
+            writer.write(picture)
+            if progress:
+                progress("writing", time, timeline.duration)
+
+
+def scenes(timeline):
+    """Prepares what is to be drawn, so that a frame costs the same in a long recording.
+
+    Returns:
+        Function of a time (s), giving (list of Face, note str or None): each face that is there,
+        with the prediction whose window's centre is nearest; without any, that of no face.
+    """
+    centres, found = {}, {}
+    for prediction in timeline.predictions:
+        centres.setdefault(prediction.track, []).append((prediction.start + prediction.end) / 2)
+        found.setdefault(prediction.track, []).append(prediction)
+    centres = {id: np.array(values) for id, values in centres.items()}
+    seen = [timeline.times[track.indices] for track in timeline.tracks]
+    spans = np.array([(times[0], times[-1]) for times in seen]).reshape(-1, 2)
+    missing = "no face: " if len(timeline.times) else ""  # a run without pictures looks for none
+    slack = 2 * np.diff(timeline.times).max(initial=STEP)
+
+    def nearest(id, time):
+        if id not in centres:
+            return None
+        return found[id][int(np.argmin(np.abs(centres[id] - time)))]
+
+    def describe(time):
+        shown, heard = [], True
+        there = (spans[:, 0] - slack <= time) & (time <= spans[:, 1] + slack)
+        for index in np.flatnonzero(there):
+            track = timeline.tracks[index]
+            box = box_at(track, timeline.times, seen[index], time)
+            if box is not None:
+                prediction = nearest(track.id, time)
+                shown.append(face_of(box, str(track.id), prediction))
+                heard = heard and (prediction is None or prediction.heard)
+        if shown:
+            return shown, None if heard else "no sound: from the picture alone"
+        alone = nearest(None, time)
+        if alone is not None and alone.start <= time <= alone.end:
+            return [face_of(None, f"{missing}{_sources(alone)}", alone)], None
+        return [], "no face" if missing else None
+
+    return describe
+
+
+def box_at(track, times, seen, time):
+    """Says where a face is, between its detections.
+
+    A face missed at one or two looks in a row is taken to have stayed; otherwise its box ends half
+    way to the look that did not find it.
+
+    Args:
+        track: tracking.Track.
+        times: float array (n,), when faces were looked for.
+        seen: float array (k,), `times[track.indices]`.
+        time: float, seconds.
+
+    Returns:
+        float array (4,), xyxy, or None where the face is not there.
+    """
+    after = int(np.searchsorted(seen, time, side="right"))
+    last = track.indices[after - 1] if after > 0 else None
+    following = track.indices[after] if after < len(track.indices) else None
+    if last is not None and following is not None and following - last <= MISSED:
+        share = (time - times[last]) / (times[following] - times[last])
+        return (1 - share) * track.boxes[after - 1] + share * track.boxes[after]
+    if last is not None:
+        until = times[last + 1] if last + 1 < len(times) else times[last] + 2 * STEP
+        if time <= (times[last] + until) / 2:
+            return track.boxes[after - 1]
+    if (
+        following is not None
+        and following > 0
+        and time >= times[following - 1 : following + 1].mean()
+    ):
+        return track.boxes[after]
+    return None
+
+
+def _sources(prediction):
+    """Says what a prediction without a face on the picture is from."""
+    if not prediction.seen:
+        return "from sound alone"
+    return "from sound and action units" if prediction.heard else "from action units alone"

@@ -1,0 +1,18 @@
+"""`check`: what a data folder holds, lacks, or has broken."""
+
+
+def add(commands):
+    """Adds the command's arguments."""
+    command = commands.add_parser("check", help="what a data folder holds, lacks, or has broken")
+    command.set_defaults(run=run)
+    command.add_argument("data", nargs="?", default="dataset", help="data folder or manifest CSV")
+    command.add_argument("--corpus", help="guessed where left out, see dataset/README.md")
+
+
+def run(options):
+    """Prints the table; returns 1 where something is wrong."""
+    from emotion.data.check import check
+
+    text, problems = check(options.data, options.corpus)
+    print(text)
+    return 1 if problems else 0

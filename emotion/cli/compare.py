@@ -1,0 +1,102 @@
+"""`compare`: trains presets side by side, as a table."""
+
+import sys
+
+
+def add(commands):
+    """Adds the command's arguments."""
+    command = commands.add_parser("compare", help="train presets side by side, as a table")
+    command.set_defaults(run=run)
+    command.add_argument("--presets", default="all", help="NAME,NAME or all (default)")
+    command.add_argument("--data", default="dataset", help="folder, manifest or table (dataset/)")
+    command.add_argument("--corpus", help="how to read --data; guessed where left out")
+    command.add_argument("--features", help="table of action units to join to the clips")
+    command.add_argument("--protocol", help="default: the corpus's own (docs/protocols.md)")
+    command.add_argument("--fold", default="all", help="number of the fold, or all (default)")
+    command.add_argument("--seeds", default="0", help="such as 1,2,3 (default: 0)")
+    command.add_argument("--modalities", default="audio,video,both", help="default: %(default)s")
+    command.add_argument("--epochs", type=int, help="at most; default: each preset's")
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.FIELD=VALUE",
+        help="another value of every preset, such as recipe.patience=25; may be repeated",
+    )
+    command.add_argument("--encoder-weights", action="append", default=[], metavar="ENCODER=SOURCE")
+    command.add_argument("--out", help="default: saved_models/comparison")
+    command.add_argument("--face-detector", choices=("auto", "yunet", "haar"), default="auto")
+    command.add_argument("--cache", help="folder of decoded clips")
+    command.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
+
+
+def run(options):
+    """Trains what is not trained yet; prints the table."""
+    import signal
+    from pathlib import Path
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    seeds = [_number("seeds", part) for part in options.seeds.split(",")]
+    numbers = None if options.fold == "all" else [_number("fold", options.fold)]
+    from emotion import backend
+
+    backend.start()
+    from emotion import models, processes
+    from emotion.data import corpora, splits
+    from emotion.experiments import comparison, summary
+    from emotion.preset import override
+    from emotion.run import runs_folder
+
+    options.out = options.out or str(runs_folder() / "comparison")
+    names = list(models.PRESETS) if options.presets == "all" else options.presets.split(",")
+    presets = [override(models.preset(name), options.set) for name in dict.fromkeys(names)]
+    modalities = options.modalities.split(",")
+    entries = comparison.entries(presets, modalities, options.epochs, options.face_detector)
+    found = corpora.clips(options.data, options.corpus, options.features)
+    with processes.pool(options.workers) as pool:
+        entries, clips, unfit, lacking = comparison.usable(
+            entries, found, options.cache, pool, options.encoder_weights
+        )
+    corpus = options.corpus or corpora.guess(options.data)
+    passed_over = corpora.left_out(options.data, corpus)
+    notes = [
+        *passed_over,
+        *(f"Left out: {', '.join(own)}, since {reason}" for reason, own in _shared(unfit)),
+    ]
+    if lacking:
+        notes.append(f"Left out: {len(lacking)} clips; {next(iter(lacking.values()))}")
+    print("".join(f"{note}\n" for note in notes), file=sys.stderr, end="")
+    table = comparison.compare(
+        entries,
+        clips,
+        Path(options.out),
+        options.protocol or splits.default_protocol(clips),
+        numbers,
+        list(dict.fromkeys(seeds)),
+        encoder_weights=options.encoder_weights,
+        cache_folder=options.cache,
+        count=options.workers,
+        notes=notes,
+        extra={
+            "data_path": str(Path(options.data).resolve()),
+            "features_path": options.features and str(Path(options.features).resolve()),
+            "corpus": corpus,
+            "corpus_guessed": options.corpus is None,
+            "left_out": lacking,
+            "passed_over": passed_over,
+            "label_target": clips[0].info.get("label_target", "intended"),
+        },
+    )
+    print(summary.markdown(table) + f"{options.out} holds this as comparison.md, .csv and .png.")
+
+
+def _shared(unfit):
+    """Pairs of a reason and the names that it is of."""
+    reasons = dict.fromkeys(unfit.values())
+    return [(one, [name for name, own in unfit.items() if own == one]) for one in reasons]
+
+
+def _number(flag, text):
+    if not text.strip().isdecimal():
+        raise ValueError(f"--{flag} must be numbers from 0 on. Received: {text!r}.")
+    return int(text)

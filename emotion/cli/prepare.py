@@ -1,0 +1,40 @@
+"""`prepare`: decodes and crops every clip into the cache."""
+
+
+def add(commands):
+    """Adds the command's arguments."""
+    command = commands.add_parser("prepare", help="decode and crop every clip into the cache")
+    command.set_defaults(run=run)
+    command.add_argument("data", nargs="?", default="dataset", help="data folder or manifest CSV")
+    command.add_argument("--corpus", help="guessed where left out, see dataset/README.md")
+    command.add_argument("--features", help="table of action units to join to the clips")
+    command.add_argument("--preset", default="cnn3d_mfcc")
+    command.add_argument("--modality", choices=("audio", "video", "both"))
+    command.add_argument("--face-detector", choices=("auto", "yunet", "haar"), default="auto")
+    command.add_argument("--cache", help="folder (default: EMOTION_CACHE, else the user cache)")
+    command.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
+
+
+def run(options):
+    """Fills the cache; names each clip it could not use."""
+    from emotion import backend
+
+    backend.start()
+    from emotion import models, processes
+    from emotion.data import corpora
+    from emotion.faces.detect import Detector
+    from emotion.signals import cache, presence
+
+    clips = corpora.clips(options.data, options.corpus, options.features)
+    preset = models.preset(options.preset)
+    preset = preset.only(options.modality or preset.modality)
+    spec = preset.spec(Detector(options.face_detector).name if preset.faces else "none")
+    folder = options.cache or cache.default_folder()
+    with processes.pool(max(1, options.workers)) as pool:
+        found = cache.prepare(clips, spec, folder, pool)
+    lost = {id: own.reason for id, own in found.items() if own.reason}
+    for id, reason in lost.items():
+        print(f"{id}: {reason}")
+    for line in presence.lines(preset, presence.count(preset, clips, found)):
+        print(line)
+    print(f"{len(clips) - len(lost)} of {len(clips)} clips are in {folder}.")

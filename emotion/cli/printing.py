@@ -1,0 +1,97 @@
+"""Screen: what metrics.json says, as lines of text."""
+
+import numpy as np
+
+from emotion.evaluation import results
+from emotion.metrics import subgroups
+
+# Kind of disturbance to what it is and what its levels are.
+_DISTURBED = {
+    "noise": "noise in the sound, SNR in dB",
+    "darkness": "darkness on the face, gain",
+    "blur": "blur of the face, pixels",
+    "without": "without",
+}
+# Modality to the kinds of disturbance that are of it alone.
+_OF = {"audio": "noise", "video": "blur"}
+
+
+def report(title, measured):
+    """Tells what an evaluation found.
+
+    Args:
+        title: str, what was evaluated.
+        measured: dict, what metrics.json holds, of a run or of a file of scores.
+
+    Returns:
+        str, lines.
+    """
+    m = measured
+    lines = [f"WARNING: {m['warning']}"] if m["warning"] else []
+    absent = f"; absent: {', '.join(m['absent_speakers'])}" if m["absent_speakers"] else ""
+    tested = f"{m['clips']} clips of {len(m['speakers'])} speakers, {m['protocol']}"
+    folds = ", ".join(map(str, m.get("folds") or [m["fold"]]))
+    lines.append(f"{title}: {tested}, fold {folds}{absent}")
+    if m.get("epochs", 0) is None:
+        lines.append("its training has not ended; this is its best model so far")
+    for name in ("uar", "war"):
+        over = f", over folds {results.told(m, name)}" if len(m.get("folds", ())) > 1 else ""
+        lines.append(f"{name.upper()} {m[name]:.3f} {_between(m['intervals'][name])}{over}")
+    tops = "".join(f", top-{k} {m[f'top_{k}']:.3f}" for k in (2, 3, 5) if f"top_{k}" in m)
+    lines += [f"macro F1 {m['macro_f1']:.3f}{tops}, ECE {m['ece']:.3f}", results.accuracies(m)]
+    lines += _by_class(m)
+    lines += [
+        subgroups.sentence(attribute, compared)
+        for attribute, compared in m["groups"].items()
+        if len(compared["groups"]) > 1
+    ]
+    if "temperature" in m:
+        lines.append(_calibrated(m))
+    if "robustness" in m:
+        lines += _robustness(m)
+    return "\n".join(lines)
+
+
+def _by_class(m):
+    """The classification report: a line a class that occurs as truth or as prediction."""
+    width = max(map(len, m["labels"]))
+    yield f"{'':{width}s}  precision  recall [95 % over speakers]     F1  clips"
+    for label, clips in zip(m["labels"], np.sum(m["confusion"], axis=1)):
+        if m["f1"][label] is None:
+            continue
+        precision, recall, f1 = (_number(m[name][label]) for name in ("precision", "recall", "f1"))
+        interval = _between(m["intervals"]["recall"][label]) if clips else ""
+        yield f"{label:{width}s}  {precision:>9s}  {recall} {interval:21s}  {f1}  {clips:5d}"
+
+
+def _calibrated(m):
+    if m["temperature"] is None:
+        return "temperature: none, since no clip of validation speakers is there or tells anything"
+    return (
+        f"temperature {m['temperature']:.3f}, fitted on validation speakers: with it ECE "
+        f"{m['ece_calibrated']:.3f}"
+    )
+
+
+def _robustness(m):
+    rows = {kind: [r for r in m["robustness"] if r["kind"] == kind] for kind in _DISTURBED}
+    yield f"UAR when disturbed (chance {1 / len(m['labels']):.3f}):"
+    for kind, own in rows.items():
+        if own:
+            scores = ", ".join(f"{_level(r['level'])}: {r['uar']:.3f}" for r in own)
+            yield f"  {_DISTURBED[kind]:29s}  {scores}"
+    for modality, kind in _OF.items():
+        if m["modality"] in (modality, "both") and not rows[kind]:
+            yield f"  {modality}: nothing to disturb, its values come from a table"
+
+
+def _level(level):
+    return level if isinstance(level, str) else f"{level:g}"
+
+
+def _number(value):
+    return "    -" if value is None else f"{value:.3f}"
+
+
+def _between(interval):
+    return f"[{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "[one speaker: no interval]"

@@ -1,0 +1,84 @@
+"""`report`: a run, the folds of a protocol, or a comparison, as one page of HTML."""
+
+import shlex
+import sys
+
+
+def add(commands):
+    """Adds the command's arguments."""
+    command = commands.add_parser("report", help="one self-contained HTML page on a run")
+    command.set_defaults(run=run)
+    command.add_argument("folder", metavar="RUN|COMPARISON")
+    command.add_argument("--data", help="data folder or manifest (default: the one trained on)")
+    command.add_argument("--features", help="table joined to it (default: the one trained on)")
+    command.add_argument("--cache", help="folder of decoded clips")
+    command.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
+    command.add_argument("--output", metavar="FILE", help="default: report.html in the folder")
+
+
+def run(options):
+    """Evaluates and explains what was not yet; writes the page."""
+    from pathlib import Path
+
+    from emotion import backend
+
+    backend.start()
+    from emotion.evaluation import results
+    from emotion.experiments import completion
+    from emotion.files import write_text
+    from emotion.report import build
+    from emotion.run import load_run, load_runs
+
+    folder = Path(options.folder)
+    output = Path(options.output or folder / "report.html")
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"--output must end in .html. Received: {output}.")
+    command = _command(options)
+    if (folder / "comparison.csv").is_file():
+        runs = [load_run(path.parent) for path in sorted(folder.glob("*/*/run.json"))]
+        text = build.of_comparison(folder, runs, command)
+    else:
+        runs = load_runs(folder)
+        clips = _complete(runs, options)
+        if runs[0].folder != folder:  # folds, of which some may have been scored by themselves
+            completion.join([results.read(run.folder) for run in runs], folder)
+        text = build.of_run(folder, runs, clips, command)
+    write_text(output, text)
+    print(f"{output} holds the report: open it in a browser.")
+
+
+def _command(options):
+    """The command line that makes the same page again."""
+    words = ["python", "-m", "emotion", "report", options.folder]
+    for name in ("data", "features", "cache", "output"):
+        if value := getattr(options, name):
+            words += [f"--{name}", value]
+    return shlex.join(words)
+
+
+def _complete(runs, options):
+    """Does what is lacking; returns dict of id to Clip, those whose media is at hand."""
+    import json
+
+    from emotion import processes
+    from emotion.evaluation.results import scored
+    from emotion.experiments import completion
+    from emotion.files import locked
+
+    try:
+        data = [run.data(options.data, options.features, options.cache) for run in runs]
+        for run, (split, _) in zip(runs, data):
+            run.refuse_other(split)
+    except (FileNotFoundError, ValueError) as error:
+        if not all(scored(run.folder) for run in runs):
+            raise
+        print(f"{error} The page tells what is known already, and plays no clip.", file=sys.stderr)
+        return {}
+    with processes.pool(options.workers) as pool:
+        for run, (split, load) in zip(runs, data):
+            path = run.folder / "metrics.json"
+            if not (scored(run.folder) and "robustness" in json.loads(path.read_text())):
+                with locked(run.folder, "call again"):
+                    completion.full(run, split, load, run.folder, pool)
+        completion.explain(runs[0], *data[0])
+    return {clip.id: clip for split, _ in data for clip in split.test}

@@ -1,0 +1,104 @@
+"""`serve`: a run over HTTP."""
+
+# Option to the attribute of uploads.Limits and what it says.
+LIMITS = {
+    "--max-mb": ("megabytes", "megabytes of a file"),
+    "--max-seconds": ("seconds", "length of a recording"),
+    "--max-megapixels": ("megapixels", "size of its pictures"),
+    "--patience": ("patience", "seconds to analyse a recording, and as many to draw on it"),
+    "--transfer": ("transfer", "seconds to receive a file, and as many to send the answer"),
+    "--line": ("waiting", "recordings that may wait for their turn"),
+}
+
+
+def add(commands):
+    """Adds the command's arguments."""
+    command = commands.add_parser("serve", help="predictions and annotated videos over HTTP")
+    command.set_defaults(run=run)
+    add = command.add_argument
+    add("--model", metavar="RUN", help="run folder (default: newest in saved_models/)")
+    add("--yunet", metavar="PATH", help="YuNet's .onnx weights, for a run that needs them")
+    add("--host", default="127.0.0.1", help="default: %(default)s, for this computer alone")
+    add("--port", type=int, default=8000, help="default: %(default)s; 0 takes a free one")
+    for option, (name, what) in LIMITS.items():
+        kind = int if name == "waiting" else float
+        add(option, type=kind, dest=name, metavar="N", help=f"{what} (default: see docs/serve.md)")
+
+
+def run(options):
+    """Serves until it is stopped."""
+    import signal
+    import sys
+
+    try:
+        import python_multipart  # noqa: F401  what takes uploads apart
+        import uvicorn
+
+        from emotion.web import api
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"serve needs {error.name}, which is not installed: "
+            "run `pip install -e '.[serve]'` in the project's folder."
+        ) from error
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again at its end
+    limits = limits_of(options)
+    with listen(options.host, options.port) as listening:
+        app = api.create_app(load(options), limits)
+        # Work that outlasts the grace is broken off. Connections beyond 512 are turned away.
+        config = uvicorn.Config(
+            app, timeout_graceful_shutdown=10, limit_concurrency=512, server_header=False
+        )
+        host, port = listening.getsockname()[:2]
+        host = f"[{host}]" if ":" in host else host
+        print(f"http://{host}:{port}/docs tells how to use it; Ctrl-C ends it", flush=True)
+        uvicorn.Server(config).run([listening])
+
+
+def limits_of(options):
+    """Returns the uploads.Limits of a command's options, of which it may lack some.
+
+    Raises:
+        ValueError: one is no limit.
+    """
+    from emotion.web.uploads import Limits
+
+    given = {name: getattr(options, name, None) for name, _ in LIMITS.values()}
+    for option, (name, _) in LIMITS.items():
+        value, least = given[name], -1 if name == "waiting" else 0
+        if value is not None and not value > least:
+            rule = "at least 0" if name == "waiting" else "positive"
+            raise ValueError(f"{option} must be {rule}. Received: {value}.")
+    return Limits(**{name: value for name, value in given.items() if value is not None})
+
+
+def listen(host, port):
+    """Takes the port first: a model loads for seconds, and in vain where the port is taken.
+
+    Returns:
+        socket.socket that listens.
+
+    Raises:
+        ValueError: it cannot be taken.
+    """
+    import socket
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(
+            f"--host {host} --port {port} cannot be used ({reason}); choose another."
+        ) from error
+
+
+def load(options):
+    """Returns the Recognizer of a command's options; raises as it does."""
+    from emotion import backend
+
+    backend.start()
+    from emotion.inference.recognizer import Recognizer
+    from emotion.run import newest
+
+    return Recognizer(options.model or newest(), options.yunet)

@@ -1,0 +1,1 @@
+"""What is on disk: corpora and their labels, splits without shared speakers, checks, downloads."""

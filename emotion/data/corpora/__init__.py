@@ -1,0 +1,66 @@
+"""The corpora: each is a file whose `clips(root)` lists its clips without decoding any media."""
+
+from functools import partial
+from pathlib import Path
+
+from emotion.data import feature_tables
+from emotion.data.corpora import crema_d, manifest, ravdess, table
+
+CORPORA = {
+    "ravdess": ravdess.clips,
+    "ravdess-song": partial(ravdess.clips, channel="song"),
+    "ravdess-all": partial(ravdess.clips, channel="all"),
+    "cremad": crema_d.clips,
+    "cremad-crowd": partial(crema_d.clips, labels="crowd"),
+    "manifest": manifest.clips,
+    "table": table.clips,
+}
+
+
+def guess(root):
+    """Returns the name of the corpus at `root`.
+
+    "table" for a .pkl file or a .csv file with action units and no labels, "manifest" for any other
+    .csv file, "cremad" for a folder with the folders of CREMA-D, "ravdess-song" for a folder whose
+    RAVDESS takes are all song, else "ravdess", which is the speech.
+    """
+    if feature_tables.is_table(root):
+        return "table"
+    if Path(root).suffix.lower() == ".csv":
+        return "manifest"
+    if crema_d.laid_out(root):
+        return "cremad"
+    song_only = Path(root).is_dir() and set(ravdess.channels(root)) == {"song"}
+    return "ravdess-song" if song_only else "ravdess"
+
+
+def clips(root, corpus=None, features=None):
+    """Lists the clips of a corpus.
+
+    Args:
+        root: path of the data folder, or of a manifest CSV.
+        corpus: str, a name of `CORPORA`; None guesses it from `root`.
+        features: path of a table to be joined by clip id, or None.
+
+    Returns:
+        List of Clip, sorted by id.
+
+    Raises:
+        ValueError: unknown corpus, nothing usable at `root`, or a table that has none of it.
+        FileNotFoundError: `root` or `features` does not exist.
+    """
+    corpus = corpus or guess(root)
+    if corpus not in CORPORA:
+        raise ValueError(f"`corpus` must be one of {', '.join(CORPORA)}. Received: {corpus!r}.")
+    found = sorted(CORPORA[corpus](root), key=lambda clip: clip.id)
+    return feature_tables.join(found, features) if features else found
+
+
+def left_out(root, corpus=None):
+    """Returns a list of str, a line for each reason why a corpus leaves takes out by itself."""
+    corpus = corpus or guess(root)
+    if corpus == "ravdess":
+        return ravdess.left_out(root)
+    if not corpus.startswith("cremad"):
+        return []
+    return crema_d.left_out(root, "crowd" if corpus == "cremad-crowd" else "intended")

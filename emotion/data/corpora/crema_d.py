@@ -1,0 +1,216 @@
+"""CREMA-D: 91 actors speak twelve sentences in six emotions, and a crowd says what it perceives.
+
+Source: Cao, Cooper, Keutmann, Gur, Nenkova & Verma, "CREMA-D: Crowd-sourced Emotional Multimodal
+Actors Dataset", IEEE Transactions on Affective Computing 5(4), 2014,
+doi:10.1109/TAFFC.2014.2336244; files: https://github.com/CheyneyComputerScience/CREMA-D.
+
+A name such as 1001_DFA_ANG_XX.flv holds four fields: actor, sentence, emotion, and the level that
+was asked for (LO, MD, HI; XX where none was). What pairs sound and picture is their name, so any
+arrangement of folders will do.
+"""
+
+import csv
+import re
+from collections import defaultdict, namedtuple
+from pathlib import Path
+
+from emotion.clip import Clip
+from emotion.data.corpora import ravdess
+from emotion.data.corpora.ravdess import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from emotion.data.labels import CREMA_D
+
+ACTORS = tuple(str(actor) for actor in range(1001, 1092))
+SENTENCES = ("DFA", "IEO", "IOM", "ITH", "ITS", "IWL", "IWW", "MTI", "TAI", "TIE", "TSI", "WSI")
+EMOTIONS = dict(zip(("NEU", "HAP", "SAD", "ANG", "FEA", "DIS"), CREMA_D))
+LEVELS = {"LO": "low", "MD": "medium", "HI": "high", "XX": "unspecified"}
+FOLDERS = {"audiowav", "videoflash", "videomp4"}
+VOTES = Path("processedResults", "summaryTable.csv")
+NAMING = "CREMA-D names are like 1001_DFA_ANG_XX.wav"
+# Left out by HiCMAE (Sun et al. 2024) too, whose preparation cites the corpus's repository.
+BROKEN = {
+    "1064_IEO_DIS_MD": "a minute of several emotions",
+    "1064_TIE_SAD_XX": "cut short",
+    "1076_MTI_NEU_XX": "cut short",
+    "1076_MTI_SAD_XX": "no sound",
+}
+
+Name = namedtuple("Name", "actor sentence emotion level")
+
+_NAME = re.compile(
+    rf"(100[1-9]|10[1-8]\d|109[01])_({'|'.join(SENTENCES)})_({'|'.join(EMOTIONS)})_({'|'.join(LEVELS)})"
+)
+_SUFFIXES = (AUDIO_SUFFIXES | VIDEO_SUFFIXES) - {".mp3"}
+_MISSPELT = {"1040_ITH_SAD_X": "1040_ITH_SAD_XX"}  # the .wav, as published
+_HOW_TO_GET = (
+    "Put AudioWAV and VideoFlash of https://github.com/CheyneyComputerScience/CREMA-D there "
+    "(with git lfs), see dataset/README.md."
+)
+
+
+def parse(path):
+    """Reads a CREMA-D file name.
+
+    Args:
+        path: str or Path; only its last part counts.
+
+    Returns:
+        Name of four str, or None where the name is not one CREMA-D can have.
+
+    >>> parse("VideoFlash/1001_DFA_ANG_XX.flv").emotion
+    'ANG'
+    >>> parse("1092_DFA_ANG_XX.flv") is None
+    True
+    """
+    path = Path(path)
+    match = _NAME.fullmatch(_MISSPELT.get(path.stem, path.stem))
+    if match is None or path.suffix.lower() not in _SUFFIXES:
+        return None
+    return Name(*match.groups())
+
+
+def named(id):
+    """Returns the Clip that an id or a file name names, without its files, or None.
+
+    >>> named("1001_DFA_ANG_XX.flv").label
+    'angry'
+    """
+    name = parse(Path(id).stem + ".wav")
+    return name and _clip("_".join(name), name, [], EMOTIONS[name.emotion], "intended")
+
+
+def laid_out(root):
+    """Returns whether a path is a folder with AudioWAV, VideoFlash or VideoMP4 in it, or is one."""
+    root = Path(root).resolve()
+    return root.is_dir() and any(p.name.lower() in FOLDERS for p in (root, *root.iterdir()))
+
+
+def files(root):
+    """Lists the media files below a folder, whatever their names, as `ravdess.files` does.
+
+    The .mp3 are passed over: they are the sound of the .wav again, and some of them are blank.
+
+    Raises:
+        FileNotFoundError: `root` is not a folder.
+    """
+    if not Path(root).is_dir():
+        raise FileNotFoundError(f"{root} is not a folder. {_HOW_TO_GET}")
+    return [path for path in ravdess.files(root) if path.suffix.lower() in _SUFFIXES]
+
+
+def clips(root, labels="intended"):
+    """Lists the takes below a folder: sound and picture of one name are one clip.
+
+    The sound is an audio file where there is one, else that of the video. Of two files of a kind
+    the one whose path sorts first is taken; files of zero bytes count as absent. `left_out` tells
+    what else is passed over.
+
+    Args:
+        root: path of a folder that holds CREMA-D files at any depth.
+        labels: "intended", what the actor was asked to play; or "crowd", what most of those who
+            saw and heard the clip perceived, from processedResults/summaryTable.csv in `root`.
+
+    Returns:
+        List of Clip, sorted by id, which is the name without its suffix.
+
+    Raises:
+        FileNotFoundError: `root` is not a folder, or it lacks the table of votes.
+        ValueError: unknown labels, no such recording below `root`, or a table that breaks a rule.
+    """
+    found, omitted = _sort(root, labels)
+    if not found:
+        why = f" ({'; '.join(omitted)})" if omitted else ""
+        raise ValueError(f"No CREMA-D recording to use found in {root}{why}. {_HOW_TO_GET}")
+    return found
+
+
+def left_out(root, labels="intended"):
+    """Returns a list of str, a line for each reason why `clips` passes takes over."""
+    return _sort(root, labels)[1]
+
+
+def expected(channel, actor):
+    """Returns the set of clip ids made of an actor; 20 of all were never published."""
+    acted = [(sentence, emotion, "XX") for sentence in SENTENCES for emotion in EMOTIONS]
+    acted = [take for take in acted if take[0] != "IEO" or take[1] == "NEU"]
+    acted += [("IEO", e, level) for e in EMOTIONS if e != "NEU" for level in ("LO", "MD", "HI")]
+    return {"_".join((actor, *take)) for take in acted}.difference(BROKEN)
+
+
+def _sort(root, labels):
+    """Returns the list of Clip to use, and the lines on the takes that are left out."""
+    if labels not in ("intended", "crowd"):
+        raise ValueError(f"`labels` must be intended or crowd. Received: {labels!r}.")
+    takes = defaultdict(list)
+    for path in files(root):
+        name = parse(path)
+        if name and path.stat().st_size:
+            takes["_".join(name)].append((name, path))
+    broken = sorted(BROKEN.keys() & takes)
+    takes = {id: members for id, members in takes.items() if id not in BROKEN}
+    lines = []
+    if broken:
+        named = ", ".join(f"{id}: {BROKEN[id]}" for id in broken)
+        lines.append(f"left out, known to be broken: {len(broken)} ({named})")
+    votes = _votes(root) if labels == "crowd" and takes else {}
+    found, ties, unrated = [], 0, 0
+    for id, members in sorted(takes.items()):
+        name = members[0][0]
+        voted = votes.get(id, ()) if labels == "crowd" else (EMOTIONS[name.emotion],)
+        if len(voted) == 1:
+            found.append(_clip(id, name, [path for _, path in members], voted[0], labels))
+        ties += len(voted) > 1
+        unrated += not voted
+    if ties:
+        lines.append(f"left out, the crowd's vote is a tie: {ties}")
+    if unrated:
+        lines.append(f"left out, {VOTES.name} has no vote: {unrated}")
+    return found, lines
+
+
+def _clip(id, name, paths, label, labels):
+    sounds = [path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES]
+    pictures = [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
+    return Clip(
+        id=id,
+        label=label,
+        speaker=name.actor,
+        audio=(sounds or pictures or [None])[0],
+        video=pictures[0] if pictures else None,
+        info={
+            "channel": "speech",
+            "intensity": LEVELS[name.level],
+            "statement": name.sentence,
+            "intended": EMOTIONS[name.emotion],
+            "label_target": labels,
+        },
+    )
+
+
+def _votes(root):
+    """Returns dict of clip id to the tuple of labels that had most votes, from the CSV of votes."""
+    path = Path(root) / VOTES
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} does not exist; the crowd's labels are in it: put it there from the CREMA-D "
+            "repository, or use --corpus cremad for the intended labels."
+        )
+    letters = {code[0]: label for code, label in EMOTIONS.items()}
+    found = {}
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file, restval="")
+        columns = {str(column).lower(): column for column in reader.fieldnames or []}
+        if not {"filename", "multimodalvote"} <= columns.keys():
+            received = ", ".join(columns.values()) or "none"
+            raise ValueError(
+                f"{path} must have the columns FileName and MultiModalVote. Received: {received}."
+            )
+        for row in reader:
+            vote = row[columns["multimodalvote"]].strip()
+            if not set(vote.split(":")) <= letters.keys():
+                raise ValueError(
+                    f"{path}, row {reader.line_num}: the vote must be one of {' '.join(letters)}, "
+                    f"or several with colons between them. Received: {vote!r}."
+                )
+            id = Path(row[columns["filename"]].strip()).stem
+            found[id] = tuple(letters[letter] for letter in vote.split(":"))
+    return found

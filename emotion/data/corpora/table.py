@@ -1,0 +1,30 @@
+"""Clips that a table of features lists, named as RAVDESS names its files; no media is needed."""
+
+from emotion.data import feature_tables
+from emotion.data.corpora import ravdess
+
+
+def clips(path):
+    """Lists the clips of a table, with label and speaker as their names tell.
+
+    Args:
+        path: path of a table, see emotion/data/feature_tables.py.
+
+    Returns:
+        List of Clip without sound and picture, `given` being the table.
+
+    Raises:
+        FileNotFoundError: `path` does not exist.
+        ValueError: the table breaks a rule, or a name in it is not one RAVDESS can have.
+    """
+    found = []
+    for id, place in feature_tables.index(path).items():
+        name = ravdess.parse(f"01-{id}.mp4")
+        if name is None:
+            raise ValueError(
+                f"{path}: the label of {id!r} is unknown, since it is not named like RAVDESS's "
+                "01-01-05-02-01-02-12; leave it out, or list the clips in a manifest and join this "
+                "table with --features."
+            )
+        found.append(ravdess.clip(name, given=place))
+    return found

@@ -1,0 +1,1 @@
+"""What a model is worth: predictions, scores with intervals, fusion, robustness, plots."""

@@ -1,0 +1,167 @@
+"""Evaluation: what a run is worth on speakers it has never met."""
+
+import keras
+import numpy as np
+
+from emotion import backend
+from emotion.evaluation import scores
+from emotion.evaluation.results import CONDITIONS, Report, aggregate, measure, weights_digest
+from emotion.training.batches import Batches
+
+
+def evaluate_run(run, split, load, pool=None, without=None, noise=None, model=None):
+    """Scores a run's best model on the test clips of a split.
+
+    Args:
+        run: run.Run.
+        split: splits.Split, the run's own or another, whose test speakers took no part in training
+            or in choosing the model.
+        load: function of a Clip that returns its Signal.
+        pool: processes.Pool, or None to make batches in this process.
+        without: "audio" or "video", the input that is zero, as modality dropout makes it in
+            training; or None.
+        noise: "audio" or "video", the input in whose place is noise, always the same: standard
+            normal where it is float32, uniform where it is uint8; or None.
+        model: keras.Model, that of the run, where it is loaded already.
+
+    Returns:
+        Report.
+
+    Raises:
+        ValueError: as `check`, or `without` or `noise` leaves the model nothing that is real.
+    """
+    check(run, split)
+    preset, labels, clips = run.preset, run.labels, split.test
+    if without or noise:
+        _refuse_nothing(preset, without, noise)
+    digest = weights_digest(run.folder)
+    predictions = predict(run, clips, load, pool, without, noise, model)
+    measured = {
+        **measure(predictions, labels),
+        "model": digest,
+        "protocol": split.protocol,
+        "fold": split.fold,
+        "validation_speakers": run.record["speakers"]["validation"],
+        "absent_speakers": list(split.absent),
+        "labels": list(labels),
+        "label_target": clips[0].info.get("label_target", "intended"),
+        "adapted_to_test_speaker": False,
+        "modality": preset.modality,
+        "without": without,
+        "noise": noise,
+        "warning": split.warning,
+    }
+    if "ended" in run.record:  # not of a run of an earlier version
+        measured["epochs"] = run.record["ended"] and run.record["ended"]["epochs"]
+    return Report(measured, predictions)
+
+
+def check(run, split):
+    """Refuses test clips that cannot tell what a run is worth.
+
+    Args:
+        run: run.Run.
+        split: splits.Split. One that deals clips and not speakers must be the run's own: of other
+            clips it would deal those that were trained on into the test.
+
+    Raises:
+        ValueError: a test speaker took part in training or in choosing the model, or a label is
+            not one of the run's.
+    """
+    roles = run.record["speakers"]
+    known = {*roles["train"], *roles["validation"]}
+    shared = sorted(known.intersection(clip.speaker for clip in split.test))
+    if shared and not (split.warning and run.owns(split)):
+        raise ValueError(
+            f"test speakers must not have been trained on; leave out {', '.join(shared)}."
+        )
+    unknown = sorted({clip.label for clip in split.test}.difference(run.labels))
+    if unknown:
+        raise ValueError(
+            f"labels must be among {', '.join(run.labels)}. Received: {', '.join(unknown)}."
+        )
+
+
+def predict(run, clips, load, pool=None, without=None, noise=None, model=None):
+    """What a run's best model says of clips: `evaluate_run` without a judgement.
+
+    Args:
+        clips: list of Clip.
+        run, load, pool, without, noise, model: as `evaluate_run`.
+
+    Returns:
+        pandas.DataFrame, of `scores.table`.
+    """
+    batch_size = run.preset.recipe.batch_size
+    batches = _Altered(clips, run.preset, run.labels, batch_size, load, pool=pool)
+    batches.without, batches.noise = without, noise
+    with backend.streams(batches) as (stream,):
+        logits = (model or run.model()).predict(stream, verbose=0)
+    probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+    return scores.table(clips, probabilities, run.labels)
+
+
+def score(system, protocol=None):
+    """Scores what any system said of the test clips of a protocol.
+
+    Args:
+        system: scores.Scores.
+        protocol: str; None takes the corpus's own, see `splits.default_protocol`.
+
+    Returns:
+        Report, as `aggregate` joins the folds; what a file does not tell, such as the speakers
+        of validation, or the loss where it holds no probabilities, is None in its metrics.
+
+    Raises:
+        ValueError: the protocol does not fit the corpus, or a clip that it tests has no row.
+    """
+    reports = []
+    for split, tested in scores.tests(system, protocol):
+        predictions = scores.table(tested.clips, tested.probabilities, tested.labels)
+        conditions = dict.fromkeys(CONDITIONS) | {
+            "protocol": split.protocol,
+            "absent_speakers": split.absent,
+            "labels": list(system.labels),
+            "label_target": "intended",
+            "warning": split.warning,
+            "scores": {"file": str(system.path), "kind": system.kind},
+        }
+        own = {"fold": split.fold, "validation_speakers": None}
+        measured = measure(predictions, system.labels)
+        if system.kind != "probabilities":  # any scores may be given as logits
+            own["loss"] = None
+        reports.append(Report({**measured, **conditions, **own}, predictions))
+    return aggregate(reports)
+
+
+def _refuse_nothing(preset, without, noise):
+    if preset.modality != "both" or (without and noise):
+        raise ValueError(
+            "one of `without` and `noise` is for a run with sound and picture. "
+            f"Received: without={without}, noise={noise}, {preset.name} with {preset.modality}."
+        )
+    if (without or noise) not in preset.features:
+        raise ValueError(
+            f"`without` and `noise` must be audio or video. Received: {without or noise}."
+        )
+
+
+class _Altered(Batches):
+    """Batches of which one input is zero, or noise that the batch's index decides."""
+
+    without = noise = None
+
+    def __getitem__(self, index):
+        inputs, targets, weights = super().__getitem__(index)
+        if self.without:
+            inputs = {**inputs, self.without: np.zeros_like(inputs[self.without])}
+        elif self.noise:
+            inputs = {**inputs, self.noise: _noise(inputs[self.noise], index)}
+        return inputs, targets, weights
+
+
+def _noise(array, seed):
+    generator = np.random.default_rng(seed)
+    if array.dtype == np.uint8:
+        return generator.integers(0, 256, array.shape, np.uint8)
+    return generator.standard_normal(array.shape, np.float32)

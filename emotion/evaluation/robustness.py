@@ -1,0 +1,41 @@
+"""Robustness: what is left of a run's UAR in noise, in the dark, out of focus, or deaf or blind."""
+
+from functools import partial
+
+from tqdm import tqdm
+
+from emotion import metrics
+from emotion.evaluation import evaluate
+from emotion.signals import perturb
+
+
+def curves(run, clips, load, pool=None, model=None):
+    """Scores a run on clips that are disturbed, one kind and level at a time.
+
+    Workers disturb a signal where they load it, so no disturbed clip is kept.
+
+    Args:
+        run: run.Run.
+        clips: list of Clip, the test clips.
+        load: function of a Clip that returns its Signal; it must pickle where there is a pool.
+        pool: processes.Pool, or None to make batches in this process.
+        model: keras.Model, that of the run, where it is loaded already.
+
+    Returns:
+        List of dict, one for each of `perturb.DISTURBANCES` that reaches some of the clips: kind,
+        level, uar, war and confusion. Empty for a run whose inputs all come from a table.
+    """
+    reached = {
+        one for clip in map(load, clips) for one in perturb.DISTURBANCES if one.reaches(clip)
+    }
+    applied = [one for one in perturb.DISTURBANCES if one in reached]
+    model = model or run.model()
+    rows = []
+    for one in tqdm(applied, desc="disturb", disable=not applied):
+        disturbed = partial(perturb.load, read=load, disturbance=one)
+        table = evaluate.predict(run, clips, disturbed, pool, model=model)
+        found, said = (table[name].map(run.labels.index) for name in ("label", "predicted"))
+        counts = metrics.confusion(found, said, len(run.labels))
+        scored = {"uar": metrics.uar(counts), "war": metrics.war(counts)}
+        rows.append({"kind": one.kind, "level": one.level, **scored, "confusion": counts.tolist()})
+    return rows

@@ -1,0 +1,1 @@
+"""A training with all that follows it, its resume, and the comparison of presets."""

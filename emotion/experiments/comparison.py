@@ -1,0 +1,302 @@
+"""Comparison: presets side by side, each with sound alone, picture alone and both.
+
+All are trained on the same clips, those that every one of them can use, and on the same folds and
+seeds. A run is a folder OUT/PRESET-MODALITY/seed-S-fold-F; the one that is complete is never
+trained again, a half one goes on where it was, and the tables are made anew from the files.
+"""
+
+import json
+import logging
+import sys
+import time
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+
+import numpy as np
+
+from emotion import backend, encoders, models, processes
+from emotion.data import splits
+from emotion.data.labels import label_set
+from emotion.evaluation import plots
+from emotion.evaluation.results import complete
+from emotion.experiments import completion
+from emotion.experiments.summary import COSTS, markdown, summarize, timing
+from emotion.faces.detect import Detector
+from emotion.files import locked, write_text
+from emotion.preset import MODALITIES
+from emotion.run import load_run
+from emotion.signals import cache
+from emotion.training.train import differences, train
+
+_REPEATS = 10
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A preset with the modality it is compared with, and the cache.Spec of its signals."""
+
+    preset: object
+    spec: object
+
+    @property
+    def name(self):
+        """str, such as "cnn3d_mfcc-audio"."""
+        return f"{self.preset.name}-{self.preset.modality}"
+
+
+def entries(presets, modalities=MODALITIES, epochs=None, detector="auto"):
+    """Lists what is to be compared.
+
+    Args:
+        presets: list of Preset.
+        modalities: names of MODALITIES; a preset takes part in those that it has.
+        epochs: int, at most, or None for each preset's own.
+        detector: str, "auto", "yunet" or "haar".
+
+    Returns:
+        List of Entry.
+
+    Raises:
+        ValueError: a modality is unknown, `epochs` is not positive, or nothing is left.
+        FileNotFoundError: as `detect.Detector`.
+    """
+    unknown = sorted(set(modalities).difference(MODALITIES))
+    if unknown:
+        raise ValueError(
+            f"`modalities` must be among {', '.join(MODALITIES)}. Received: {', '.join(unknown)}."
+        )
+    if epochs is not None and epochs < 1:
+        raise ValueError(f"`epochs` must be positive. Received: {epochs}.")
+    found = []
+    for preset in presets:
+        has = {*preset.features, preset.modality}
+        for modality in (name for name in MODALITIES if name in {*modalities} & has):
+            one = preset.only(modality)
+            one = replace(one, recipe=replace(one.recipe, epochs=epochs or one.recipe.epochs))
+            found.append(Entry(one, one.spec(Detector(detector).name if one.faces else "none")))
+    if not found:
+        raise ValueError(f"no preset has one of the modalities {', '.join(modalities)}.")
+    return found
+
+
+def usable(entries, clips, cache_folder=None, pool=None, encoder_weights=()):
+    """Finds the entries that can run on a corpus, and the clips that all of these can use.
+
+    Args:
+        entries: list of Entry.
+        clips: list of Clip.
+        cache_folder: Path of the signal cache, or None for the default one.
+        pool: processes.Pool, or None to decode in this process.
+        encoder_weights: as in `compare`; here they are fetched.
+
+    Returns:
+        (entries, clips, unfit, left_out): the lists without the entries that cannot run or can use
+        less than half of the clips, dict of an entry's name to the reason, dict of a clip's id to
+        the reason.
+
+    Raises:
+        ValueError: no entry can run, or they have no clip in common; ValueError, OSError also as
+            `encoders.load`, but where weights cannot be fetched.
+    """
+    lacking = {}  # spec of one modality -> {clip id: reason}
+    parts = {entry.name: [] for entry in entries}
+    for entry in entries:
+        for modality in entry.preset.features:
+            spec = entry.preset.only(modality).spec(entry.spec.detector)
+            if modality == "audio":
+                spec = replace(spec, detector="none")  # the same for all who hear this
+            if spec not in lacking:
+                found = cache.prepare(clips, spec, cache_folder, pool)
+                lacking[spec] = {id: own.reason for id, own in found.items() if own.reason}
+            parts[entry.name].append(spec)
+    unfit, left_out = {}, {}
+    for entry in entries:
+        specs = parts[entry.name]
+        most = max((lacking[spec] for spec in specs), key=len)
+        if len(most) > len(clips) / 2:  # it would take more clips from the others than it leaves
+            told = f"it can use {len(clips) - len(most)} of {len(clips)} clips"
+            unfit[entry.name] = f"{told}: {next(iter(most.values()))}"
+        elif reason := _unfetched(entry.preset, encoder_weights):
+            unfit[entry.name] = reason
+        else:
+            left_out |= {clip: reason for spec in specs for clip, reason in lacking[spec].items()}
+    fit = [entry for entry in entries if entry.name not in unfit]
+    kept = [clip for clip in clips if clip.id not in left_out]
+    if not fit:
+        name, reason = next(iter(unfit.items()))
+        raise ValueError(f"no preset can run on this data; {name}: {reason}")
+    if not kept:
+        raise ValueError("the presets have no clip in common that each can use; compare fewer.")
+    return fit, kept, unfit, left_out
+
+
+def compare(
+    entries,
+    clips,
+    out,
+    protocol,
+    numbers,
+    seeds,
+    *,
+    encoder_weights=(),
+    cache_folder=None,
+    count=0,
+    notes=(),
+    extra=None,
+):
+    """Trains what is not yet trained; writes comparison.csv, .md and .png, anew after each run.
+
+    Args:
+        entries, clips: as `usable` returns them.
+        out: Path of the folder.
+        protocol: str.
+        numbers: list of int, the folds; or None for all that have a speaker.
+        seeds: list of int.
+        encoder_weights: sequence of str, as `train.train`; a NAME=SOURCE is for those entries
+            that have the encoder.
+        cache_folder: Path of the signal cache, or None for the default one.
+        count: int, processes that make batches of a run in one of its own; 0: all in this one.
+        notes: list of str, lines for comparison.md, such as what was left out.
+        extra: dict, further entries for each run.json.
+
+    Returns:
+        pandas.DataFrame, as `summary.summarize`.
+
+    Raises:
+        ValueError: `out` holds a run of other settings, or the protocol does not fit the clips.
+        OSError: a file could not be written; what was finished before is whole.
+    """
+    names = label_set(clip.label for clip in clips)
+    runs = []  # fold by fold, so that a table that is not finished compares like with like
+    for seed in seeds:
+        chosen = splits.fold_count(clips, protocol, seed) if numbers is None else numbers
+        for split in [splits.split(clips, protocol, fold, seed) for fold in chosen]:
+            folder = f"seed-{seed}-fold-{split.fold}"
+            runs += [(entry, split, seed, out / entry.name / folder) for entry in entries]
+    asked = {
+        entry.name: _asked(models.build_model(entry.preset, len(names)), encoder_weights)
+        for entry in entries
+    }
+    for entry, split, seed, folder in runs:
+        if (folder / "run.json").is_file():
+            settings = (entry.preset, split, names, entry.spec, seed, asked[entry.name][1])
+            _refuse_other(folder, settings)
+    heading = _heading(runs, clips, names, notes)
+    for index, (entry, split, seed, folder) in enumerate(runs):
+        finished = complete(folder)
+        if not finished:
+            told = f"run {index + 1} of {len(runs)}{_left(runs, index)}"
+            print(f"{told}: {folder}", file=sys.stderr, flush=True)
+        if not (finished and _costed(folder)):
+            given = entry, split, seed, folder, names, asked[entry.name][0]
+            do = partial(processes.apart, _run, initializer=backend.start) if count else _run
+            do(*given, cache_folder, count, extra)
+        if not finished or index + 1 == len(runs):
+            table = summarize([run[3] for run in runs if complete(run[3])])
+            _write(table, heading, len(names), out)
+    return table
+
+
+def _run(entry, split, seed, folder, names, encoder_weights, cache_folder, count, extra):
+    """Trains and scores one of the runs, as far as that is not done, and measures what it costs."""
+    # Each is a model of its own: that TensorFlow traces it anew is no mistake.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    load = partial(cache.load, spec=entry.spec, folder=cache_folder)
+    if not complete(folder):
+        with locked(folder, "choose another --out"), processes.pool(count) as pool:
+            run = train(
+                entry.preset,
+                split,
+                names,
+                folder,
+                entry.spec,
+                seed=seed,
+                cache_folder=cache_folder,
+                pool=pool,
+                resume=(folder / "run.json").is_file(),
+                encoder_weights=encoder_weights,
+                extra=extra,
+            )
+            completion.complete(run, split, load, pool)
+    if not _costed(folder):
+        cost = _cost(load_run(folder), load(split.test[0]))
+        write_text(folder.parent / "cost.json", json.dumps(cost))
+
+
+def _write(table, heading, classes, out):
+    write_text(out / "comparison.csv", table.to_csv(index=False))
+    write_text(out / "comparison.md", f"# Comparison\n\n{heading}\n{markdown(table)}")
+    plots.comparison(table, 1 / classes, heading.partition(".")[0], out)
+
+
+def _heading(runs, clips, names, notes):
+    """What was measured on what, as Markdown; its first sentence is the picture's title."""
+    split, seeds = runs[0][1], dict.fromkeys(str(run[2]) for run in runs)
+    numbers = dict.fromkeys(str(run[1].fold) for run in runs)
+    target = clips[0].info.get("label_target", "intended")
+    lines = [
+        f"Protocol {split.protocol}, folds {', '.join(numbers)}, seeds {', '.join(seeds)}. "
+        f"{len(clips)} clips of {len({clip.speaker for clip in clips})} speakers, those that every "
+        f"row can use; labels ({target}): {', '.join(names)}. Nothing is adapted "
+        "to a test speaker. Mean ± standard deviation over folds and seeds; top-1 is WAR.",
+        *([f"Absent speakers: {', '.join(split.absent)}."] if split.absent else []),
+        *([f"WARNING: {split.warning}"] if split.warning else []),
+        *notes,
+    ]
+    return "".join(f"{line}\n\n" for line in lines).rstrip("\n") + "\n"
+
+
+def _costed(folder):
+    return (folder.parent / "cost.json").is_file()
+
+
+def _asked(model, encoder_weights):
+    """The encoder weights that are for a model's encoders, and their dict of sources."""
+    has = {layer.name for layer in model.layers}
+    own = [text for text in encoder_weights if text == "none" or text.partition("=")[0] in has]
+    return own, encoders.sources(model, own)
+
+
+def _unfetched(preset, encoder_weights):
+    """Says why the weights of a preset's encoders cannot be fetched; None where they can."""
+    sources = _asked(models.build_model(preset, 2), encoder_weights)[1]
+    try:
+        encoders.load(models.build_model(preset, 2, encoders.configs(sources)), sources)
+    except (ConnectionError, ModuleNotFoundError) as error:
+        return str(error)
+    return None
+
+
+def _refuse_other(folder, settings):
+    different = differences(load_run(folder), *settings)
+    if different:
+        told = "; ".join(f"{name}: {text}" for name, text in different.items())
+        raise ValueError(f"{folder} was another training ({told}); choose another --out.")
+
+
+def _left(runs, index):
+    """Says about how long the runs from `index` on will train, by what the finished ones took."""
+    spent = {}
+    for entry, _, _, folder in runs:
+        if complete(folder):
+            spent.setdefault(entry.name, []).append(sum(timing(folder)["seconds"].values()))
+    if not spent:
+        return ""
+    means = {name: np.mean(seconds) for name, seconds in spent.items()}
+    other = np.mean(list(means.values()))
+    waiting = [run[0].name for run in runs[index:] if not complete(run[3])]
+    seconds = sum(means.get(name, other) for name in waiting)
+    return f", about {timedelta(seconds=round(seconds))} of training left"
+
+
+def _cost(run, signal):
+    """Trainable parameters, and the ms from one decoded signal to logits: features and model."""
+    model, seconds = run.model(), []
+    for _ in range(1 + _REPEATS):  # the first warms up
+        begun = time.perf_counter()
+        inputs = {name: array[None] for name, array in run.preset.extract(signal).items()}
+        model.predict_on_batch(inputs)
+        seconds.append(time.perf_counter() - begun)
+    count = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    return dict(zip(COSTS, (count, 1000 * float(np.median(seconds[1:])))))

@@ -1,0 +1,137 @@
+"""Completion: what belongs to a run that was scored, its numbers and pictures, into a folder."""
+
+from emotion.evaluation import evaluate, plots, results, robustness
+from emotion.explain.explanations import drawable, explain_clip, explain_tests, training_clips
+from emotion.files import write_text
+
+
+def complete(run, split, load, pool=None):
+    """Scores a run that is trained, and writes all that belongs into its folder beside the model.
+
+    metrics.json is the last; it names the model that it is of (`results.complete`).
+
+    Args:
+        run: run.Run.
+        split: splits.Split; its test clips are scored.
+        load: function of a Clip that returns its Signal.
+        pool: processes.Pool, or None to make batches in this process.
+
+    Returns:
+        results.Report, with the keys of `results.ACCURACIES` in its metrics.
+
+    Raises:
+        ValueError: as `evaluate.evaluate_run`.
+    """
+    model = run.model()
+    scored = evaluate.evaluate_run(run, split, load, pool, model=model)
+    own = run.owns(split)
+    known = [
+        evaluate.predict(run, clips, load, pool, model=model) if own and clips else None
+        for clips in (split.train, split.validation)
+    ]
+    measured = {**scored.metrics, **_accuracies(*known)}
+    scored = results.Report(measured, scored.predictions)
+    plots.curves(run.folder)
+    plots.confusion(measured, run.folder)
+    plots.recall(measured, run.folder)
+    results.save(scored, run.folder)
+    return scored
+
+
+def full(run, split, load, folder, pool=None):
+    """Does what `complete` does, and all that takes longer: temperature, robustness, pictures.
+
+    Args:
+        run: run.Run.
+        split: splits.Split; its test clips are scored. The temperature is fitted on its validation
+            clips, of speakers who were the run's in validation.
+        load: function of a Clip that returns its Signal.
+        folder: Path to write metrics.json, predictions.csv, validation.csv and the pictures into.
+        pool: processes.Pool, or None to make batches in this process.
+
+    Returns:
+        results.Report, with the keys of `results.ACCURACIES`, `results.calibrate` and
+        `robustness` in its metrics.
+
+    Raises:
+        ValueError: as `evaluate.evaluate_run`.
+    """
+    model = run.model()
+    scored = evaluate.evaluate_run(run, split, load, pool, model=model)
+    allowed = run.record["speakers"]["validation"]
+    validation = [clip for clip in split.validation if clip.speaker in allowed]
+    held_out = evaluate.predict(run, validation, load, pool, model=model) if validation else ()
+    own = run.owns(split)
+    train = evaluate.predict(run, split.train, load, pool, model=model) if own else None
+    measured = {
+        **scored.metrics,
+        **_accuracies(train, held_out if own else None),
+        **results.calibrate(scored.predictions, held_out, run.labels),
+        "robustness": robustness.curves(run, split.test, load, pool, model),
+    }
+    if validation:
+        write_text(folder / "validation.csv", held_out.to_csv(index=False))
+    plots.draw(measured, folder)
+    scored = results.Report(measured, scored.predictions)
+    results.save(scored, folder)
+    return scored
+
+
+def _accuracies(*tables):
+    """Dict of results.ACCURACIES, of the predictions of training and of validation clips.
+
+    Of a table that is None or empty it is None.
+    """
+    shares = [
+        None if table is None or not len(table) else (table["label"] == table["predicted"]).mean()
+        for table in tables
+    ]
+    pairs = zip(results.ACCURACIES, shares, strict=True)
+    return {name: None if share is None else float(share) for name, share in pairs}
+
+
+def join(reports, folder):
+    """Joins the reports of a protocol's folds, and writes what they are worth together.
+
+    Args:
+        reports: list of results.Report, one a fold.
+        folder: Path to write metrics.json, predictions.csv and the pictures into.
+
+    Returns:
+        results.Report, of `results.aggregate`.
+    """
+    joined = results.aggregate(reports)
+    plots.draw(joined.metrics, folder)
+    results.save(joined, folder)
+    return joined
+
+
+def explain(run, split, load):
+    """Explains a run that was scored: its test clips, and the one most confidently wrong and right.
+
+    Explanations go into `explained` of the run's folder; those newer than its model are kept.
+
+    Args:
+        run: run.Run whose folder holds what `results.save` writes.
+        split: splits.Split; predictions of other clips than it tests are passed over.
+        load: function of a Clip that returns its Signal.
+    """
+    folder, trained = run.folder / "explained", (run.folder / "model.keras").stat().st_mtime
+
+    def there(part):
+        path = folder / part / "explanation.json"
+        return path.is_file() and path.stat().st_mtime >= trained
+
+    if not there("tests"):
+        explain_tests(run, split, load, folder / "tests")
+    clips, model = {clip.id: clip for clip in split.test}, None
+    table = results.read(run.folder).predictions
+    table = table[table["id"].isin(clips)]
+    for part in ("wrong", "right"):
+        found = results.surest(table, run.labels, right=part == "right")
+        if drawable(run.preset) and len(found) and not there(part):
+            model = model or run.model()
+            clip = clips[found.iloc[0]["id"]]
+            train = training_clips(run, split)
+            given = (load(clip), clip.id, folder / part, None, train, load)
+            explain_clip(model, run.preset, run.labels, *given)

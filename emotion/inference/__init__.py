@@ -1,0 +1,1 @@
+"""From a run to predictions: the recognizer, windows, the timeline, smoothing, exports."""

@@ -1,0 +1,278 @@
+"""What is seen, heard and predicted along a recording, gathered in one streaming pass."""
+
+import heapq
+from dataclasses import dataclass, replace
+from operator import itemgetter
+from pathlib import Path
+
+import numpy as np
+
+from emotion import media
+from emotion.clip import MediaError, Prediction, Signal, cut
+from emotion.faces.crop import STEP, CropStream
+from emotion.faces.tracking import Track
+
+BATCH = 16  # windows predicted at once
+SOUND_BLOCK = 0.25  # seconds
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """A recording as the recogniser sees it; its size grows with its faces, not with its pixels.
+
+    Attributes:
+        info: media.Info of the recording.
+        labels: tuple of str, class names.
+        duration: float, seconds.
+        times: float array (n,), when faces were looked for.
+        tracks: list of tracking.Track with ids from 1; their `indices` count in `times`.
+        predictions: list of Prediction, by start and then by track.
+        sound: Path of the file whose sound takes the place of the recording's own, or None.
+    """
+
+    info: media.Info
+    labels: tuple
+    duration: float
+    times: np.ndarray
+    tracks: list
+    predictions: list
+    sound: Path | None = None
+
+
+def analyse(path, recognizer, window=None, hop=None, progress=None, given=None, sound=None):
+    """Follows the faces of a recording and predicts each in every window.
+
+    A window with sound and faces gives a prediction a face, from both; without a face one from
+    sound alone; without sound one a face, from the picture alone; without either none. A recording
+    shorter than the window is one window, and the last window ends with the recording. What a table
+    says of the recording, each window is given: its values do not follow the windows.
+
+    Args:
+        path: str or Path.
+        recognizer: Recognizer.
+        window: float, seconds; None takes the recogniser's.
+        hop: float, seconds from one window to the next; None is a third of the window.
+        progress: function(stage str, seconds done, seconds in all or None), or None.
+        given: dict of `Recognizer.given`, or None.
+        sound: str or Path of a file whose sound takes the place of the recording's own, or None;
+            it begins with the first frame.
+
+    Returns:
+        Timeline.
+
+    Raises:
+        FileNotFoundError, MediaError: no such file, or nothing in it that can be decoded.
+        ValueError: `window` or `hop` out of range.
+    """
+    window, hop = spans(recognizer, window, hop)
+    info = media.probe(path)
+    if sound is not None:
+        sound = check_sound(info, sound).path
+    events = list(_events(info, recognizer, given, sound))
+    if not events:
+        seen = "action units (from a table)" if recognizer.detector is None else "picture"
+        missing = seen if recognizer.preset.modality == "video" else "sound"
+        raise MediaError(f"{path} has no {missing}, all that this run was trained on; use another.")
+    recent = Recent(recognizer, given or {})
+    predictions, waiting = [], []
+    start = closed = now = 0.0
+    count = 0
+
+    def close(start, end):
+        waiting.extend((start, end, *found) for found in recent.signals(start, end))
+        if len(waiting) >= BATCH:
+            predictions.extend(predict(recognizer, waiting))
+            waiting.clear()
+
+    for time, kind, value in heapq.merge(*events, key=itemgetter(0)):
+        while time >= start + window:
+            close(start, start + window)
+            recent.forget(start)
+            closed, count = start + window, count + 1
+            start = count * hop
+        recent.take(kind, time, value)
+        if kind == "sound":
+            now = max(now, time + len(value) / recognizer.sample_rate)
+        else:
+            now = max(now, time + float(1 / info.rate))
+        if progress:
+            progress("analysing", time, info.duration)
+    # Frames after the last that was looked at are not counted in `now`; what the file says is.
+    said = info.duration and info.duration - (info.origin - info.start)
+    duration = said if said and abs(said - now) < 2 * STEP else now
+    if sound is not None:  # of which that file says nothing
+        duration = max(duration, now)
+    if duration - closed > 0.1 * hop:
+        close(max(0.0, duration - window), duration)
+    predictions.extend(predict(recognizer, waiting))
+    return replace(_timeline(info, recognizer.labels, duration, recent, predictions), sound=sound)
+
+
+def moment(path, recognizer, prediction, sound=None):
+    """Computes anew what a prediction of `analyse` was made from.
+
+    Args:
+        path: str or Path of the recording.
+        recognizer: Recognizer, the one that predicted.
+        prediction: Prediction.
+        sound: as in `analyse`.
+
+    Returns:
+        Signal.
+
+    Raises:
+        FileNotFoundError, MediaError: as `analyse`.
+    """
+    recent, (start, end) = Recent(recognizer, {}), (prediction.start, prediction.end)
+    events = _events(media.probe(path), recognizer, None, sound)
+    for time, kind, value in heapq.merge(*events, key=itemgetter(0)):
+        if time >= end:
+            break
+        recent.take(kind, time, value)
+        recent.forget(min(time, start))
+    found = [(start, end, *one) for one in recent.signals(start, end)]
+    apart = [
+        np.abs(one.probabilities - prediction.probabilities).max()
+        for one in predict(recognizer, found)
+    ]
+    return found[int(np.argmin(apart))][-1]
+
+
+def spans(recognizer, window=None, hop=None):
+    """Returns the (window, hop) that `analyse` takes, in seconds; raises ValueError as it does."""
+    window = recognizer.window if window is None else window
+    hop = window / 3 if hop is None else hop
+    if not 0.2 <= window <= 60:
+        raise ValueError(f"`window` must be between 0.2 and 60 seconds. Received: window={window}.")
+    if not 0 < hop <= window:
+        raise ValueError(
+            f"`hop` must be positive and at most `window` ({window} s). Received: hop={hop}."
+        )
+    return window, hop
+
+
+def check_sound(info, sound):
+    """Says whether the sound of another file can take the place of a recording's own.
+
+    Args:
+        info: media.Info of the recording.
+        sound: str or Path.
+
+    Returns:
+        media.Info of `sound`.
+
+    Raises:
+        FileNotFoundError, MediaError: no such file, no sound in it, or no picture in the recording.
+    """
+    if not info.video:
+        raise MediaError(
+            f"{info.path} has no picture, so it takes no sound of another file; give a video, or "
+            "the sound alone."
+        )
+    heard = media.probe(sound)
+    if not heard.audio:
+        raise MediaError(f"{sound} has no sound that can be decoded; give a file with sound.")
+    return heard
+
+
+def _events(info, recognizer, given, sound=None):
+    """Streams of (seconds, kind, value), each in order of time, of what the run hears and sees.
+
+    Where that is neither, but something is given, the pictures tell how long the recording is.
+    """
+    heard = (sound is not None or info.audio) and recognizer.preset.modality != "video"
+    if heard:
+        blocks = media.read_blocks(sound or info.path, recognizer.sample_rate, SOUND_BLOCK)
+        size = round(SOUND_BLOCK * recognizer.sample_rate) / recognizer.sample_rate
+        yield ((i * size, "sound", block) for i, block in enumerate(blocks))
+    if info.video and (recognizer.detector is not None or given and not heard):
+        pictures = media.read_frames(info.path, step=STEP)
+        yield ((time, "frame", frame) for time, frame in pictures)
+
+
+class Recent:
+    """The sound and the faces of the last window, and the boxes of the whole recording.
+
+    Args:
+        recognizer: Recognizer.
+        given: dict of `Recognizer.given`; may be empty.
+    """
+
+    def __init__(self, recognizer, given):
+        self.recognizer, self.given = recognizer, given
+        self.faces = CropStream(recognizer.detector, recognizer.crop_size, recognizer.crop_margin)
+        self.samples, self.first = np.zeros(0, np.float32), 0
+        self.times, self.boxes = [], {}
+
+    def take(self, kind, time, value):
+        """Takes "sound" or a "frame", as `hear` or `see`."""
+        self.hear(value) if kind == "sound" else self.see(time, value)
+
+    def hear(self, block):
+        """Takes the next samples, float32 (n,); the first ever is time 0."""
+        self.samples = np.concatenate([self.samples, block])
+
+    def see(self, time, frame):
+        """Looks for faces in a frame, uint8 (h, w, 3) RGB, of a time (s) that grows."""
+        if self.recognizer.detector is None:
+            return
+        for id, box in self.faces.see(time, frame):
+            self.boxes.setdefault(id, []).append((len(self.times), *box))
+        self.times.append(time)
+
+    def forget(self, before):
+        """Drops what was heard and seen before a time (s)."""
+        drop = max(0, round(before * self.recognizer.sample_rate) - self.first)
+        drop = min(drop, len(self.samples))  # what is not heard yet is not to be dropped
+        self.samples, self.first = self.samples[drop:], self.first + drop
+        self.faces.forget(before)
+
+    def signals(self, start, end):
+        """Returns a list of (track id or None, Signal) for the window, in seconds."""
+        rate = self.recognizer.sample_rate
+        samples = cut(self.samples, rate, start, end, self.first)
+        found = [
+            (id, Signal(samples, rate, crops, times - start, end - start))
+            for id, (times, _, crops) in self.faces.tracks(start, end).items()
+        ]
+        if not found and (samples is not None or self.given):
+            found.append((None, Signal(samples, rate, None, None, end - start, self.given)))
+        return found
+
+
+def predict(recognizer, waiting):
+    """Returns a Prediction for each (start, end, track id or None, Signal)."""
+    if not waiting:
+        return []
+    rows = recognizer.predict([signal for *_, signal in waiting])
+    return [
+        Prediction(
+            start,
+            end,
+            tuple(recognizer.labels),
+            row,
+            heard=signal.heard,
+            seen=signal.seen,
+            track=id,
+        )
+        for (start, end, id, signal), row in zip(waiting, rows, strict=True)
+    ]
+
+
+def _timeline(info, labels, duration, recent, predictions):
+    same, boxes = recent.faces.same, {}
+    for id, found in recent.boxes.items():
+        boxes.setdefault(same.get(id, id), []).extend(found)
+    tracks, renamed = [], {None: None}
+    for id, found in sorted(boxes.items()):
+        if len(found) >= min(2, len(recent.times)):
+            found = np.array(sorted(found), float)
+            renamed[id] = len(tracks) + 1
+            tracks.append(Track(renamed[id], found[:, 0].astype(int), found[:, 1:]))
+    kept = {}
+    for p in predictions:
+        id = same.get(p.track, p.track)
+        if id in renamed:  # one a window: a face may have been known again only after it
+            kept.setdefault((p.start, id), replace(p, track=renamed[id]))
+    kept = sorted(kept.values(), key=lambda p: (p.start, p.track or 0))
+    return Timeline(info, tuple(labels), duration, np.array(recent.times), tracks, kept)

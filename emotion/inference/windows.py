@@ -1,0 +1,82 @@
+"""What was seen and heard lately, cut into windows as these fill."""
+
+import numpy as np
+
+from emotion.faces.crop import STEP
+from emotion.inference.timeline import Recent
+
+PATIENCE = 0.3  # seconds that a window waits for the modality that is behind
+HOLD = 3 * STEP  # a face missed at two looks is taken to have stayed
+
+
+class Windows:
+    """Ring buffers in front of a recogniser; for one thread.
+
+    Args:
+        recognizer: Recognizer.
+        window, hop: float, seconds.
+        kinds: iterable of what is to be waited for, "picture", "sound" or both.
+
+    Attributes:
+        places: dict of int, a face's number from 1 on, to (time, box) of its last detection; a new
+            one at each change, so that another thread may read it. A face found once is not there.
+    """
+
+    def __init__(self, recognizer, window, hop, kinds):
+        self.places = {}
+        self._recent, self._rate = Recent(recognizer, {}), recognizer.sample_rate
+        self._window, self._hop, self._count = window, hop, 0
+        self._reached = dict.fromkeys(kinds, 0.0)  # seconds
+        self._found, self._numbers = set(), {}
+
+    def take(self, kind, time, value):
+        """Takes what comes next of its kind.
+
+        Args:
+            kind: "picture" or "sound".
+            time: float, seconds from the start; for sound, of its first sample.
+            value: uint8 array (h, w, 3) RGB, or None for a picture in which no face is looked for;
+                or float32 array (n,), samples without gaps.
+
+        Returns:
+            List of windows that are full now, each (start, end, list of (face or None, Signal)).
+        """
+        if kind == "sound":
+            self._recent.hear(value)
+            time += len(value) / self._rate
+        elif value is not None:
+            self._look(time, value)
+        self._reached[kind] = time
+        return self._full()
+
+    def end(self, kind):
+        """Waits no longer for a kind; returns as `take`."""
+        self._reached.pop(kind, None)
+        return self._full() if self._reached else []
+
+    def _look(self, time, frame):
+        recent = self._recent
+        recent.see(time, frame)
+        # A recording keeps these to its end; a camera has none.
+        here = {id: found[-1][1:] for id, found in recent.boxes.items()}
+        recent.boxes.clear()
+        del recent.times[:-1000]
+        places = {n: held for n, held in self.places.items() if time - held[0] <= HOLD}
+        for id in here.keys() & self._found:
+            places[self._number(id)] = time, np.array(here[id])
+        self._found |= here.keys()
+        self.places = places
+
+    def _number(self, id):
+        return self._numbers.setdefault(id, len(self._numbers) + 1)
+
+    def _full(self):
+        full, times = [], self._reached.values()
+        ready = max(min(times), max(times) - PATIENCE) + 1e-6
+        while (start := self._count * self._hop) + self._window <= ready:
+            found = self._recent.signals(start, start + self._window)
+            found = [(id if id is None else self._number(id), signal) for id, signal in found]
+            full.append((start, start + self._window, found))
+            self._count += 1
+            self._recent.forget(self._count * self._hop)
+        return full

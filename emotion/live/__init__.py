@@ -1,0 +1,1 @@
+"""Live recognition: camera and microphone, the session, the player."""

@@ -1,0 +1,179 @@
+"""Report: a run, the folds of a protocol, or a comparison, as a page one can look at.
+
+Every figure is one of metrics.json, run.json, history.csv or comparison.csv.
+"""
+
+import json
+
+import pandas as pd
+
+from emotion.data.corpora import published
+from emotion.experiments.summary import spread
+from emotion.metrics.subgroups import few
+from emotion.report import sections
+from emotion.report.page import Section, Table, html, picture
+from emotion.report.sections import SENSES
+
+LIMITS = (
+    "The label of a clip is what an actor was asked to play, or, where the label target is crowd, "
+    "what most raters perceived. Neither is what a person feels, and no face or voice tells that.",
+    "The figures hold for recordings like these. With other cameras, rooms, languages, ages, "
+    "accents and cultures they are unknown and likely lower; between groups of people they differ "
+    "already here.",
+    "It must not be used to judge people: not to hire, grade, insure, treat, police or admit them, "
+    "nor to watch them at work or in class, where the European Union forbids inferring emotions "
+    "(Regulation (EU) 2024/1689, Article 5(1)(f)). People who are recorded must know it.",
+)
+
+
+def of_run(folder, runs, clips, command):
+    """Returns the page of a run, or of the folds of a protocol, as a str.
+
+    Args:
+        folder: Path with metrics.json, predictions.csv and pictures; `explained` within the first
+            of the runs is shown where it is there.
+        runs: list of run.Run, one or one a fold.
+        clips: dict of id to Clip, those whose media is at hand.
+        command: str, what made the page.
+    """
+    measured = json.loads((folder / "metrics.json").read_text())
+    table = pd.read_csv(folder / "predictions.csv", dtype={"id": str, "speaker": str})
+    preset, modality = runs[0].preset, measured["modality"]
+    parts = [
+        sections.training(runs, measured),
+        sections.classes(folder, measured),
+        sections.calibration(folder, measured),
+        sections.groups(folder, measured),
+        sections.robustness(folder, measured),
+        sections.reasons(runs[0]),
+        sections.wrong(table, measured, clips),
+        _published([(preset.name, modality, _headline(measured, "war"))], measured),
+        Section("What it must not be used for", LIMITS),
+        _made(runs[0].record, command),
+    ]
+    people = f"{len(measured['speakers'])} speakers ({few(measured['speakers'])})"
+    met = "some of them trained on" if measured["warning"] else "none of them trained on"
+    return html(
+        f"{preset.name}, {SENSES[modality]}",
+        f"Tested on {measured['clips']} clips of {people}, {met}. "
+        f"Protocol {measured['protocol']}, {_folds(measured)}.",
+        [part for part in parts if part],
+        _numbers(measured),
+        [measured["warning"]] if measured["warning"] else [],
+    )
+
+
+def of_comparison(folder, runs, command):
+    """Returns the page of a comparison as a str.
+
+    Args:
+        folder: Path with comparison.csv, comparison.md and the picture.
+        runs: list of run.Run, those compared.
+        command: str, what made the page.
+    """
+    table = pd.read_csv(folder / "comparison.csv")
+    columns = {"uar": "UAR", "war": "WAR", "top_5": "top-5", "loss": "loss"}
+    shown = [name for name in columns if name in table]  # an older table has no loss
+    *notes, _ = (folder / "comparison.md").read_text().strip().split("\n\n")[1:]
+    record, tested = runs[0].record, sorted({run.record["fold"] for run in runs})
+    scored = json.loads(min(folder.glob("*/*/metrics.json")).read_text())  # alike in what it is of
+    rows = [
+        (
+            f"{row.preset}, {row.modality}",
+            *(spread(row, name) for name in shown),
+            f"{row.trainable_parameters:,}".replace(",", " "),
+            f"{row.training_clips_per_second:.1f}",
+            f"{row.window_ms:.1f}",
+            str(row.runs),
+        )
+        for row in table.itertuples()
+    ]
+    columns = ("preset, modality", *(columns[name] for name in shown), "trainable parameters")
+    columns += ("training clips/s", "ms a window", "runs")
+    told = [f"{row[0]} {row[1]}" for row in rows]
+    parts = [
+        Section(
+            "The table",
+            tables=(Table("Mean ± deviation over runs", columns, rows, columns[1:]),),
+            pictures=picture(
+                folder / "comparison", "UAR of each row.", f"Bars of UAR: {'; '.join(told)}."
+            ),
+        ),
+        Section("What was compared", tuple(notes)),
+        _published(
+            [(row.preset, row.modality, row.war) for row in table.itertuples()],
+            {**scored, "folds": tested},
+        ),
+        Section("What these models must not be used for", LIMITS),
+        _made(record, command),
+    ]
+    return html(
+        "Models compared",
+        f"Protocol {record['protocol']}, {_folds({'folds': tested})}.",
+        [part for part in parts if part],
+        warnings=[record["warning"]] if record["warning"] else [],
+    )
+
+
+def _numbers(m):
+    def number(title, name, note):
+        if f"{name}_mean" in m:
+            spread = f"mean over folds, ± {m[f'{name}_std']:.3f}"
+            note = f"{spread}; of all clips {m[name]:.3f}, {note}"
+        return title, f"{_headline(m, name):.3f}", note
+
+    held = {
+        name: f"95 % interval over speakers {one[0]:.3f} to {one[1]:.3f}" if one else "one speaker"
+        for name, one in m["intervals"].items()
+        if name in ("uar", "war")
+    }
+    tops = [k for k in (2, 3, 5) if f"top_{k}" in m]
+    loss = m.get("loss") is not None  # an older metrics.json has none, nor have all scores
+    return [
+        number("UAR", "uar", f"{held['uar']}; chance {1 / len(m['labels']):.3f}"),
+        number("WAR", "war", held["war"]),
+        number("macro F1", "macro_f1", "mean over classes"),
+        *(number(f"top-{k}", f"top_{k}", f"among the {k} likeliest") for k in tops),
+        *([number("test loss", "loss", "cross-entropy; 0 is best")] if loss else []),
+        ("ECE", f"{m['ece']:.3f}", "of all clips; 0 where it is as sure as it is right"),
+    ]
+
+
+def _headline(m, name):
+    """A score as most publications give it: where there are folds, the mean over them."""
+    return m.get(f"{name}_mean", m[name])
+
+
+def _published(own, m):
+    """Puts (preset, modality, WAR) of this page above what is published on the same task."""
+    found = published.results(m)
+    if not found:
+        return None
+    columns = ("system", "hears and sees", "WAR, %", "folds", "conditions", "source")
+    over = "mean over " if len(m.get("folds", ())) > 1 else ""
+    rows = [
+        (name, SENSES[modality], f"{100 * war:.1f}", f"{m['protocol']}, {over}{_folds(m)}")
+        + ("the speakers that are at hand", "this page")
+        for name, modality, war in own
+    ]
+    rows += [
+        (one.system, SENSES[one.modality], f"{one.war:g}", one.protocol or "other")
+        + (one.conditions, one.source)
+        for one in found
+    ]
+    text = (
+        "No system of the table was trained on its test speakers, nor adapted to them. Only rows "
+        "with the same folds and the same modalities compare like with like.",
+    )
+    table = Table("Published results", columns, rows, ("WAR, %",), tuple(range(len(own))))
+    return Section("Beside published results", text, tables=(table,))
+
+
+def _made(record, command):
+    versions = ", ".join(f"{name} {one}" for name, one in record["versions"].items())
+    return Section("How it was made", facts=(("Command", command), ("Versions", versions)))
+
+
+def _folds(m):
+    folds = [str(one) for one in m.get("folds") or [m["fold"]]]
+    return f"fold{'s' if len(folds) > 1 else ''} {', '.join(folds)}"

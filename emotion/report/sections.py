@@ -1,0 +1,248 @@
+"""Sections: the parts of a run's page.
+
+Each takes `m`, what metrics.json holds, and most the Path of the `folder` with the pictures; each
+returns a page.Section, or None where there is nothing to tell.
+"""
+
+import json
+
+import numpy as np
+import pandas as pd
+
+from emotion import media, models
+from emotion.clip import Clip, MediaError
+from emotion.evaluation.results import accuracies, surest
+from emotion.metrics.subgroups import ends, few, sentence
+from emotion.report.page import Player, Section, Table, picture, player
+from emotion.signals.presence import NAMES
+
+_WORST = 10  # clips
+SENSES = {"audio": "sound alone", "video": "picture alone", "both": "sound and picture"}
+_LEVELS = {"noise": "SNR {} dB", "darkness": "gain {}", "blur": "{} px", "without": "{}"}
+
+
+def training(runs, m):
+    """Tells what was trained on what: of a run.Run, or of those of a protocol's folds."""
+    record, preset = runs[0].record, runs[0].preset
+    history = [pd.read_csv(run.folder / "history.csv") for run in runs]
+    best = [own.loc[own["val_uar"].idxmax()] for own in history]
+    counts = " + ".join(str(run.record["clips"]["train"]) for run in runs)
+    parts = [f"fold {run.record['fold']}: " if len(runs) > 1 else "" for run in runs]
+    speakers = {
+        role: "; ".join(
+            f"{part}{few(run.record['speakers'][role])}" for part, run in zip(parts, runs)
+        )
+        for role in ("train", "validation")
+    }
+    weights = record["encoder_weights"] or {}
+    facts = (
+        ("Design", f"{preset.name}: {models.describe(preset)}"),
+        ("Hears and sees", SENSES[preset.modality]),
+        ("Trained on", f"{counts} clips of the speakers {speakers['train']}"),
+        ("Chosen on", f"speakers {speakers['validation']}, by validation UAR"),
+        ("Absent speakers", ", ".join(m["absent_speakers"] or ["none"])),
+        ("Clips left out", f"{len(record.get('left_out') or ())} (run.json says why)"),
+        (
+            "Clips without a sound or face that was found",
+            "; ".join(
+                f"{part}{NAMES[modality]} {len(ids)}"
+                for part, run in zip(parts, runs)
+                for modality, ids in run.record.get("lacking", {}).items()
+            )
+            or "not recorded",
+        ),
+        ("Classes", ", ".join(m["labels"])),
+        ("Label target", f"{m['label_target']}"),
+        ("Adapted to test speakers", "yes" if m["adapted_to_test_speaker"] else "no"),
+        (
+            "Epochs",
+            "; ".join(
+                f"{part}{len(own)}, the best {row['epoch']:.0f} with validation UAR "
+                f"{row['val_uar']:.3f}"
+                for part, own, row in zip(parts, history, best)
+            ),
+        ),
+        ("Accuracy and loss", accuracies(m)),
+        ("Pretrained encoders", "; ".join(f"{k}: {v}" for k, v in weights.items()) or "none"),
+        ("Face detector", record["detector"] or "none"),
+        ("Seed", str(record["seed"])),
+    )
+    shown = picture(
+        runs[0].folder / "curves",
+        f"Loss, UAR and learning rate over epochs{' of fold 0' if len(runs) > 1 else ''}.",
+        f"Curves of training and validation; the best of {len(history[0])} epochs is "
+        f"{best[0]['epoch']:.0f}, with validation UAR {best[0]['val_uar']:.3f}.",
+    )
+    return Section("What was trained on what", facts=facts, pictures=shown)
+
+
+def classes(folder, m):
+    """Tells precision, recall and F1 by class, and what is mistaken for what."""
+    counts, labels = np.array(m["confusion"]), m["labels"]
+    columns = ("class", "precision", "recall", "95 % interval", "F1", "clips")
+    rows, mistaken = [], []
+    for index, label in enumerate(labels):
+        if m["f1"][label] is None:
+            continue
+        low_high = m["intervals"]["recall"][label]
+        interval = f"{low_high[0]:.3f} to {low_high[1]:.3f}" if low_high else ""
+        scores = [_number(m[name][label]) for name in ("precision", "recall", "f1")]
+        own = counts[index]
+        rows.append((label, *scores[:2], interval, scores[2], str(own.sum())))
+        other = int(np.argmax(np.where(np.arange(len(labels)) == index, -1, own)))
+        if own.sum():
+            share = own / own.sum()
+            rest = f", most often mistaken for {labels[other]}, {share[other]:.0%}"
+            mistaken.append(f"{label} {share[index]:.0%}{rest if own[other] else ''}")
+    pictures = [
+        *picture(
+            folder / "confusion",
+            "What clips of each class are taken for: share of the row, and count.",
+            f"Confusion matrix. Shares that are right: {'; '.join(mistaken)}.",
+        ),
+        *picture(
+            folder / "recall",
+            "Recall of each class with its 95 % interval over speakers.",
+            "Recall by class, with the figures of the table above.",
+        ),
+    ]
+    table = Table("Precision, recall and F1 by class", columns, rows, columns[1:])
+    return Section("By class", tables=(table,), pictures=pictures)
+
+
+def calibration(folder, m):
+    """Tells whether the model is as sure as it is right."""
+    text = [f"Expected calibration error {m['ece']:.3f}: 0 where it is as sure as it is right."]
+    if m.get("temperature"):
+        text.append(
+            f"With the temperature {m['temperature']:.3f}, fitted on validation speakers, it would "
+            f"be {m['ece_calibrated']:.3f}."
+        )
+    bins = [
+        f"{one['confidence']:.2f} sure, {one['accuracy']:.2f} right ({one['clips']} clips)"
+        for one in m["calibration"]
+        if one["clips"]
+    ]
+    shown = picture(
+        folder / "reliability",
+        "How often clips are right, by how sure the model is of them.",
+        f"Reliability diagram: {'; '.join(bins)}.",
+    )
+    return Section("How sure it is", text, pictures=shown)
+
+
+def groups(folder, m):
+    """Tells the UAR of groups of clips, with the largest gaps."""
+    text = [
+        f"{sentence(attribute, compared)}."
+        for attribute, compared in m["groups"].items()
+        if len(compared["groups"]) > 1
+    ]
+    parts = [
+        f"{attribute} {name} {one['uar']:.3f}"
+        for attribute, compared in m["groups"].items()
+        for name, one in ends(compared)
+    ]
+    shown = picture(
+        folder / "groups", "UAR of each group of clips.", f"UAR by group: {'; '.join(parts)}."
+    )
+    return Section("For whom it works", text, pictures=shown)
+
+
+def robustness(folder, m):
+    """Tells what disturbed clips cost."""
+    rows = [
+        (
+            row["kind"],
+            _LEVELS[row["kind"]].format(
+                row["level"] if isinstance(row["level"], str) else f"{row['level']:g}"
+            ),
+            f"{row['uar']:.3f}",
+            f"{row['war']:.3f}",
+        )
+        for row in m.get("robustness") or ()
+    ]
+    if not rows:
+        return None
+    rows = [("undisturbed", "", f"{m['uar']:.3f}", f"{m['war']:.3f}"), *rows]
+    columns = ("disturbance", "level", "UAR", "WAR")
+    shown = picture(
+        folder / "robustness",
+        "UAR over the strength of each disturbance.",
+        "Curves of UAR over the strength of each disturbance, with the figures of the table above.",
+    )
+    table = Table("UAR and WAR of disturbed clips", columns, rows, columns[2:], (0,))
+    return Section("In noise, in the dark, out of focus", tables=(table,), pictures=shown)
+
+
+def reasons(run):
+    """Shows what `completion.explain` left in a run's folder."""
+    folder, text, pictures, films = run.folder / "explained", [], [], []
+    for part in ("tests", "wrong", "right"):
+        path = folder / part / "explanation.json"
+        if not path.is_file():
+            continue
+        found = json.loads(path.read_text())
+        parts = ", ".join(f"{name} {one:+.3f}" for name, one in found["shares"].items())
+        error = found.get("shap_error")
+        error = "" if error is None else f"; completeness error at most {error:.2%}"
+        if part == "tests":
+            said = [
+                f"{kind} {'undefined' if one is None else f'{one:.3f}'}"
+                for kind, one in found["silhouette"].items()
+            ]
+            text.append(
+                f"The test clips in the layer before the logits: silhouette by {', by '.join(said)}"
+                ". A model that parts people better than emotions has learned people."
+            )
+            text.append(
+                f"Mean share of each modality in the logit, against {found['baseline']}: {parts}."
+            )
+            told = {
+                "embedding": f"t-SNE of the layer before the logits, by {', by '.join(said)}.",
+                "shares": f"Mean share of each modality by class; over all {parts}.",
+                "shap": f"SHAP values of {found.get('shap_clips')} clips, the largest first"
+                f"{error}.",
+            }
+        else:
+            clip = f"{found['title']}. Most confidently {part}"
+            text.append(
+                f"{clip}: integrated gradients, {found['steps']} steps, completeness error "
+                f"{found['completeness_error']:.2%}."
+            )
+            told = {
+                "mfcc": f"{clip}: the MFCC map, and what each of its values adds to the logit.",
+                "frames": f"{clip}: orange on the face speaks for the class, blue against it.",
+                "attention": f"{clip}: where each modality looks in the other.",
+                "shap": f"{clip}: SHAP values, the named values that add or take most{error}.",
+            }
+            film = folder / part / "heat.mp4"
+            if film.is_file():
+                sound = film if media.probe(film).audio else None
+                shown = Clip(f"{found['clip']}, with heat", "", "", audio=sound, video=film)
+                films.append(player(shown, "both", told["frames"]))
+        for name, caption in told.items():
+            alt = f"{caption} Shares: {parts}."
+            pictures += picture(folder / part / name, caption, alt, chart=name != "frames")
+    return Section("Why it says so", text, pictures=pictures, clips=films) if text else None
+
+
+def wrong(table, m, clips):
+    """Plays the ten clips most confidently wrong: those of `clips`, a dict by id."""
+    found, players, lacking = surest(table, m["labels"])[:_WORST], [], 0
+    for row in found.to_dict("records"):
+        said = f"Said {row['predicted']}, {row[row['predicted']]:.0%}; it is {row['label']}, "
+        said += f"{row[row['label']]:.0%}."
+        try:
+            players.append(player(clips[row["id"]], m["modality"], said))
+        except (KeyError, FileNotFoundError, MediaError):
+            players.append(Player(row["id"], said))
+        lacking += players[-1].source is None
+    text = [f"The {len(players)} clips of {m['clips']} that it is most sure of and wrong about."]
+    if lacking:
+        text.append(f"{lacking} cannot be played: their media is not at hand.")
+    return Section("Most confidently wrong", text, clips=players) if players else None
+
+
+def _number(value):
+    return "n/a" if value is None else f"{value:.3f}"

@@ -1,0 +1,1 @@
+"""From clips to decoded signals: the cache, augmentation, perturbation, presence."""

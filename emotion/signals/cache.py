@@ -1,0 +1,299 @@
+"""From files to signals, and the decoded signals kept on disk.
+
+`decode` is the one path from media to a `Signal`, for training and for inference. `load` keeps
+what it returns under a key made of the content and of every setting that decides it, so an entry
+can be stale in no way but by being deleted.
+"""
+
+import hashlib
+import os
+import tempfile
+import threading
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+import pooch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save
+from tqdm import tqdm
+
+from emotion import media
+from emotion.clip import MediaError, Signal, cut
+from emotion.data import feature_tables
+from emotion.faces import crop, detect
+
+VERSION = 3  # of what `decode` computes: raise it when the same settings give other values
+LONGEST = 60  # seconds; a face is looked for no more often in a longer clip than in one of these
+_BLOCK = 1 << 20
+_UNTIMED = 3.5  # seconds that a clip without media counts for: where the mean-MFCC series ends
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a preset asks of a signal.
+
+    Attributes:
+        sample_rate: int, Hz, or None where the model uses no sound.
+        size: int, side of a face crop in pixels, or None where the model uses no crops.
+        margin: float, added around the detected face, as a fraction of its side.
+        detector: str, "yunet" or "haar".
+        given: tuple of str, features taken from the clip's table where it has one.
+    """
+
+    sample_rate: int | None
+    size: int | None = 112
+    margin: float = 0.2
+    detector: str = "haar"
+    given: tuple = ()
+
+    def settings(self, modality):
+        """Returns the tuple of what decides a clip's "audio" or "video"; its first may be None."""
+        if modality == "audio":
+            return (self.sample_rate,)
+        weights = self.size and detect.identify(self.detector)
+        return (self.size, self.margin, self.detector, weights)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a decoded clip holds.
+
+    Attributes:
+        duration: float, seconds.
+        has_audio, has_face: bool, whether the model's inputs for sound and face come from the clip.
+        reason: str, why the clip cannot be used, or None.
+    """
+
+    duration: float = 0.0
+    has_audio: bool = False
+    has_face: bool = False
+    reason: str | None = None
+
+
+def default_folder():
+    """Path of the cache: $EMOTION_CACHE, else the user's cache folder."""
+    return Path(os.environ.get("EMOTION_CACHE") or Path(pooch.os_cache("emotion")) / "signals")
+
+
+def decode(clip, spec, span=None, detector=None):
+    """Decodes a clip: its sound, and the crops of its main face.
+
+    Args:
+        clip: Clip.
+        spec: Spec.
+        span: (start, end) in seconds, the stretch of the recording to take; None for all of it.
+        detector: detect.Detector in place of the one that `spec` names, or None.
+
+    Returns:
+        Signal. `samples` is None where the clip has no sound, `frames` where no face was found.
+
+    Raises:
+        MediaError: a file cannot be read, or the clip holds nothing of what `spec` asks for.
+        ValueError: the clip's table cannot be read, or lacks the clip.
+    """
+    sound, picture = _sound(clip.audio, spec, span), _picture(clip.video, spec, span, detector)
+    return _signal(clip, spec, sound, picture)
+
+
+def load(clip, spec, folder=None, given=None):
+    """Does what `decode` does, from disk where it was done before.
+
+    Args:
+        clip: Clip.
+        spec: Spec.
+        folder: Path of the cache; None for `default_folder()`.
+        given: dict of name to array, added to what a table gives; or None.
+
+    Returns:
+        Signal.
+
+    Raises:
+        MediaError, ValueError: as `decode`.
+    """
+    return _signal(clip, spec, *_parts(clip, spec, folder, load_file), given)
+
+
+def facts(clip, spec, folder=None):
+    """Returns the Facts of a clip, decoding it where that was not done before.
+
+    Of what is in the cache the outlines are read, not the arrays.
+
+    Args:
+        clip, spec, folder: as `load`.
+    """
+    try:
+        signal = _signal(clip, spec, *_parts(clip, spec, folder, _outline))
+    except (MediaError, ValueError, FileNotFoundError) as error:  # one of its table is a ValueError
+        return Facts(reason=str(error))
+    return Facts(signal.duration, signal.heard, signal.seen)
+
+
+def kept(path, settings, compute, folder=None, read=load_file):
+    """Returns what was computed from a file, from disk where it was done before.
+
+    Args:
+        path: Path of the file; its content and `settings` are the key.
+        settings: tuple of plain values, whatever decides the result besides.
+        compute: function without arguments that returns a dict of name to array.
+        folder: Path of the cache; None for `default_folder()`.
+        read: function of the Path of an entry that returns what is in it.
+
+    Returns:
+        dict of name to array.
+
+    Raises:
+        What `compute` raises.
+    """
+    folder = Path(folder or default_folder())
+    key = hashlib.blake2b(digest_size=16)
+    key.update(repr((VERSION, *settings)).encode())
+    key.update(_content(path, folder))
+    entry = folder / f"{key.hexdigest()}.safetensors"
+    try:
+        return read(entry)
+    except FileNotFoundError:
+        pass
+    except (OSError, SafetensorError):
+        entry.unlink(missing_ok=True)  # damaged: made anew
+    _write(entry, save({kind: np.asarray(a, order="C") for kind, a in compute().items()}))
+    return read(entry)
+
+
+def prepare(clips, spec, folder=None, pool=None, progress=True):
+    """Fills the cache, in parallel where there is a pool.
+
+    Args:
+        clips: list of Clip.
+        spec: Spec.
+        folder: Path of the cache; None for `default_folder()`.
+        pool: processes.Pool, or None to decode in this process.
+        progress: bool, whether to show a bar with the time left on stderr.
+
+    Returns:
+        Dict of clip id to Facts.
+    """
+    found = (pool.map if pool else map)(partial(facts, spec=spec, folder=folder), clips)
+    shown = tqdm(found, "prepare", len(clips), unit="clip", disable=not progress)
+    return {clip.id: own for clip, own in zip(clips, shown)}
+
+
+def _parts(clip, spec, folder, read):
+    """What the sound and the picture of a clip give, each dict of name to array."""
+    parts = (("audio", _sound), ("video", _picture))
+    for modality, compute in parts:
+        path, settings = getattr(clip, modality), spec.settings(modality)
+        if path is None or settings[0] is None:
+            yield {}
+        else:
+            key = compute.__name__, settings
+            yield kept(path, key, partial(compute, path, spec), folder, read)
+
+
+def _sound(path, spec, span=None):
+    if path is None or spec.sample_rate is None or not media.probe(path).audio:
+        return {}
+    samples = media.read_samples(path, spec.sample_rate)
+    if span:
+        samples = cut(samples, spec.sample_rate, *span)
+    return {} if samples is None else {"samples": samples}
+
+
+def _picture(path, spec, span=None, detector=None):
+    if path is None or spec.size is None or not media.probe(path).video:
+        return {}
+    start, end = span or (0.0, media.length(path))
+    step = max(crop.STEP, crop.STEP * (end - start) / LONGEST)
+    stream = crop.CropStream(detector or _detector(spec.detector), spec.size, spec.margin)
+    for time, frame in media.read_frames(path, step=step):
+        if time >= end:
+            break
+        if time >= start:
+            stream.see(time, frame)
+    face = crop.main_face(stream.tracks(start, end))
+    found = {"duration": np.float64(end - start)}
+    return found if face is None else {**found, "times": face[0] - start, "frames": face[2]}
+
+
+def _signal(clip, spec, sound, picture, given=None):
+    samples, frames = sound.get("samples"), picture.get("frames")
+    given = dict(given or {})
+    if clip.given and spec.given:
+        values = feature_tables.values(clip.given, clip.id)
+        given |= {name: values[name] for name in spec.given if name in values}
+    if samples is None and frames is None and not given:
+        kinds = (
+            ("sound", spec.sample_rate),
+            ("face", spec.size),
+            ("action units (from a table)", "action_units" in spec.given),
+        )
+        missing = " and no ".join(name for name, asked in kinds if asked)
+        path = clip.video or clip.audio or clip.given
+        raise MediaError(f"{path}: no {missing} in it; leave the clip out.")
+    duration = _UNTIMED
+    if picture:
+        duration = float(picture["duration"])
+    elif samples is not None:
+        duration = len(samples) / spec.sample_rate
+    return Signal(samples, spec.sample_rate or 0, frames, picture.get("times"), duration, given)
+
+
+def _outline(entry):
+    """Arrays of the shapes that are in an entry; only what has one value is read."""
+    with safe_open(entry, "numpy") as file:
+        parts = {name: file.get_slice(name) for name in file.keys()}
+        return {
+            name: np.broadcast_to(np.float32(0), part.get_shape())
+            if part.get_shape()
+            else file.get_tensor(name)
+            for name, part in parts.items()
+        }
+
+
+def _detector(name):
+    """A Detector of this thread's own: OpenCV's keep what they work on within themselves."""
+    return _detector_of_thread(name, threading.get_ident())
+
+
+@lru_cache(maxsize=16)
+def _detector_of_thread(name, thread):
+    return detect.Detector(name)
+
+
+def _content(path, folder):
+    """Digest of a file's content; files that did not change since are not read again."""
+    path = Path(path).resolve()
+    found = path.stat()
+    return _content_once(path, found.st_size, found.st_mtime_ns, found.st_ctime_ns, folder)
+
+
+@lru_cache(maxsize=1 << 16)
+def _content_once(path, size, modified, changed, folder):
+    key = repr((str(path), size, modified, changed)).encode()
+    memo = folder / "digests" / hashlib.blake2b(key, digest_size=16).hexdigest()
+    try:
+        digest = memo.read_bytes()
+    except FileNotFoundError:
+        digest = b""
+    if len(digest) != 16:
+        made = hashlib.blake2b(digest_size=16)
+        with open(path, "rb") as file:
+            while block := file.read(_BLOCK):
+                made.update(block)
+        digest = made.digest()
+        _write(memo, digest)
+    return digest
+
+
+def _write(path, content):
+    """Writes bytes into a file that appears under its name once it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        os.replace(name, path)  # two processes may both get here: the same bytes win
+    except BaseException:
+        os.unlink(name)
+        raise

@@ -1,0 +1,1 @@
+"""The drawn and spoken corpus of `make demo`."""

@@ -1,0 +1,1 @@
+"""Training: batches, the loop, warm starts, frozen encoders."""

@@ -1,0 +1,121 @@
+"""Batches: the data generator. It holds the clips' list and a few batches, never the corpus."""
+
+from functools import partial
+
+import keras
+import numpy as np
+
+from emotion.training import collate
+
+
+class Batches(keras.utils.PyDataset):
+    """Inputs, labels and sample weights of a list of clips, a batch at a time.
+
+    Order and augmentation are functions of (seed, epoch, clip) alone, whatever the number of
+    workers, so an epoch can be repeated. For training it has no end: index i is batch i % n of
+    epoch i // n, for `fit` with what `backend.streams` makes of it, steps_per_epoch=len(batches)
+    and shuffle=False.
+    Keras would otherwise shuffle from a global generator, begin each epoch with an empty queue,
+    and call `on_epoch_end` once before the first epoch.
+
+    Args:
+        clips: list of Clip.
+        preset: Preset, computes the features.
+        labels: tuple of str, the run's label order.
+        batch_size: int.
+        load: function of a Clip that returns its Signal, such as `cache.load` with its settings.
+        augmentation: Augmentation, or None for validation, testing and prediction: then the clips
+            come in their own order.
+        class_weights: dict of label to float, the loss weight of its clips, or None for 1.
+        seed: int.
+        epoch: int, the epoch that the first pass is.
+        pool: processes.Pool, or None to make batches in this process.
+    """
+
+    def __init__(
+        self,
+        clips,
+        preset,
+        labels,
+        batch_size,
+        load,
+        augmentation=None,
+        class_weights=None,
+        seed=0,
+        epoch=0,
+        pool=None,
+    ):
+        super().__init__()
+        self.clips = clips
+        self.preset = preset
+        self.labels = labels
+        self.batch_size = batch_size
+        self.load = load
+        self.augmentation = augmentation
+        self.class_weights = class_weights
+        self.seed = seed
+        self.epoch = epoch
+        self._pool = pool
+        self._depth = pool.count + 1 if pool else 1  # batches begun, so that no worker waits
+        self._begun = {}
+
+    @property
+    def num_batches(self):
+        """int, or None where there is no end."""
+        return None if self.augmentation else len(self)
+
+    def __len__(self):
+        """int, batches in an epoch; the last may be smaller."""
+        return -(-len(self.clips) // self.batch_size)
+
+    def __getitem__(self, index):
+        """Returns a batch.
+
+        Returns:
+            (inputs, targets, weights): dict of name to array (b, ...), one-hot labels
+            (b, classes) float32, loss weights (b,) float32; four times as many rows where the
+            augmentation has modality dropout.
+        """
+        end = index + self._depth
+        if self.augmentation is None:
+            end = min(end, len(self))
+        self._begun = {i: self._begun.get(i) or self._begin(i) for i in range(index, end)}
+        return self._begun.pop(index)()
+
+    def _begin(self, index):
+        """Begins a batch; returns a function that waits for it and returns it."""
+        passed, step = divmod(index, len(self))
+        epoch, order = self.epoch + passed, np.arange(len(self.clips))
+        if self.augmentation is not None:
+            order = np.random.default_rng((self.seed, epoch)).permutation(order)
+        order = order[step * self.batch_size : (step + 1) * self.batch_size].tolist()
+        clips = [self.clips[position] for position in order]
+        classes = [self.labels.index(clip.label) for clip in clips]
+        weights = self.class_weights or {}
+        make = partial(
+            collate.batch,
+            clips,
+            [(self.seed, epoch, position) for position in order],
+            np.eye(len(self.labels), dtype=np.float32)[classes],
+            np.array([weights.get(clip.label, 1.0) for clip in clips], np.float32),
+            (self.seed, epoch, len(self.clips) + step),
+            self.preset,
+            self.load,
+            self.augmentation,
+        )
+        return self._pool.submit(make).result if self._pool else make
+
+
+def balanced_weights(clips, labels):
+    """Returns the weights that give each class that is present the same part in the loss.
+
+    Args:
+        clips: list of Clip.
+        labels: tuple of str.
+
+    Returns:
+        dict of label to n / (classes present * n of the class), as scikit-learn's "balanced".
+    """
+    counts = {label: sum(clip.label == label for clip in clips) for label in labels}
+    present = [label for label in labels if counts[label]]
+    return {label: len(clips) / (len(present) * counts[label]) for label in present}

@@ -1,0 +1,39 @@
+"""Collate: the work of a worker process, from clips to a batch. It loads no backend."""
+
+from functools import partial
+
+import numpy as np
+
+from emotion.signals.augment import drop_modalities, mix
+
+
+def batch(clips, chances, targets, weights, mixing, preset, load, augmentation):
+    """Makes a batch. A whole one each, since its parts would cost as much to send as to make.
+
+    Args:
+        clips: list of Clip.
+        chances: list of tuple of int, the seed of each clip's augmentation.
+        targets: float32 array (b, classes), one-hot.
+        weights: float32 array (b,), loss weights.
+        mixing: tuple of int, the seed of what is done to the batch as a whole.
+        preset: Preset, computes the features.
+        load: function of a Clip that returns its Signal; it must pickle.
+        augmentation: Augmentation, or None.
+
+    Returns:
+        (inputs, targets, weights): dict of name to array (b, ...), and arrays as given; 4 b rows
+        with modality dropout.
+    """
+    rows = []
+    for clip, chance in zip(clips, chances, strict=True):
+        vary = augmentation and partial(augmentation, generator=np.random.default_rng(chance))
+        rows.append(preset.extract(load(clip), vary))
+    inputs = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    made = inputs, targets, weights
+    if augmentation is not None:
+        chance = np.random.default_rng(mixing)
+        if augmentation.mixup and "audio" in inputs:
+            made = mix(*made, augmentation.mixup, chance)
+        if augmentation.modality_dropout:
+            made = drop_modalities(*made, chance)
+    return made

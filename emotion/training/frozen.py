@@ -1,0 +1,165 @@
+"""Embeddings: what frozen encoders make of the clips, computed once and kept on disk.
+
+A branch in which nothing trains says the same of a clip in every epoch. `cut` asks it once; what
+is trained then begins behind the layer `audio_embedding` or `video_embedding`. The clip enters the
+branch as it is, without augmentation, and dropout is off there; where clips are mixed, embeddings
+are.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from tqdm import tqdm
+
+from emotion.signals import cache
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """Stands in a preset for the feature that a frozen branch reads; never recorded.
+
+    Attributes:
+        modality: str, "audio" or "video".
+        absent: float32 array (c,), what the branch makes of the zeros that stand for a signal
+            without the modality.
+    """
+
+    modality: str
+    absent: np.ndarray
+
+    dtype = "float32"
+
+    @property
+    def shape(self):
+        """(c,)."""
+        return self.absent.shape
+
+    def __call__(self, signal):
+        """Takes the embedding that `load` gave to the signal.
+
+        Args:
+            signal: Signal.
+
+        Returns:
+            float32 array (c,); `absent` where the signal was given none.
+        """
+        return signal.given.get(f"{self.modality}_embedding", self.absent)
+
+
+def cut(model, preset, clips, spec, folder=None):
+    """Cuts the frozen branches off a model and computes what they make of clips.
+
+    A branch is frozen where no layer with weights trains up to the one named MODALITY_embedding.
+    None is cut where values come from a table, or where `augmentation.modality_dropout` weakens
+    inputs: the embedding of half a picture is not half an embedding.
+
+    Args:
+        model: keras.Model of `preset`, with the weights it begins with.
+        preset: Preset.
+        clips: list of Clip, those for training and validation.
+        spec: cache.Spec of the signals.
+        folder: Path of the cache; None for the default one.
+
+    Returns:
+        (head, preset, load): keras.Model to logits that shares the layers of `model`, the preset
+        with an Embedding for each branch that was cut, and a function of a Clip that returns the
+        Signal this preset reads. The model and the preset themselves where none was.
+
+    Raises:
+        MediaError, ValueError: as `cache.load`.
+    """
+    whole = partial(load, spec=spec, keys={}, folder=folder)
+    keys, stand_ins = {}, {}
+    bodies = {} if spec.given or preset.augmentation.modality_dropout else _bodies(model, preset)
+    for name, body in bodies.items():
+        feature = preset.features[name]
+        zeros = np.zeros(feature.shape, feature.dtype)
+        stand_ins[name] = Embedding(name, _run(body, name, zeros))
+        keys[name] = ("embedding", name, spec.settings(name), feature, _digest(body))
+        for clip in tqdm(clips, desc=f"embed {name}", unit="clip"):
+            if path := getattr(clip, name):
+                embed = partial(_embed, clip, name, preset.only(name), body, whole)
+                cache.kept(path, keys[name], embed, folder)
+    if not bodies:
+        return model, preset, whole
+    rest = replace(spec, **{{"audio": "sample_rate", "video": "size"}[n]: None for n in bodies})
+    read = partial(load, spec=rest, keys=keys, folder=folder)
+    return _head(model, bodies), replace(preset, **stand_ins), read
+
+
+def load(clip, spec, keys, folder=None):
+    """Loads a clip's signal, with embeddings in place of what a frozen branch would read.
+
+    Args:
+        clip: Clip.
+        spec: cache.Spec of the modalities that have none.
+        keys: dict of modality to the settings that its embeddings are kept under.
+        folder: Path of the cache; None for the default one.
+
+    Returns:
+        Signal.
+
+    Raises:
+        FileNotFoundError: an embedding is no longer there.
+        MediaError, ValueError: as `cache.load`.
+    """
+    given = {}
+    for name, key in keys.items():
+        if path := getattr(clip, name):
+            given |= cache.kept(path, key, partial(_refuse, path), folder)
+    return cache.load(clip, spec, folder, given)
+
+
+def _bodies(model, preset):
+    """Dict of modality to the keras.Model from its input to its embedding, where that is frozen."""
+    import keras  # not above: a worker, which runs `load`, has no backend
+
+    bodies, names = {}, {layer.name for layer in model.layers}
+    for name in preset.features:
+        if f"{name}_embedding" in names:
+            embedding = model.get_layer(f"{name}_embedding").output
+            body = keras.Model({name: model.input[name]}, embedding, name=f"{name}_body")
+            # Weights that no gradient moves train too: the statistics of batch normalization.
+            if not any(layer.trainable and layer.weights for layer in body.layers):
+                bodies[name] = body
+    return bodies
+
+
+def _head(model, bodies):
+    """The keras.Model from embeddings, and the inputs that have none, to logits."""
+    import keras
+
+    ends = {n: bodies[n].output if n in bodies else x for n, x in model.input.items()}
+    inputs = {n: keras.Input(x.shape[1:], dtype=x.dtype, name=n) for n, x in ends.items()}
+    # keras.Model(ends, model.output) would leave a `model` that cannot be saved (Keras 3.15).
+    rest = keras.Function(list(ends.values()), model.output)
+    return keras.Model(inputs, rest.call(list(inputs.values())), name=model.name)
+
+
+def _digest(body):
+    """Digest of a branch's structure and weights."""
+    digest = hashlib.blake2b(body.to_json().encode(), digest_size=16)
+    for array in body.get_weights():
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _embed(clip, name, preset, body, load):
+    signal = load(clip)
+    if not {"audio": signal.heard, "video": signal.seen}[name]:
+        return {}
+    return {f"{name}_embedding": _run(body, name, preset.extract(signal)[name])}
+
+
+def _run(body, name, x):
+    # One clip alone: the last bits of a result may depend on the size of its batch.
+    return body.predict_on_batch({name: x[None]})[0]
+
+
+def _refuse(path):
+    raise FileNotFoundError(
+        f"the embedding of {path} is gone from the cache; the same command with --resume makes it "
+        "anew and goes on."
+    )

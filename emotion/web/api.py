@@ -1,0 +1,255 @@
+"""Serve: what run_inference.py does, over HTTP.
+
+1. `request_limits.Door` admits recordings: no more at once than the queue holds, none too large or
+   too slow.
+2. `_worked` keeps one in a private folder and works on it in a thread, until its sender leaves.
+3. The answer is JSON, or a video from a file without a name. Nothing stays, whoever goes away.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+import threading
+from contextlib import asynccontextmanager
+from functools import partial
+
+import anyio
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from emotion.annotate import predictions, render
+from emotion.clip import MediaError
+from emotion.web import uploads
+from emotion.web.request_limits import Door, refuse
+
+CHUNK = 64 * 1024  # bytes read or sent at once
+FORM = (
+    "send one file, as the part `file` of multipart/form-data; the sound of a video may come with "
+    "it in a file of its own, as the part `audio`"
+)
+
+
+class Window(BaseModel):
+    """What is predicted of a face in a window; each class has its probability besides."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, float]
+
+    start: float
+    end: float
+    track: int | None
+    x1: float | None
+    y1: float | None
+    x2: float | None
+    y2: float | None
+    heard: bool
+    seen: bool
+    label: str
+    confidence: float
+
+
+class Predictions(BaseModel):
+    """What `--predictions FILE.json` holds: times in seconds, boxes in pixels."""
+
+    duration: float
+    windows: list[Window]
+
+
+class Model(BaseModel):
+    """The run that predicts; `window` in seconds."""
+
+    preset: str
+    labels: list[str]
+    modality: str
+    window: float
+
+
+class Health(BaseModel):
+    """`waiting` counts the recordings that are worked on or in line."""
+
+    status: str
+    waiting: int
+
+
+class Refusal(BaseModel):
+    """Why there is no prediction."""
+
+    detail: str
+
+
+_REFUSALS = {
+    400: "The body is no multipart/form-data with one file and at most one sound",
+    408: "The file took too long to arrive",
+    413: "The body, the recording, its pictures or the work on it exceed a limit",
+    415: "The body is not multipart/form-data",
+    422: "The file is missing, or is no recording that can be used",
+    503: "Too many recordings wait already",
+}
+_SECONDS = {"description": "Seconds", "schema": {"type": "integer"}, "required": True}
+_REFUSED = {status: {"model": Refusal, "description": why} for status, why in _REFUSALS.items()}
+_REFUSED[503]["headers"] = {"Retry-After": _SECONDS}
+_FILE = {"type": "string", "format": "binary", "description": "A video or a sound file"}
+_AUDIO = _FILE | {"description": "A file whose sound takes the place of the video's own"}
+_BODY = {"type": "object", "required": ["file"], "properties": {"file": _FILE, "audio": _AUDIO}}
+_BODY["additionalProperties"] = False
+_MEDIA = {"contentType": "video/*, audio/*"}
+_PARTS = {"schema": _BODY, "encoding": {"file": _MEDIA, "audio": _MEDIA}}
+_UPLOAD = {"requestBody": {"required": True, "content": {"multipart/form-data": _PARTS}}}
+_VIDEO = {"description": "The annotated video", "content": {"video/mp4": {"schema": _FILE | {
+    "description": "H.264, with the sound of the recording"}}}}  # fmt: skip
+
+
+def create_app(recognizer, limits=None):
+    """Makes the HTTP interface of a recogniser.
+
+    Args:
+        recognizer: Recognizer.
+        limits: uploads.Limits; None takes the defaults.
+
+    Returns:
+        fastapi.FastAPI.
+    """
+    limits = limits or uploads.Limits()
+    desk = uploads.Desk(recognizer, limits)
+    # Threads of their own: those who wait for their turn must not keep others from being received.
+    threads = anyio.CapacityLimiter(limits.waiting + 1)
+    app = FastAPI(title="emotion", description=__doc__.splitlines()[0])
+    app.add_middleware(Door, limits=limits)
+    for error, status in ((uploads.Busy, 503), (uploads.TooMuch, 413), (MediaError, 422)):
+        app.add_exception_handler(error, partial(refuse, status))
+    app.add_exception_handler(500, _fail)
+
+    @app.get("/health")
+    async def health() -> Health:
+        """Answers while the server runs, however much it works."""
+        return Health(status="ok", waiting=desk.waiting)
+
+    @app.get("/model")
+    async def model() -> Model:
+        """Says which run predicts."""
+        name, modality = recognizer.preset.name, recognizer.preset.modality
+        labels = list(recognizer.labels)
+        return Model(preset=name, labels=labels, modality=modality, window=recognizer.window)
+
+    @app.post("/predict", responses=_REFUSED, openapi_extra=_UPLOAD)
+    async def predict(request: Request) -> Predictions:
+        """Predicts each face of a recording in each window."""
+        return await _worked(request, limits, threads, partial(_predictions, desk))
+
+    @app.post("/annotate", responses=_REFUSED | {200: _VIDEO}, openapi_extra=_UPLOAD,
+              response_class=StreamingResponse)  # fmt: skip
+    async def annotate(request: Request):
+        """Returns a video with boxes and predictions drawn, and its sound."""
+        file = await _worked(request, limits, threads, partial(_annotated, desk))
+        size = os.fstat(file.fileno()).st_size
+        named = 'attachment; filename="annotated.mp4"'
+        headers = {"Content-Length": str(size), "Content-Disposition": named}
+        return _Film(file, media_type="video/mp4", headers=headers)
+
+    return app
+
+
+async def _worked(request, limits, threads, work):
+    """Receives the recording of a request and works on it in a thread, until its sender leaves.
+
+    Args:
+        request: Request.
+        limits: uploads.Limits.
+        threads: anyio.CapacityLimiter.
+        work: function(Path, progress) giving the answer.
+
+    Returns:
+        What `work` returned.
+
+    Raises:
+        HTTPException, Busy, TooMuch, MediaError: the request is refused.
+        ClientDisconnect: its sender has gone.
+    """
+    gone = threading.Event()
+
+    def progress(*_):
+        if gone.is_set():
+            raise ClientDisconnect
+
+    def run(files):
+        chunks, *sound = (iter(partial(file.read, CHUNK), b"") for file in files)
+        with uploads.received(chunks, limits, *sound) as path:
+            for file in files:
+                file.close()
+            return work(path, progress)
+
+    async with _files(request) as files:
+        leaving = asyncio.create_task(_leaves(request, gone))
+        try:
+            return await anyio.to_thread.run_sync(run, files, limiter=threads)
+        finally:
+            gone.set()  # where the server ends, this is what ends the thread
+            leaving.cancel()
+
+
+@asynccontextmanager
+async def _files(request):
+    """Yields the files of a request, whatever they are called: the recording, and its sound."""
+    kind = request.headers.get("content-type", "").split(";")[0]
+    if kind.strip().lower() != "multipart/form-data":
+        raise HTTPException(415, f"{FORM}.")
+    try:
+        form = await request.form(max_files=2, max_fields=0)
+    except HTTPException as error:
+        if error.status_code != 400:
+            raise
+        raise HTTPException(400, f"{FORM}. Received: {error.detail}") from error
+    try:
+        names = sorted(name for name, _ in form.multi_items())
+        if names not in (["file"], ["audio", "file"]):
+            raise HTTPException(400 if "file" in names else 422, f"{FORM}.")
+        yield [form[name].file for name in reversed(names)]
+    finally:
+        await form.close()
+
+
+async def _leaves(request, gone):
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    gone.set()
+
+
+def _predictions(desk, path, progress):
+    with desk.turn(path, progress) as (info, sound, watched):
+        found = render.analyse(info.path, desk.recognizer, progress=watched, sound=sound)
+    return {"duration": found.duration, "windows": list(predictions.rows(found))}
+
+
+def _annotated(desk, path, progress):
+    """Returns a file without a name, so that it is gone when it is closed, by whomever."""
+    output = path.with_name("annotated.mp4")
+    with desk.turn(path, progress) as (info, sound, watched):
+        if not info.video:
+            raise MediaError("the recording has sound only; send it to /predict.")
+        found = render.analyse(info.path, desk.recognizer, progress=watched, sound=sound)
+        render.write_annotated(found, output, watched)
+    file = tempfile.TemporaryFile()
+    with open(output, "rb") as source:
+        shutil.copyfileobj(source, file)
+    file.seek(0)
+    return file
+
+
+class _Film(StreamingResponse):
+    """An answer from a file, which is closed when the answer ends, however it ends."""
+
+    def __init__(self, file, **options):
+        super().__init__(iter(partial(file.read, CHUNK), b""), **options)
+        self._file = file
+
+    async def __call__(self, scope, receive, send):
+        with self._file:
+            await super().__call__(scope, receive, send)
+
+
+async def _fail(request, error):
+    return JSONResponse({"detail": "the server failed; its log says why."}, 500)

@@ -1,0 +1,253 @@
+"""The web page: a recording or a camera in, what the model hears and sees in it out.
+
+`python -m emotion web` starts it, or `streamlit run` on this file, with or without the options
+below. Streamlit serves `app` and runs this file anew at each touch. What it is to find out is
+computed in `_work`, once for each recording, and kept in the visitor's own session.
+"""
+
+import argparse
+import hashlib
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import streamlit as st
+from starlette.routing import WebSocketRoute
+
+ROOT = Path(__file__).resolve().parents[2]
+if str(ROOT) not in sys.path:  # `streamlit run` on this file knows its folder alone
+    sys.path.insert(0, str(ROOT))
+
+from emotion import backend
+
+backend.start()
+
+from emotion.annotate import predictions, render, timeline_plot
+from emotion.clip import MediaError
+from emotion.explain.explanations import drawable, explain_clip
+from emotion.inference.recognizer import Recognizer
+from emotion.inference.timeline import moment
+from emotion.report.build import LIMITS
+from emotion.run import newest
+from emotion.web import recorder, stream, uploads
+
+KINDS = ["mp4", "mov", "webm", "mkv", "avi", "mpg", "wav", "flac", "mp3", "m4a", "ogg"]
+DOWNLOADS = (
+    ("annotated.mp4", "Annotated video", "video/mp4"),
+    ("predictions.csv", "Table (CSV)", "text/csv"),
+    ("subtitles.vtt", "Subtitles (WebVTT)", "text/vtt"),
+)
+
+
+def options():
+    """Returns the arguments that `commands/web.py` hands over, or what stands for them."""
+    default = uploads.Limits()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model")
+    parser.add_argument("--yunet")
+    parser.add_argument("--cameras", type=int, default=2)
+    for name in ("megabytes", "seconds", "patience"):
+        parser.add_argument(f"--{name}", type=float, default=getattr(default, name))
+    return parser.parse_args()
+
+
+@st.cache_resource(show_spinner="Loading the model")
+def desk(model, yunet, limits):
+    """The one Desk of the server."""
+    return uploads.Desk(Recognizer(model or newest(), yunet), limits)
+
+
+@st.cache_resource
+def places(count):
+    """The Places of the server for cameras."""
+    return stream.Places(count)
+
+
+@st.cache_data(show_spinner="Drawing the sample")
+def sample():
+    """Bytes of a video: a drawn face that speaks."""
+    from emotion.synthetic import generate
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "sample.mp4")
+        generate.write_demo_clip(path, emotions=("happy", "sad"))  # to draw more takes long
+        return path.read_bytes()
+
+
+def main():
+    """Draws the page."""
+    chosen = options()
+    limits = uploads.Limits(chosen.megabytes, chosen.seconds, patience=chosen.patience)
+    st.set_page_config(page_title="Emotion in a recording")
+    st.title("Emotion in a recording")
+    try:
+        own = desk(chosen.model, chosen.yunet, limits)
+    except (FileNotFoundError, ValueError) as error:
+        st.error(f"There is no model to work with: {error}")
+        return
+    st.write(
+        f"A model was trained to tell {', '.join(own.recognizer.labels)} in acted speech. See what "
+        "it makes of a recording, or of you."
+    )
+    given, live = st.tabs(["A recording", "Live"])
+    with given:
+        data, sound = _recording(limits)
+        if data is not None:
+            _shown(own, data, sound)
+    with live:
+        st.write(
+            "The picture and the sound of your camera are worked on as they come; none is kept."
+        )
+        stream.show(own.recognizer, places(chosen.cameras))
+    st.header("What it cannot tell")
+    for text in LIMITS:
+        st.write(text)
+    st.caption(
+        "A recording lies in a private folder while the model works on it, and is deleted then. "
+        f"At most {limits.megabytes:g} MB and {limits.seconds:g} seconds."
+    )
+
+
+def _recording(limits):
+    """Asks for a recording: its bytes and those of a sound of its own, or None."""
+    film = st.file_uploader("A video, or a sound", KINDS, max_upload_size=int(limits.megabytes))
+    sound = st.file_uploader(
+        "A sound that belongs to a video without one (optional)",
+        ["wav", "flac", "mp3", "m4a"],
+        max_upload_size=int(limits.megabytes),
+    )
+    with st.expander("Or record with this browser's camera and microphone"):
+        recorder.show(20, "chosen")
+    st.button("Or try a sample: a drawn face that speaks", on_click=_choose_sample)
+    if film:
+        return film.getvalue(), sound.getvalue() if sound else None
+    if sound:
+        st.info("Add the video that this sound belongs to, above.")
+    if "chosen" not in st.session_state:
+        return None, None
+    return st.session_state["chosen"] or sample(), None
+
+
+def _choose_sample():
+    st.session_state["chosen"] = None  # drawn later, where no rerun can lose the click
+
+
+def _shown(own, data, sound):
+    key = hashlib.blake2b(data + (sound or b"")).hexdigest()
+    place = st.empty()  # on every run, so that what stands below keeps its place
+    known, found, trouble = st.session_state.get("outcome", (None, None, None))
+    if known != key:
+        found = trouble = None
+        try:
+            found = _work(own, data, sound, place)
+        except uploads.Busy as error:
+            st.warning(f"Too many are here at once: {error}")
+            st.button("Try again")  # pressing it runs the page anew
+            return
+        except (MediaError, ValueError) as error:
+            trouble = str(error)
+        st.session_state["outcome"] = key, found, trouble
+    if found is None:
+        st.error(f"This recording cannot be used: {trouble}")
+        return
+    timeline, files = found
+    *emotions, basis = render.summary(timeline).splitlines()
+    for emotion, _, seconds in (line.rpartition(", ") for line in emotions):
+        st.write(f"**{emotion[0].upper()}{emotion[1:]}**, {seconds}")
+    st.write(basis.capitalize() + ".")
+    if "annotated.mp4" in files:
+        st.video(files["annotated.mp4"], alt="The recording with boxes and labels drawn on it")
+    told = ", ".join(f"{one.label} from {one.start:.1f} s" for one in timeline.predictions[:20])
+    st.image(files["timeline.png"], alt=f"Probability of each emotion over time: {told}")
+    offered = [one for one in DOWNLOADS if one[0] in files]
+    for column, (name, label, kind) in zip(st.columns(len(DOWNLOADS)), offered):
+        column.download_button(label, files[name], name, kind, on_click="ignore")
+    with st.expander("Every window as a table"):
+        st.dataframe(list(predictions.rows(timeline)), hide_index=True)
+    recognizer = own.recognizer
+    explained = recognizer.model is not None and drawable(recognizer.preset)
+    if explained and timeline.predictions:
+        _explained(own, data, sound, timeline)
+
+
+def _explained(own, data, sound, timeline):
+    st.header("Why it says so")
+    names = {
+        f"{one.start:.1f} to {one.end:.1f} s"
+        + (f", face {one.track}" if one.track else "")
+        + f": {one.label}, {one.confidence:.0%}": one
+        for one in timeline.predictions
+    }
+    chosen = st.selectbox("A moment", names)
+    if not st.button("Explain this moment"):
+        return
+    try:
+        with st.spinner("Working out what speaks for it"):
+            told, files = _explain(own, data, sound, names[chosen])
+    except (uploads.Busy, MediaError, ValueError) as error:
+        st.warning(f"This moment cannot be explained now: {error}")
+        return
+    for name, alt in (
+        ("mfcc.png", "The sound as a map, and what each of its values adds"),
+        ("frames.png", "The face: orange speaks for the label, blue against it"),
+    ):
+        if name in files:
+            st.image(files[name], caption=alt, alt=alt)
+    if "heat.mp4" in files:
+        st.video(files["heat.mp4"], alt="The face, and heat on it")
+    parts = ", ".join(f"{name} {part:+.2f}" for name, part in told["shares"].items())
+    st.write(f"What each adds to the score of {told['label']}: {parts}.")
+
+
+def _explain(own, data, sound, prediction):
+    """Returns (dict of `explanations.explain_clip`, dict of file name to bytes)."""
+    recognizer = own.recognizer
+    with _turn(own, data, sound) as (info, file, _):
+        signal, folder = moment(info.path, recognizer, prediction, file), info.path.parent
+        told = explain_clip(
+            recognizer.model, recognizer.preset, recognizer.labels, signal, "This moment", folder
+        )
+        return told, _files(folder, "mfcc.png", "frames.png", "heat.mp4")
+
+
+def _work(own, data, sound, place):
+    """Returns (Timeline, dict of file name to bytes); its progress is told in an st.empty."""
+    bar = place.progress(0.0, "Waiting for its turn")
+
+    def progress(stage, done, total):
+        share = min(done / total, 1.0) if total else 0.0
+        bar.progress(
+            share, f"{stage.capitalize()}: {done:.0f} s" + (f" of {total:.0f} s" if total else "")
+        )
+
+    with _turn(own, data, sound, progress) as (info, file, watched):
+        timeline = render.analyse(info.path, own.recognizer, progress=watched, sound=file)
+        folder, tables = info.path.parent, ("predictions.csv", "subtitles.vtt")
+        if info.video:
+            render.write_annotated(timeline, folder / "annotated.mp4", watched)
+        timeline_plot.draw(timeline, folder / "timeline.png")
+        for name in tables:
+            predictions.write_predictions(timeline, folder / name)
+        files = _files(folder, "annotated.mp4", "timeline.png", *tables)
+    bar.empty()
+    return timeline, files
+
+
+@contextmanager
+def _turn(own, data, sound, progress=None):
+    with (
+        uploads.received([data], own.limits, sound and [sound]) as path,
+        own.turn(path, progress) as turn,
+    ):
+        yield turn
+
+
+def _files(folder, *names):
+    return {n: (folder / n).read_bytes() for n in names if (folder / n).is_file()}
+
+
+if __name__ == "__main__":  # Streamlit runs it for a visitor
+    main()
+else:  # Streamlit's server has imported it
+    app = st.App(Path(__file__).resolve(), routes=[WebSocketRoute("/live", stream.answer)])

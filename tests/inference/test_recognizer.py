@@ -1,0 +1,94 @@
+"""Recognizer: what it feeds the model is what training fed it."""
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import run_inference
+from emotion import media
+from emotion.clip import Clip, MediaError
+from emotion.inference.recognizer import Recognizer
+from emotion.signals import cache
+from emotion.training.batches import Batches
+
+TAKE = "ravdess/videos/Actor_01/01-01-01-01-01-01-01.mp4"
+
+
+@pytest.fixture(scope="module")
+def recognizer(trained):
+    return Recognizer(trained.folder)
+
+
+def test_a_real_clip_enters_the_model_as_in_training(data, recognizer, signals, monkeypatch):
+    path = data / TAKE
+    clip = Clip("take", "neutral", "01", audio=path, video=path)
+    load = partial(cache.load, spec=recognizer.spec, folder=signals)
+    trained_on, _, _ = Batches([clip], recognizer.preset, recognizer.labels, 1, load)[0]
+    fed = []
+    predict = recognizer.model.predict_on_batch
+    monkeypatch.setattr(
+        recognizer.model, "predict_on_batch", lambda inputs: fed.append(inputs) or predict(inputs)
+    )
+    prediction = recognizer.predict_file(path)
+    assert prediction.heard and prediction.seen
+    assert fed[0].keys() == trained_on.keys()
+    for name, array in trained_on.items():
+        assert array.dtype == fed[0][name].dtype
+        assert np.array_equal(array, fed[0][name])
+        assert np.ptp(array) > 1
+
+
+def test_probabilities_follow_the_label_order_of_the_run(clips, recognizer, signals):
+    signals_ = [cache.load(clip, recognizer.spec, signals) for clip in clips[:5]]
+    together = recognizer.predict(signals_)
+    assert together.shape == (5, 8) and np.allclose(together.sum(axis=1), 1, atol=1e-6)
+    alone = np.concatenate([recognizer.predict([signal]) for signal in signals_])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    assert recognizer.predict([]).shape == (0, 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "heard", "seen"),
+    [("media/sine.wav", True, False), ("media/no_face.mp4", True, False),
+     ("ravdess/videos/Actor_19/01-01-08-02-01-01-19.mp4", False, True)],
+)  # fmt: skip
+def test_what_is_missing_is_stated(data, recognizer, name, heard, seen):
+    prediction = recognizer.predict_file(data / name)
+    assert (prediction.heard, prediction.seen) == (heard, seen)
+    assert prediction.label in recognizer.labels and 0 < prediction.confidence <= 1
+
+
+def test_nothing_heard_or_seen_is_one_line(data, recognizer):
+    with pytest.raises(MediaError, match="av1_no_audio.mkv.*no sound and no face"):
+        recognizer.predict_file(data / "media/av1_no_audio.mkv")
+
+
+def test_the_runs_detector_is_required_again(trained, tmp_path, monkeypatch):
+    shutil.copytree(trained.folder, tmp_path / "run")
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    (tmp_path / "run/run.json").write_text(json.dumps({**record, "detector": "yunet"}))
+    monkeypatch.delenv("EMOTION_YUNET", raising=False)
+    monkeypatch.setattr("emotion.faces.detect.pooch.os_cache", lambda _: tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError, match="yunet"):
+        Recognizer(tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_the_command_annotates_with_a_trained_run(data, trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = tmp_path / "out.csv"
+    arguments = ["--video_path", data / TAKE, "--model", trained.folder, "--predictions", table]
+    assert run_inference.main([str(argument) for argument in arguments]) == 0
+    assert "1 face; predictions:" in capsys.readouterr().out
+    before, after = media.probe(data / TAKE), media.probe(f"{Path(TAKE).stem}_annotated.mp4")
+    assert after.video and after.audio
+    assert after.duration == pytest.approx(before.duration, abs=float(1 / before.rate))
+    rows = pd.read_csv(table)
+    assert list(rows.columns[-8:]) == list(trained.labels)
+    assert np.allclose(rows[list(trained.labels)].sum(axis=1), 1, atol=1e-3)
+    assert (rows["track"] == 1).all() and rows["heard"].all() and rows["seen"].all()

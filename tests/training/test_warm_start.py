@@ -1,0 +1,163 @@
+"""Initial: a fusion begins with the branches of two single-modality runs, and says so."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import train_model
+from emotion import models
+from emotion.data import corpora, labels, splits
+from emotion.training.train import load_run, train
+from emotion.training.warm_start import Initial
+from tests.models.test_action_units import write_table
+from tests.training.test_train import contents
+
+BRANCHES = {f"{name}_{part}" for name in ("audio", "video") for part in ("scale", "lstm0", "lstm1")}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return write_table(tmp_path_factory.mktemp("table") / "au_mfcc.pkl")
+
+
+@pytest.fixture(scope="module")
+def start(table):
+    """Trains a small run on the table; keyword arguments change it."""
+
+    def start(folder, modality="both", initial=None, resume=False, fold=0, epochs=1):
+        preset = models.preset("action_unit_bilstm").only(modality)
+        preset = replace(preset, recipe=replace(preset.recipe, epochs=epochs, warmup_epochs=0))
+        split = splits.split(corpora.clips(table), "speaker-kfold", fold)
+        names, spec = labels.RAVDESS, preset.spec("none")
+        return train(preset, split, names, folder, spec, resume=resume, initial=initial)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def single(start, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("single")
+    return {name: start(folder / name, name).folder for name in ("audio", "video")}
+
+
+def weights(model):
+    return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+
+
+def equal(one, other):
+    return len(one) == len(other) and all(map(np.array_equal, one, other))
+
+
+@pytest.mark.parametrize("freeze", [False, True])
+def test_branches_are_copied_and_may_be_frozen(start, single, tmp_path, freeze):
+    initial = Initial(single["audio"], single["video"], freeze)
+    preset = models.preset("action_unit_bilstm")
+    model = models.build_model(preset, 8)
+    before = weights(model)
+    split = {role: () for role in splits.ROLES}
+    initial.load(model, preset, labels.RAVDESS, split, "speaker-kfold")
+    given = {**weights(load_run(single["audio"]).model()),
+             **weights(load_run(single["video"]).model())}  # fmt: skip
+    after = weights(model)
+    assert {name for name in after if equal(after[name], given[name])} == BRANCHES
+    assert equal(after["logits"], before["logits"])
+
+    run = start(tmp_path / "run", initial=initial)
+    trained = weights(run.model())
+    kept = {name for name in BRANCHES if equal(trained[name], after[name])}
+    assert kept == (BRANCHES if freeze else set())
+    assert not equal(trained["logits"], before["logits"])
+    assert run.record["initial"] == initial.record and initial.record["frozen"] is freeze
+
+
+def test_a_resume_is_exact_and_needs_the_same_runs(start, single, tmp_path):
+    initial = Initial(single["audio"], single["video"], True)
+    whole = start(tmp_path / "whole", initial=initial, epochs=3)
+    start(tmp_path / "cut", initial=initial, epochs=1)
+    thawed = Initial(single["audio"], single["video"], False)
+    with pytest.raises(ValueError, match="initial.frozen: True then, False now"):
+        start(tmp_path / "cut", initial=thawed, epochs=3, resume=True)
+    with pytest.raises(ValueError, match="cannot be resumed .*initial: "):
+        start(tmp_path / "cut", epochs=3, resume=True)
+    cut = start(tmp_path / "cut", initial=initial, epochs=3, resume=True)
+    assert contents(cut) == contents(whole)
+
+
+def test_runs_that_do_not_fit_are_refused_and_leave_none(start, single, tmp_path):
+    with pytest.raises(FileNotFoundError, match="not a run"):
+        Initial(tmp_path, single["video"])
+    with pytest.raises(ValueError, match="with audio alone. Received: .* with video"):
+        start(tmp_path / "run", initial=Initial(single["video"], single["audio"]))
+    with pytest.raises(ValueError, match="for a training with sound and picture"):
+        start(tmp_path / "run", "audio", Initial(single["audio"], single["video"]))
+    with pytest.raises(ValueError, match="speakers who test or validate here"):
+        start(tmp_path / "run", initial=Initial(single["audio"], single["video"]), fold=2)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        (lambda record: record["preset"].update(name="cnn3d_mfcc"), "must be a run of action_unit"),
+        (lambda record: record["labels"].reverse(), "must have the labels neutral"),
+    ],
+)
+def test_other_presets_and_labels_are_refused(start, single, tmp_path, change, told):
+    other = shutil.copytree(single["audio"], tmp_path / "other")
+    record = json.loads((other / "run.json").read_text())
+    change(record)
+    (other / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=told):
+        start(tmp_path / "run", initial=Initial(other, single["video"]))
+
+
+def test_other_shapes_are_refused(single):
+    preset = models.preset("action_unit_bilstm")
+    preset = replace(preset, audio=replace(preset.audio, hop_length=1024))
+    initial, speakers = Initial(single["audio"], single["video"]), dict.fromkeys(splits.ROLES, ())
+    with pytest.raises(ValueError, match=r"audio_scale must have .*130.* Received: .*259"):
+        initial.load(models.build_model(preset, 8), preset, labels.RAVDESS, speakers, "random")
+
+
+def test_frozen_branches_must_leave_something_to_train(tmp_path):
+    preset = models.preset("mfcc_action_units")  # the sum of two opinions
+    for modality in ("audio", "video"):
+        own = preset.only(modality)
+        (tmp_path / modality).mkdir()
+        models.build_model(own, 2).save(tmp_path / modality / "model.keras")
+        record = {"preset": own.to_json(), "labels": ["calm", "sad"]}
+        (tmp_path / modality / "run.json").write_text(json.dumps(record))
+    model = models.build_model(preset, 2)
+    for freeze in (False, True):
+        initial = Initial(tmp_path / "audio", tmp_path / "video", freeze)
+        arguments = (model, preset, ("calm", "sad"), {}, "random")
+        if freeze:
+            with pytest.raises(ValueError, match="nothing is left to train"):
+                initial.load(*arguments)
+        else:
+            initial.load(*arguments)
+            assert model.trainable_weights
+
+
+def test_the_command_says_it_in_one_line(table, single, tmp_path, capsys):
+    common = ["--data", str(table), "--preset", "action_unit_bilstm", "--epochs", "1", "--workers",
+              "0", "--protocol", "speaker-kfold", "--run", str(tmp_path / "run"),
+              "--cache", str(tmp_path)]  # fmt: skip
+    for given, told in (
+        (["--init-audio", tmp_path / "none"], "belong together"),
+        (["--freeze-encoders"], "belong together"),
+        (["--init-audio", tmp_path / "none", "--init-video", single["video"]], "is not a run"),
+    ):
+        assert train_model.main([*common, *map(str, given)]) == 2
+        told_of = capsys.readouterr().err.splitlines()[-1]
+        assert told_of.startswith("train_model.py: error: ") and told in told_of
+    runs = ["--init-audio", str(single["audio"]), "--init-video", str(single["video"])]
+    assert train_model.main([*common, *runs, "--freeze-encoders"]) == 0
+    record = load_run(tmp_path / "run").record
+    assert record["initial"]["frozen"] and record["initial_paths"] == runs[1::2]
+    again = ["--run", str(tmp_path / "run"), "--resume", "--epochs", "2", "--workers", "0"]
+    assert train_model.main(again) == 0  # run.json names the branches
+    assert load_run(tmp_path / "run").record["initial"] == record["initial"]
