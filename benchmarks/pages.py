@@ -43,7 +43,7 @@ def main():
     """Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("tests", nargs="*", default=["tests/test_web.py"], help="default: %(default)s")
+    add("tests", nargs="*", default=["tests/web/test_page.py"], help="default: %(default)s")
     add("--runs", type=int, default=30)
     add("--busy", action="store_true", help="beside a process that computes all the while")
     add("--keep", type=Path, default=Path("page-failures"), help="folder (default: %(default)s)")
