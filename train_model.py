@@ -6,7 +6,6 @@ import signal
 import sys
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 NO_DATA = """\
@@ -205,7 +204,7 @@ def _work(options, recorded=None):
 
     backend.start()
     from emotion import models, processes
-    from emotion.faces.detect import Detector
+    from emotion.signals.cache import SignalCache
 
     if options.list_presets:
         for name, preset in models.PRESETS.items():
@@ -215,19 +214,18 @@ def _work(options, recorded=None):
     if options.summary:
         models.build_model(preset, len(labels.RAVDESS)).summary()
         return 0
-    detector = Detector(options.face_detector).name if preset.faces else "none"
-    spec = preset.spec(detector)
+    signals = SignalCache(preset.spec(options.face_detector), options.cache)
     with processes.pool(options.workers) as pool:
-        return _train(options, preset, clips, spec, pool)
+        return _train(options, preset, clips, signals, pool)
 
 
-def _train(options, preset, clips, spec, pool):
+def _train(options, preset, clips, signals, pool):
     from emotion.data import corpora, labels, splits
     from emotion.experiments import completion
     from emotion.files import locked
     from emotion.run import runs_folder
-    from emotion.signals import cache, presence
-    from emotion.training.train import train
+    from emotion.signals import presence
+    from emotion.training.train import Training, train
 
     corpus = options.corpus or corpora.guess(options.data)
     guessed = options.corpus is None or bool(options.corpus_guessed)
@@ -241,7 +239,7 @@ def _train(options, preset, clips, spec, pool):
     splits.split(
         clips, protocol, first, options.seed
     )  # what is wrong is told before all is decoded
-    found = cache.prepare(clips, spec, options.cache, pool)
+    found = signals.prepare(clips, pool)
     left_out = {id: own.reason for id, own in found.items() if own.reason}
     for id, reason in left_out.items():
         print(f"left out {id}: {reason}", file=sys.stderr)
@@ -250,7 +248,6 @@ def _train(options, preset, clips, spec, pool):
         print(line, file=sys.stderr)
     protocol = options.protocol or splits.default_protocol(clips)
     names = labels.label_set(clip.label for clip in clips)
-    load = partial(cache.load, spec=spec, folder=options.cache)
     folder = options.run = options.run or runs_folder() / (
         f"{preset.name}-{preset.modality}-{protocol}-fold{options.fold}-seed{options.seed}"
     )
@@ -262,20 +259,16 @@ def _train(options, preset, clips, spec, pool):
             place = folder / f"fold-{fold}" if several else folder
             print(f"{place}: {_told(split)}", file=sys.stderr)
             with locked(place):
+                initial = _initial(options, f"fold-{fold}" if numbers else "")
+                weights = options.encoder_weights
+                training = Training(preset, split, names, signals, options.seed, weights, initial)
                 run = train(
-                    preset,
-                    split,
-                    names,
+                    training,
                     place,
-                    spec,
-                    seed=options.seed,
-                    cache_folder=options.cache,
                     pool=pool,
-                    tensorboard=options.tensorboard,
                     resume=options.resume and (not several or (place / "run.json").exists()),
-                    encoder_weights=options.encoder_weights,
-                    initial=_initial(options, f"fold-{fold}" if numbers else ""),
-                    extra={
+                    tensorboard=options.tensorboard,
+                    origin={
                         **_asked(options),
                         "corpus": corpus,
                         "corpus_guessed": guessed,
@@ -287,7 +280,7 @@ def _train(options, preset, clips, spec, pool):
                 )
                 if several:  # it is of the folds as they were before
                     (folder / "metrics.json").unlink(missing_ok=True)
-                reports.append(completion.complete(run, split, load, pool))
+                reports.append(completion.complete(run, split, signals.load, pool))
             print(f"{place}: {_score(reports[-1].metrics)}")
         if several:
             joined = completion.join(reports, folder)

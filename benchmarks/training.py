@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from emotion import backend
+from emotion.signals.cache import SignalCache
 
 backend.make_deterministic(0)
 
@@ -28,7 +29,6 @@ from keras import layers
 from emotion import models, processes
 from emotion.data import corpora
 from emotion.data.labels import RAVDESS
-from emotion.signals import cache
 from emotion.training.batches import Batches
 
 BATCH = 16
@@ -87,7 +87,7 @@ def branches(repeats):
 def generator(folder, repeats):
     preset = models.preset("cnn3d_mfcc")
     clips = corpora.clips(folder / "data")
-    load = partial(cache.load, spec=preset.spec("haar"), folder=folder / "signals")
+    load = SignalCache(preset.spec("haar"), folder / "signals").load
     make = partial(Batches, clips, preset, RAVDESS, BATCH, load, pool=processes.pool(2))
     still = make()
     arrays = [still[index] for index in range(len(still))]
@@ -118,7 +118,7 @@ def epoch_memory(folder, count):
     preset = models.preset("cnn3d_mfcc")
     clips = corpora.clips(folder / "data")
     clips = [clips[index % len(clips)] for index in range(count)]
-    load = partial(cache.load, spec=preset.spec("haar"), folder=folder / "signals")
+    load = SignalCache(preset.spec("haar"), folder / "signals").load
     pool = processes.pool(2)
     batches = Batches(clips, preset, RAVDESS, BATCH, load, preset.augmentation, pool=pool)
     model = compiled(models.build_model(preset, 8))
@@ -141,7 +141,7 @@ def main():
     folder = Path(tempfile.mkdtemp())
     generate.write(folder / "data", speakers=16, takes=1, progress=False)
     spec = models.preset("cnn3d_mfcc").spec("haar")
-    cache.prepare(corpora.clips(folder / "data"), spec, folder / "signals")
+    SignalCache(spec, folder / "signals").prepare(corpora.clips(folder / "data"))
     generator(folder, options.repeats)
     peaks = [
         float(

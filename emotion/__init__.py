@@ -2,7 +2,7 @@
 
 1. `data.corpora.clips(root)` lists the clips of a corpus: paths, label, speaker.
 2. `data.splits.split(clips, protocol, fold)` parts them so that no speaker plays two roles.
-3. `signals.cache.load(clip, spec)` decodes a clip into a Signal, once: sound and face
+3. `signals.SignalCache(spec).load(clip)` decodes a clip into a Signal, once: sound and face
    crops.
 4. `preset.extract(signal)` prepares a Signal and computes the model's inputs, for training and
    for inference.

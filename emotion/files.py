@@ -1,6 +1,7 @@
 """Files: written whole or not at all, and locked against other processes."""
 
 import os
+import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -43,10 +44,36 @@ def locked(folder, instead="choose another --run"):
                 folder.rmdir()
 
 
-def write_text(path, text):
-    """Writes a file that appears under its name only when it is whole."""
+@contextmanager
+def atomic_write(path):
+    """Gives the name under which to write a file; the file has its own name once it is whole.
+
+    Where the block raises, nothing of it stays.
+
+    Args:
+        path: str or Path; its folder exists.
+
+    Yields:
+        Path beside it, hidden, with the same suffix.
+    """
+    path = Path(path)
+    writer = f"{os.getpid()}-{threading.get_ident()}"
+    part = path.with_name(f".{path.stem}.{writer}.part{path.suffix}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_bytes(path, content):
+    """Writes bytes into a file that has its name once it is whole; makes its folder."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    os.replace(part, path)
+    with atomic_write(path) as part:
+        part.write_bytes(content)
+
+
+def write_text(path, text):
+    """Writes UTF-8 text as `write_bytes` does."""
+    write_bytes(path, text.encode())

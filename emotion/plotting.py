@@ -1,10 +1,11 @@
 """Plotting: what all pictures share: one colour for each class, one style, one way of saving."""
 
-import os
 import textwrap
 from functools import lru_cache
 
 import matplotlib
+
+from emotion.files import atomic_write
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402  (the backend first: there may be no display)
@@ -40,9 +41,8 @@ def save(figure, path, title=None):
         figure.suptitle(textwrap.fill(title, int(9 * figure.get_figwidth())))
     path.parent.mkdir(parents=True, exist_ok=True)
     for kind, metadata in (("svg", {"Date": None}), ("png", None)):
-        part = path.with_name(f"{path.name}.part.{kind}")
-        figure.savefig(part, dpi=150, metadata=metadata)
-        os.replace(part, path.with_name(f"{path.name}.{kind}"))
+        with atomic_write(path.with_name(f"{path.name}.{kind}")) as part:
+            figure.savefig(part, dpi=150, metadata=metadata)
     plt.close(figure)
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import get_args
 
 from emotion.data.feature_tables import NAMES
+from emotion.faces.detect import Detector
 from emotion.features import FEATURES, FaceFrames
 from emotion.signals.augment import Augmentation
 from emotion.signals.cache import Spec
@@ -154,17 +155,22 @@ class Preset:
         }
         return [name for name in self.features if files[name] is None and not tabled[name]]
 
-    def spec(self, detector):
+    def spec(self, face_detector="auto"):
         """Returns the cache.Spec that decodes a signal for this preset.
 
         Args:
-            detector: str, "yunet" or "haar".
+            face_detector: str, "yunet", "haar", or "auto": YuNet where its weights are there, else
+                Haar. Without face crops it makes no difference.
         """
+        if self.faces is None:
+            face_detector = "none"
+        elif face_detector == "auto":
+            face_detector = Detector("auto").name
         return Spec(
             sample_rate=self.audio.sample_rate if self.audio else None,
             size=self.faces.size if self.faces else None,
             margin=self.faces.margin if self.faces else 0.0,
-            detector=detector,
+            detector=face_detector,
             given=tuple(kind for kind in map(_kind, self.features.values()) if kind in NAMES),
         )
 

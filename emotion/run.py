@@ -5,16 +5,109 @@ import json
 import os
 import shlex
 import warnings
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from emotion import backend
 from emotion.data import corpora, feature_tables, splits
+from emotion.files import write_text
 from emotion.preset import from_json
-from emotion.signals import cache
+from emotion.signals.cache import SignalCache
 
 _CHECKOUT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What run.json says of a run; None stands for what it does not say.
+
+    Attributes:
+        preset: dict, of `Preset.to_json`.
+        labels: list of str, the order of the model's outputs.
+        seed: int.
+        protocol: str.
+        fold: int.
+        speakers: dict of role to list of str.
+        absent: list of str, speakers of the protocol that the corpus lacks.
+        warning: str, of the split.
+        clips: dict of role to int.
+        detector: str, "yunet" or "haar"; None without face crops.
+        decoding: dict, the version and the settings that frames were decoded with.
+        data: str, `identity` of the split.
+        encoder_weights, encoder_configs: dict of an encoder's name to what it started from.
+        initial: dict, digests of the branches it started from, of `warm_start.Initial`.
+        versions: dict of a library to its version.
+        digest: str, tells its states from those of other trainings.
+        ended: dict, `epochs` trained and whether by `early_stopping`; None while it trains.
+        window: float, seconds, the median duration of the training clips.
+        lacking: dict of modality to the ids of clips that lack it.
+        data_path, features_path, cache_path: str, absolute, or None.
+        initial_paths: list of str, the runs of `initial`.
+        encoder_sources: list of str, as they were named.
+        tensorboard: bool.
+        corpus: str.
+        corpus_guessed: bool.
+        folds: list of int, the folds trained together with this one.
+        left_out: dict of a clip's id to why it could not be used.
+        passed_over: list of str, what else of the data folder was left out.
+        label_target: str, "intended" or "crowd".
+        exported: dict, of an export: its `format` and how it was checked.
+    """
+
+    preset: dict | None = None
+    labels: list | None = None
+    seed: int | None = None
+    protocol: str | None = None
+    fold: int | None = None
+    speakers: dict | None = None
+    absent: list | None = None
+    warning: str | None = None
+    clips: dict | None = None
+    detector: str | None = None
+    decoding: dict | None = None
+    data: str | None = None
+    encoder_weights: dict | None = None
+    encoder_configs: dict | None = None
+    initial: dict | None = None
+    versions: dict | None = None
+    digest: str | None = None
+    ended: dict | None = None
+    window: float | None = None
+    lacking: dict | None = None
+    data_path: str | None = None
+    features_path: str | None = None
+    cache_path: str | None = None
+    initial_paths: list | None = None
+    encoder_sources: list | None = None
+    tensorboard: bool | None = None
+    corpus: str | None = None
+    corpus_guessed: bool | None = None
+    folds: list | None = None
+    left_out: dict | None = None
+    passed_over: list | None = None
+    label_target: str | None = None
+    exported: dict | None = None
+
+    @classmethod
+    def read(cls, path):
+        """Returns the Record in a run.json, of this version or an earlier one."""
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        return cls(**{field.name: values.get(field.name) for field in fields(cls)})
+
+    def write(self, path):
+        """Writes a run.json."""
+        write_text(path, json.dumps(vars(self), indent=1))
+
+    def decisive(self):
+        """Returns dict of the settings that decide a training, as JSON holds them."""
+        return json.loads(json.dumps({name: getattr(self, name) for name in _DECISIVE}))
+
+
+# Two trainings that agree in these are the same, to the bit where library versions agree too.
+_DECISIVE = (
+    *("preset", "labels", "seed", "protocol", "fold", "speakers", "absent", "warning", "clips"),
+    *("detector", "decoding", "data", "encoder_weights", "encoder_configs", "initial"),
+)
 
 
 @dataclass(frozen=True)
@@ -23,21 +116,21 @@ class Run:
 
     Attributes:
         folder: Path with run.json, history.csv, model.keras and state/.
-        record: dict, what run.json holds.
+        record: Record, what run.json says.
     """
 
     folder: Path
-    record: dict
+    record: Record
 
     @property
     def preset(self):
         """Preset, with the recipe the run was trained by."""
-        return from_json(self.record["preset"])
+        return from_json(self.record.preset)
 
     @property
     def labels(self):
         """Tuple of str, the order of the model's outputs."""
-        return tuple(self.record["labels"])
+        return tuple(self.record.labels)
 
     def model(self):
         """Loads the best model, a keras.Model to logits.
@@ -46,7 +139,7 @@ class Run:
             FileNotFoundError: no epoch of the run has ended, or it is an export.
         """
         path = self.folder / "model.keras"
-        if "exported" in self.record:
+        if self.record.exported:
             raise FileNotFoundError(
                 f"{self.folder} is an export, which only predicts; name the run it was made of."
             )
@@ -63,7 +156,7 @@ class Run:
     @property
     def spec(self):
         """cache.Spec of the signals it was trained on."""
-        return self.preset.spec(self.record["detector"])
+        return self.preset.spec(self.record.detector)
 
     def data(
         self, root=None, features=None, cache_folder=None, corpus=None, protocol=None, fold=None
@@ -86,26 +179,26 @@ class Run:
             ValueError, FileNotFoundError: as `corpora.clips` and `splits.split`; ValueError also
                 where the run does not say where its clips are.
         """
-        same = not root or str(Path(root).resolve()) == self.record.get("data_path")
-        root = root or self.record.get("data_path")
+        same = not root or str(Path(root).resolve()) == self.record.data_path
+        root = root or self.record.data_path
         if root is None:
             raise ValueError(
                 f"{self.folder} does not say where its clips are; name them with --data."
             )
-        features = features or self.record.get("features_path")
-        if same or not self.record.get("corpus_guessed"):  # the folder may hold more by now
-            corpus = corpus or self.record.get("corpus")
+        features = features or self.record.features_path
+        if same or not self.record.corpus_guessed:  # the folder may hold more by now
+            corpus = corpus or self.record.corpus
         clips = corpora.clips(root, corpus, features)
-        clips = [clip for clip in clips if clip.id not in self.record.get("left_out", ())]
+        clips = [clip for clip in clips if clip.id not in (self.record.left_out or ())]
         if fold is None:
-            fold = 0 if protocol else self.record["fold"]
-        protocol = protocol or self.record["protocol"]
-        split = splits.split(clips, protocol, fold, self.record["seed"], needed=("test",))
-        return split, partial(cache.load, spec=self.spec, folder=cache_folder)
+            fold = 0 if protocol else self.record.fold
+        protocol = protocol or self.record.protocol
+        split = splits.split(clips, protocol, fold, self.record.seed, needed=("test",))
+        return split, SignalCache(self.spec, cache_folder).load
 
     def owns(self, split):
         """Returns bool, whether a splits.Split is the one it was made with, clip by clip."""
-        made = self.record.get("data"), self.record["protocol"], self.record["fold"]
+        made = self.record.data, self.record.protocol, self.record.fold
         return (identity(split), split.protocol, split.fold) == made
 
     def refuse_other(self, split):
@@ -140,7 +233,7 @@ def load_run(folder):
         parts = sorted(Path(folder).glob("fold-*/run.json"))
         told = f"name one of its folds, such as {parts[0].parent}" if parts else "train one first"
         raise FileNotFoundError(f"{folder} is not a run: it holds no run.json; {told}.")
-    return Run(Path(folder), json.loads(path.read_text()))
+    return Run(Path(folder), Record.read(path))
 
 
 def identity(split):
@@ -205,11 +298,11 @@ def resume_command(folder, record, *more):
 
     Args:
         folder: Path of the run.
-        record: dict, what its run.json holds; of a fold that was trained with others, the command
-            continues all of them.
+        record: Record; of a fold that was trained with others, the command continues all of
+            them.
         more: str, further arguments.
     """
-    named = folder.parent if record.get("folds") else folder
+    named = folder.parent if record.folds else folder
     return shlex.join(["python", program(), "--run", str(named), "--resume", *more])
 
 
@@ -222,12 +315,11 @@ def digest(record):
     """Returns str that tells a training apart from any other.
 
     Args:
-        record: dict, what `training` records. Epochs and library versions may change.
+        record: Record. Epochs and library versions may change.
     """
-    preset = record["preset"]
-    recipe = {name: value for name, value in preset["recipe"].items() if name != "epochs"}
-    kept = {name: value for name, value in record.items() if name != "versions"}
-    text = json.dumps({**kept, "preset": {**preset, "recipe": recipe}}, sort_keys=True)
+    settings = record.decisive()
+    del settings["preset"]["recipe"]["epochs"]
+    text = json.dumps(settings, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -235,20 +327,20 @@ def refuse_other_training(before, now, folder):
     """Raises ValueError where a run would be resumed as another training than it was.
 
     Args:
-        before: dict, what its run.json holds.
-        now: dict, what the training would record.
+        before: Record of the run.
+        now: Record of the training that would continue it.
         folder: Path of the run.
     """
     different = record_differences(before, now)
     different.pop("preset.recipe.epochs", None)  # more of the same training are the same training
     if different:
-        told = "; ".join(f"{name}: {text}" for name, text in different.items())
+        listed = "; ".join(f"{name}: {text}" for name, text in different.items())
         raise ValueError(
-            f"{folder} cannot be resumed as another training ({told}); "
+            f"{folder} cannot be resumed as another training ({listed}); "
             "give it what it had, or start a new --run."
         )
-    if before["versions"] != now["versions"]:
-        names = [n for n, v in now["versions"].items() if before["versions"].get(n) != v]
+    if before.versions != now.versions:
+        names = [n for n, v in now.versions.items() if before.versions.get(n) != v]
         warnings.warn(
             f"{folder} was begun with other versions of {', '.join(names)}: "
             "it goes on, but not to the same bits.",
@@ -260,13 +352,11 @@ def record_differences(before, now):
     """Returns dict of the name of a setting to str, "... then, ... now", where two records differ.
 
     Args:
-        before: dict, what a run.json holds, perhaps of an earlier version.
-        now: dict, what a training would record; library versions do not count.
+        before: Record of a run, perhaps of an earlier version.
+        now: Record of a training; library versions do not count.
     """
-    names = now.keys() - {"versions"}
-    recorded = from_json(before["preset"]).to_json()  # with the settings that came later
-    before = {**before, "preset": json.loads(json.dumps(recorded))}
-    pairs = _leaves({n: before.get(n) for n in names}, {n: now[n] for n in names})
+    recorded = from_json(before.preset).to_json()  # with the settings that came later
+    pairs = _leaves(replace(before, preset=recorded).decisive(), now.decisive())
     return {name: f"{old} then, {new} now" for name, old, new in pairs}
 
 

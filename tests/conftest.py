@@ -66,18 +66,15 @@ def trained(clips, signals, tmp_path_factory):
 
     from emotion import models
     from emotion.data import labels, splits
-    from emotion.training.train import train
+    from emotion.signals.cache import SignalCache
+    from emotion.training.train import Training, train
 
     preset = models.preset("cnn3d_mfcc")
     preset = replace(preset, recipe=replace(preset.recipe, epochs=2, batch_size=8))
-    return train(
-        preset,
-        splits.split(clips, "speaker-kfold", 0),
-        labels.RAVDESS,
-        tmp_path_factory.mktemp("runs") / "run",
-        preset.spec("haar"),
-        cache_folder=signals,
-    )
+    split = splits.split(clips, "speaker-kfold", 0)
+    cached = SignalCache(preset.spec("haar"), signals)
+    training = Training(preset, split, labels.RAVDESS, cached)
+    return train(training, tmp_path_factory.mktemp("runs") / "run")
 
 
 @pytest.fixture(scope="session")

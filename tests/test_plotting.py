@@ -8,6 +8,7 @@ import pytest
 from emotion import plotting
 from emotion.annotate import overlay
 from emotion.data import labels
+from emotion.data.corpora import crema_d
 
 COLOURS = [colour for colour, _ in plotting.LOOKS.values()]
 # Machado, Oliveira & Fernandes 2009, severity 1; they apply to linear RGB.
@@ -77,7 +78,7 @@ def test_classes_are_told_apart_without_some_cones(sight):
 
 def test_a_name_has_its_colour_wherever_it_stands():
     assert set(labels.RAVDESS) == set(plotting.LOOKS)
-    for names in (labels.RAVDESS, labels.CREMA_D, labels.RAVDESS[::-1], ("bored", "sad", "happy")):
+    for names in (labels.RAVDESS, crema_d.LABELS, labels.RAVDESS[::-1], ("bored", "sad", "happy")):
         for name, look in zip(names, plotting.looks(names), strict=True):
             assert name not in plotting.LOOKS or look == plotting.LOOKS[name]
 

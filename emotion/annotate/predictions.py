@@ -8,7 +8,6 @@ import errno
 import html
 import io
 import json
-import os
 import tempfile
 from contextlib import contextmanager
 from itertools import pairwise
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from emotion.clip import MediaError
+from emotion.files import atomic_write
 
 CORNERS = ("x1", "y1", "x2", "y2")
 COLUMNS = ("start", "end", "track", *CORNERS, "heard", "seen", "label", "confidence")
@@ -70,14 +70,11 @@ def whole(path):
     Raises:
         MediaError: it cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        yield part
-        os.replace(part, path)
+        with atomic_write(path) as part:
+            yield part
     except OSError as error:
         raise _refusal(path, error) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _refusal(path, error):

@@ -11,12 +11,12 @@ from emotion.annotate import timeline_plot
 from emotion.annotate.predictions import check_place, check_predictions, write_predictions
 from emotion.annotate.render import check_output, summary, write_annotated
 from emotion.clip import MediaError
+from emotion.files import write_text
 from emotion.inference import runtime
 from emotion.inference.smoothing import check_seconds, smooth
 from emotion.inference.timeline import analyse, check_sound
+from emotion.media import suffixes
 
-PICTURES = ".3gp .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()
-SOUNDS = ".aac .aif .aiff .flac .m4a .mp3 .oga .ogg .opus .wav .wma".split()
 SETTINGS = "annotate.json"  # what the results of a folder were made with
 
 
@@ -159,12 +159,12 @@ def list_jobs(paths, folder, predictions=None, picture=None):
     Raises:
         FileNotFoundError: a path is not there, or a folder holds no media.
     """
-    suffixes = PICTURES + SOUNDS * bool(predictions or picture)
+    wanted = suffixes.VIDEO | (suffixes.AUDIO if predictions or picture else set())
     root, found = shared(paths), {}  # each recording once
     for path in paths:
         inside = [path]
         if path.is_dir():
-            below = (one for one in sorted(path.rglob("*")) if one.suffix.lower() in suffixes)
+            below = (one for one in sorted(path.rglob("*")) if one.suffix.lower() in wanted)
             inside = [one for one in below if not _result(one, folder)]
         if not inside or not inside[0].exists():
             fix = "" if predictions or picture else ", or add --predictions csv for files of sound"
@@ -181,7 +181,7 @@ def list_jobs(paths, folder, predictions=None, picture=None):
         if names[_folded(place.with_suffix(""))] == 1:  # else a.mp4 lies beside a.mov
             place = place.with_suffix("")
         start = f"{folder / place}_annotated"
-        video = None if one.suffix.lower() in SOUNDS else Path(f"{start}.mp4")
+        video = None if one.suffix.lower() in suffixes.AUDIO else Path(f"{start}.mp4")
         others = (kind and Path(f"{start}{kind}") for kind in (predictions, picture))
         listed.append(Job(one, video, *others))
     return listed
@@ -222,7 +222,7 @@ def unfinished(listed, settings, folder, root):
     record = json.dumps(made, indent=1) + "\n"
     for place in {folder, *(one.parent for job in listed for one in job.outputs)}:
         place.mkdir(parents=True, exist_ok=True)
-        for part in place.glob(".*_annotated.*.part"):
+        for part in place.glob(".*_annotated.*.part.mp4"):
             part.unlink(missing_ok=True)  # of a call that was killed
     path = folder / SETTINGS
     if path.exists() and path.read_text(encoding="utf-8") != record:
@@ -230,9 +230,7 @@ def unfinished(listed, settings, folder, root):
             f"{folder} was begun with other settings, another model or recordings from elsewhere "
             f"({path.name} says which); repeat those, or choose another --output."
         )
-    part = folder / f".{SETTINGS}.part"
-    part.write_text(record, encoding="utf-8")
-    os.replace(part, path)
+    write_text(path, record)
     return [job for job in listed if not _done(job)]
 
 

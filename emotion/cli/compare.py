@@ -51,11 +51,13 @@ def run(options):
     names = list(models.PRESETS) if options.presets == "all" else options.presets.split(",")
     presets = [override(models.preset(name), options.set) for name in dict.fromkeys(names)]
     modalities = options.modalities.split(",")
-    entries = comparison.entries(presets, modalities, options.epochs, options.face_detector)
+    entries = comparison.entries(
+        presets, modalities, options.epochs, options.face_detector, options.cache
+    )
     found = corpora.clips(options.data, options.corpus, options.features)
     with processes.pool(options.workers) as pool:
         entries, clips, unfit, lacking = comparison.usable(
-            entries, found, options.cache, pool, options.encoder_weights
+            entries, found, pool, options.encoder_weights
         )
     corpus = options.corpus or corpora.guess(options.data)
     passed_over = corpora.left_out(options.data, corpus)
@@ -74,10 +76,9 @@ def run(options):
         numbers,
         list(dict.fromkeys(seeds)),
         encoder_weights=options.encoder_weights,
-        cache_folder=options.cache,
         count=options.workers,
         notes=notes,
-        extra={
+        origin={
             "data_path": str(Path(options.data).resolve()),
             "features_path": options.features and str(Path(options.features).resolve()),
             "corpus": corpus,

@@ -100,12 +100,12 @@ def _data(run, options, pool):
     import sys
     from dataclasses import replace
 
-    from emotion.signals import cache
+    from emotion.signals.cache import SignalCache
 
     split, load = _split(run, options)
     train = split.train if run.owns(split) else []  # for the accuracy on them
     every = [*train, *split.validation, *split.test]
-    found = cache.prepare(every, run.spec, options.cache, pool)
+    found = SignalCache(run.spec, options.cache).prepare(every, pool)
     lost = {id: own.reason for id, own in found.items() if own.reason}
     for id, reason in lost.items():
         print(f"left out {id}: {reason}", file=sys.stderr)

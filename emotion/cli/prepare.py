@@ -22,19 +22,18 @@ def run(options):
     backend.start()
     from emotion import models, processes
     from emotion.data import corpora
-    from emotion.faces.detect import Detector
-    from emotion.signals import cache, presence
+    from emotion.signals import presence
+    from emotion.signals.cache import SignalCache
 
     clips = corpora.clips(options.data, options.corpus, options.features)
     preset = models.preset(options.preset)
     preset = preset.only(options.modality or preset.modality)
-    spec = preset.spec(Detector(options.face_detector).name if preset.faces else "none")
-    folder = options.cache or cache.default_folder()
+    signals = SignalCache(preset.spec(options.face_detector), options.cache)
     with processes.pool(max(1, options.workers)) as pool:
-        found = cache.prepare(clips, spec, folder, pool)
+        found = signals.prepare(clips, pool)
     lost = {id: own.reason for id, own in found.items() if own.reason}
     for id, reason in lost.items():
         print(f"{id}: {reason}")
     for line in presence.lines(preset, presence.count(preset, clips, found)):
         print(line)
-    print(f"{len(clips) - len(lost)} of {len(clips)} clips are in {folder}.")
+    print(f"{len(clips) - len(lost)} of {len(clips)} clips are in {signals.folder}.")

@@ -11,6 +11,7 @@ from emotion.clip import MediaError
 from emotion.data import corpora
 from emotion.data.corpora import crema_d, ravdess
 from emotion.data.labels import label_set
+from emotion.media import suffixes
 
 _NAMED = 8  # a list in the report names this many, then counts
 _FEW_SPEAKERS = 5
@@ -73,7 +74,7 @@ def check(root, corpus=None, workers=8):
     if foreign:
         told = "CREMA-D, `--corpus cremad`" if other is crema_d else "RAVDESS, `--corpus ravdess`"
         lines.append(f"of another corpus: {len(foreign)} ({told}); check them by themselves")
-    copies = Counter((p.stem, p.suffix.lower() in ravdess.AUDIO_SUFFIXES) for p in found)
+    copies = Counter((p.stem, p.suffix.lower() in suffixes.AUDIO) for p in found)
     twice = [stem for (stem, _), count in copies.items() if count > 1]
     lines += _list("more than one copy, the first by path is used", twice)
     lines += _list(f"misnamed ({naming.NAMING})", misnamed)

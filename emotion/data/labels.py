@@ -1,7 +1,6 @@
 """Label sets: the class names of a corpus, in the one order its runs use."""
 
 RAVDESS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
-CREMA_D = ("neutral", "happy", "sad", "angry", "fearful", "disgust")
 # What other systems and papers call the same class.
 SYNONYMS = {
     "neutrality": "neutral",

@@ -13,41 +13,11 @@ from itertools import combinations
 
 import numpy as np
 
-PROTOCOLS = (
-    "ravdess-6fold",
-    "ravdess-5fold",
-    "ravdess-holdout",
-    "cremad-5fold",
-    "speaker-kfold",
-    "manifest",
-    "random",
-)
+from emotion.data.corpora import crema_d, ravdess
+
+PUBLISHED = ravdess.PROTOCOLS | crema_d.PROTOCOLS
+PROTOCOLS = (*PUBLISHED, "speaker-kfold", "manifest", "random")
 ROLES = ("train", "validation", "test")
-
-_ACTORS = tuple(f"{actor:02d}" for actor in range(1, 25))
-_CREMA_D = tuple(str(actor) for actor in range(1001, 1092))
-
-
-def _actors(*numbers):
-    return tuple(f"{number:02d}" for number in numbers)
-
-
-_FOLDS = {
-    # HiCMAE (Sun et al. 2024): actors in order, four a fold.
-    "ravdess-6fold": tuple(_ACTORS[start : start + 4] for start in range(0, 24, 4)),
-    # Luna-Jimenez et al. 2021 and 2022.
-    "ravdess-5fold": (
-        _actors(2, 5, 14, 15, 16),
-        _actors(3, 6, 7, 13, 18),
-        _actors(10, 11, 12, 19, 20),
-        _actors(8, 17, 21, 23, 24),
-        _actors(1, 4, 9, 22),
-    ),
-    "ravdess-holdout": (_actors(5, 10, 16, 19),),
-    # HiCMAE again: actors in order, 18 a fold and 19 in the last.
-    "cremad-5fold": (*(_CREMA_D[start : start + 18] for start in range(0, 72, 18)), _CREMA_D[72:]),
-}
-_HOLDOUT_VALIDATION = _actors(11, 13, 18, 22)
 _RANDOM_FOLDS = 6
 
 
@@ -84,10 +54,10 @@ def default_protocol(clips):
     if any(clip.split for clip in clips):
         return "manifest"
     present = {clip.speaker for clip in clips}
-    told_by_name = all(clip.info.get("channel") in ("speech", "song") for clip in clips)
+    named = all(clip.info.get("channel") in ("speech", "song") for clip in clips)
     for protocol in ("ravdess-6fold", "cremad-5fold"):
-        usable = sum(bool(present & set(fold)) for fold in _FOLDS[protocol])
-        if told_by_name and present <= set(_everyone(protocol)) and usable >= 3:
+        usable = sum(bool(present & set(fold)) for fold in PUBLISHED[protocol].folds)
+        if named and present <= set(PUBLISHED[protocol].speakers) and usable >= 3:
             return protocol
     return f"speaker-kfold-{max(3, len(present))}" if len(present) < 5 else "speaker-kfold"
 
@@ -143,8 +113,9 @@ def split(clips, protocol, fold=0, seed=0, needed=ROLES):
         folds = _test_speakers(clips, protocol, seed)
         _check_fold(protocol, fold, len(folds))
         roles = _roles(clips, protocol, folds, fold)
-        if protocol in _FOLDS:
-            absent = tuple(sorted(set(_everyone(protocol)) - {clip.speaker for clip in clips}))
+        if protocol in PUBLISHED:
+            present = {clip.speaker for clip in clips}
+            absent = tuple(sorted(set(PUBLISHED[protocol].speakers) - present))
     parts = {role: [clip for clip, own in zip(clips, roles) if own == role] for role in ROLES}
     speakers = _speakers(parts)
     for first, second in combinations(ROLES, 2):
@@ -167,15 +138,15 @@ def split(clips, protocol, fold=0, seed=0, needed=ROLES):
 def _test_speakers(clips, protocol, seed):
     """Returns the test speakers of each fold of a speaker-disjoint protocol: tuple of tuples."""
     present = {clip.speaker for clip in clips}
-    if protocol in _FOLDS:
-        everyone = _everyone(protocol)
-        strangers = present.difference(everyone)
-        if strangers:
+    if protocol in PUBLISHED:
+        everyone = PUBLISHED[protocol].speakers
+        unknown = present.difference(everyone)
+        if unknown:
             raise ValueError(
                 f"{protocol} is for the speakers {everyone[0]}-{everyone[-1]}; speaker "
-                f"{min(strangers)!r} is none of them: use --protocol speaker-kfold."
+                f"{min(unknown)!r} is none of them: use --protocol speaker-kfold."
             )
-        return _FOLDS[protocol]
+        return PUBLISHED[protocol].folds
     match = re.fullmatch(r"speaker-kfold(?:-(\d+))?", protocol)
     if match is None:
         raise ValueError(
@@ -227,9 +198,8 @@ def _roles(clips, protocol, folds, fold):
             f"Fold {fold} of {protocol} tests speakers {_listed(folds[fold])}, none of which is "
             f"in the corpus; folds with speakers: {_listed(fold_count(clips, protocol))}."
         )
-    if protocol == "ravdess-holdout":
-        validation = _HOLDOUT_VALIDATION
-    else:
+    validation = protocol in PUBLISHED and PUBLISHED[protocol].validation
+    if not validation:
         following = (folds[(fold + step) % len(folds)] for step in range(1, len(folds)))
         validation = next((speakers for speakers in following if present & set(speakers)), ())
     role = dict.fromkeys(folds[fold], "test") | dict.fromkeys(validation, "validation")
@@ -284,10 +254,6 @@ def _speakers(parts):
 def _check_fold(protocol, fold, count):
     if not 0 <= fold < count:
         raise ValueError(f"`fold` must be 0 to {count - 1} for {protocol}. Received: fold={fold}.")
-
-
-def _everyone(protocol):
-    return _CREMA_D if protocol == "cremad-5fold" else _ACTORS
 
 
 def _listed(names):

@@ -41,7 +41,7 @@ def evaluate_run(run, split, load, pool=None, without=None, noise=None, model=No
         "model": digest,
         "protocol": split.protocol,
         "fold": split.fold,
-        "validation_speakers": run.record["speakers"]["validation"],
+        "validation_speakers": run.record.speakers["validation"],
         "absent_speakers": list(split.absent),
         "labels": list(labels),
         "label_target": clips[0].info.get("label_target", "intended"),
@@ -51,8 +51,7 @@ def evaluate_run(run, split, load, pool=None, without=None, noise=None, model=No
         "noise": noise,
         "warning": split.warning,
     }
-    if "ended" in run.record:  # not of a run of an earlier version
-        measured["epochs"] = run.record["ended"] and run.record["ended"]["epochs"]
+    measured["epochs"] = run.record.ended and run.record.ended["epochs"]
     return Report(measured, predictions)
 
 
@@ -68,7 +67,7 @@ def check(run, split):
         ValueError: a test speaker took part in training or in choosing the model, or a label is
             not one of the run's.
     """
-    roles = run.record["speakers"]
+    roles = run.record.speakers
     known = {*roles["train"], *roles["validation"]}
     shared = sorted(known.intersection(clip.speaker for clip in split.test))
     if shared and not (split.warning and run.owns(split)):

@@ -22,22 +22,21 @@ from emotion.evaluation import plots
 from emotion.evaluation.results import complete
 from emotion.experiments import completion
 from emotion.experiments.summary import COSTS, markdown, summarize, timing
-from emotion.faces.detect import Detector
 from emotion.files import locked, write_text
-from emotion.preset import MODALITIES
+from emotion.preset import MODALITIES, Preset
 from emotion.run import load_run
-from emotion.signals import cache
-from emotion.training.train import differences, train
+from emotion.signals.cache import SignalCache
+from emotion.training.train import Training, train
 
 _REPEATS = 10
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A preset with the modality it is compared with, and the cache.Spec of its signals."""
+    """A preset with the modality it is compared with, and the cache of its signals."""
 
-    preset: object
-    spec: object
+    preset: Preset
+    signals: SignalCache
 
     @property
     def name(self):
@@ -45,7 +44,7 @@ class Entry:
         return f"{self.preset.name}-{self.preset.modality}"
 
 
-def entries(presets, modalities=MODALITIES, epochs=None, detector="auto"):
+def entries(presets, modalities=MODALITIES, epochs=None, detector="auto", cache_folder=None):
     """Lists what is to be compared.
 
     Args:
@@ -53,6 +52,7 @@ def entries(presets, modalities=MODALITIES, epochs=None, detector="auto"):
         modalities: names of MODALITIES; a preset takes part in those that it has.
         epochs: int, at most, or None for each preset's own.
         detector: str, "auto", "yunet" or "haar".
+        cache_folder: Path of the signal cache, or None for the default one.
 
     Returns:
         List of Entry.
@@ -74,19 +74,18 @@ def entries(presets, modalities=MODALITIES, epochs=None, detector="auto"):
         for modality in (name for name in MODALITIES if name in {*modalities} & has):
             one = preset.only(modality)
             one = replace(one, recipe=replace(one.recipe, epochs=epochs or one.recipe.epochs))
-            found.append(Entry(one, one.spec(Detector(detector).name if one.faces else "none")))
+            found.append(Entry(one, SignalCache(one.spec(detector), cache_folder)))
     if not found:
         raise ValueError(f"no preset has one of the modalities {', '.join(modalities)}.")
     return found
 
 
-def usable(entries, clips, cache_folder=None, pool=None, encoder_weights=()):
+def usable(entries, clips, pool=None, encoder_weights=()):
     """Finds the entries that can run on a corpus, and the clips that all of these can use.
 
     Args:
         entries: list of Entry.
         clips: list of Clip.
-        cache_folder: Path of the signal cache, or None for the default one.
         pool: processes.Pool, or None to decode in this process.
         encoder_weights: as in `compare`; here they are fetched.
 
@@ -103,12 +102,10 @@ def usable(entries, clips, cache_folder=None, pool=None, encoder_weights=()):
     parts = {entry.name: [] for entry in entries}
     for entry in entries:
         for modality in entry.preset.features:
-            spec = entry.preset.only(modality).spec(entry.spec.detector)
-            if modality == "audio":
-                spec = replace(spec, detector="none")  # the same for all who hear this
+            spec = entry.preset.only(modality).spec(entry.signals.spec.detector)
             if spec not in lacking:
-                found = cache.prepare(clips, spec, cache_folder, pool)
-                lacking[spec] = {id: own.reason for id, own in found.items() if own.reason}
+                facts = replace(entry.signals, spec=spec).prepare(clips, pool)
+                lacking[spec] = {id: held.reason for id, held in facts.items() if held.reason}
             parts[entry.name].append(spec)
     unfit, left_out = {}, {}
     for entry in entries:
@@ -140,10 +137,9 @@ def compare(
     seeds,
     *,
     encoder_weights=(),
-    cache_folder=None,
     count=0,
     notes=(),
-    extra=None,
+    origin=None,
 ):
     """Trains what is not yet trained; writes comparison.csv, .md and .png, anew after each run.
 
@@ -153,12 +149,11 @@ def compare(
         protocol: str.
         numbers: list of int, the folds; or None for all that have a speaker.
         seeds: list of int.
-        encoder_weights: sequence of str, as `train.train`; a NAME=SOURCE is for those entries
+        encoder_weights: sequence of str, as in `Training`; a NAME=SOURCE is for those entries
             that have the encoder.
-        cache_folder: Path of the signal cache, or None for the default one.
         count: int, processes that make batches of a run in one of its own; 0: all in this one.
         notes: list of str, lines for comparison.md, such as what was left out.
-        extra: dict, further entries for each run.json.
+        origin: dict, as `train` takes it.
 
     Returns:
         pandas.DataFrame, as `summary.summarize`.
@@ -168,56 +163,45 @@ def compare(
         OSError: a file could not be written; what was finished before is whole.
     """
     names = label_set(clip.label for clip in clips)
-    runs = []  # fold by fold, so that a table that is not finished compares like with like
-    for seed in seeds:
-        chosen = splits.fold_count(clips, protocol, seed) if numbers is None else numbers
-        for split in [splits.split(clips, protocol, fold, seed) for fold in chosen]:
-            folder = f"seed-{seed}-fold-{split.fold}"
-            runs += [(entry, split, seed, out / entry.name / folder) for entry in entries]
     asked = {
         entry.name: _asked(models.build_model(entry.preset, len(names)), encoder_weights)
         for entry in entries
     }
-    for entry, split, seed, folder in runs:
-        if (folder / "run.json").is_file():
-            settings = (entry.preset, split, names, entry.spec, seed, asked[entry.name][1])
-            _refuse_other(folder, settings)
+    runs = []  # fold by fold, so that a table that is not finished compares like with like
+    for seed in seeds:
+        chosen = splits.fold_count(clips, protocol, seed) if numbers is None else numbers
+        for split in [splits.split(clips, protocol, fold, seed) for fold in chosen]:
+            for entry in entries:
+                weights, sources = asked[entry.name]
+                training = Training(entry.preset, split, names, entry.signals, seed, weights)
+                folder = out / entry.name / f"seed-{seed}-fold-{split.fold}"
+                if (folder / "run.json").is_file():
+                    _refuse_other(folder, training, sources)
+                runs.append((training, folder))
     heading = _heading(runs, clips, names, notes)
-    for index, (entry, split, seed, folder) in enumerate(runs):
+    for index, (training, folder) in enumerate(runs):
         finished = complete(folder)
         if not finished:
             told = f"run {index + 1} of {len(runs)}{_left(runs, index)}"
             print(f"{told}: {folder}", file=sys.stderr, flush=True)
         if not (finished and _costed(folder)):
-            given = entry, split, seed, folder, names, asked[entry.name][0]
             do = partial(processes.apart, _run, initializer=backend.start) if count else _run
-            do(*given, cache_folder, count, extra)
+            do(training, folder, count, origin)
         if not finished or index + 1 == len(runs):
-            table = summarize([run[3] for run in runs if complete(run[3])])
+            table = summarize([folder for _, folder in runs if complete(folder)])
             _write(table, heading, len(names), out)
     return table
 
 
-def _run(entry, split, seed, folder, names, encoder_weights, cache_folder, count, extra):
+def _run(training, folder, count, origin):
     """Trains and scores one of the runs, as far as that is not done, and measures what it costs."""
     # Each is a model of its own: that TensorFlow traces it anew is no mistake.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    load = partial(cache.load, spec=entry.spec, folder=cache_folder)
+    split, load = training.split, training.signals.load
     if not complete(folder):
         with locked(folder, "choose another --out"), processes.pool(count) as pool:
-            run = train(
-                entry.preset,
-                split,
-                names,
-                folder,
-                entry.spec,
-                seed=seed,
-                cache_folder=cache_folder,
-                pool=pool,
-                resume=(folder / "run.json").is_file(),
-                encoder_weights=encoder_weights,
-                extra=extra,
-            )
+            resume = (folder / "run.json").is_file()
+            run = train(training, folder, pool=pool, resume=resume, origin=origin)
             completion.complete(run, split, load, pool)
     if not _costed(folder):
         cost = _cost(load_run(folder), load(split.test[0]))
@@ -232,8 +216,9 @@ def _write(table, heading, classes, out):
 
 def _heading(runs, clips, names, notes):
     """What was measured on what, as Markdown; its first sentence is the picture's title."""
-    split, seeds = runs[0][1], dict.fromkeys(str(run[2]) for run in runs)
-    numbers = dict.fromkeys(str(run[1].fold) for run in runs)
+    trainings = [training for training, _ in runs]
+    split, seeds = trainings[0].split, dict.fromkeys(str(each.seed) for each in trainings)
+    numbers = dict.fromkeys(str(each.split.fold) for each in trainings)
     target = clips[0].info.get("label_target", "intended")
     lines = [
         f"Protocol {split.protocol}, folds {', '.join(numbers)}, seeds {', '.join(seeds)}. "
@@ -268,24 +253,24 @@ def _unfetched(preset, encoder_weights):
     return None
 
 
-def _refuse_other(folder, settings):
-    different = differences(load_run(folder), *settings)
+def _refuse_other(folder, training, sources):
+    different = training.differences(load_run(folder), sources)
     if different:
-        told = "; ".join(f"{name}: {text}" for name, text in different.items())
-        raise ValueError(f"{folder} was another training ({told}); choose another --out.")
+        listed = "; ".join(f"{name}: {text}" for name, text in different.items())
+        raise ValueError(f"{folder} was another training ({listed}); choose another --out.")
 
 
 def _left(runs, index):
     """Says about how long the runs from `index` on will train, by what the finished ones took."""
     spent = {}
-    for entry, _, _, folder in runs:
+    for _, folder in runs:
         if complete(folder):
-            spent.setdefault(entry.name, []).append(sum(timing(folder)["seconds"].values()))
+            spent.setdefault(folder.parent, []).append(sum(timing(folder)["seconds"].values()))
     if not spent:
         return ""
     means = {name: np.mean(seconds) for name, seconds in spent.items()}
     other = np.mean(list(means.values()))
-    waiting = [run[0].name for run in runs[index:] if not complete(run[3])]
+    waiting = [folder.parent for _, folder in runs[index:] if not complete(folder)]
     seconds = sum(means.get(name, other) for name in waiting)
     return f", about {timedelta(seconds=round(seconds))} of training left"
 

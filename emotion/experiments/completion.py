@@ -58,7 +58,7 @@ def full(run, split, load, folder, pool=None):
     """
     model = run.model()
     scored = evaluate.evaluate_run(run, split, load, pool, model=model)
-    allowed = run.record["speakers"]["validation"]
+    allowed = run.record.speakers["validation"]
     validation = [clip for clip in split.validation if clip.speaker in allowed]
     held_out = evaluate.predict(run, validation, load, pool, model=model) if validation else ()
     own = run.owns(split)

@@ -63,25 +63,25 @@ def settings(folder):
     parts = load_runs(folder)
     record, preset = parts[0].record, parts[0].preset
     epochs = max(part.preset.recipe.epochs for part in parts)  # raised in the first folds first
-    audio, video = record.get("initial_paths") or (None, None)
+    audio, video = record.initial_paths or (None, None)
     options = {
         "preset": preset.name,
         "modality": preset.modality,
-        "data": record.get("data_path"),
-        "features": record.get("features_path"),
-        "corpus": record.get("corpus"),
-        "corpus_guessed": record.get("corpus_guessed"),
-        "protocol": record["protocol"],
-        "fold": "all" if parts[0].folder != Path(folder) else str(record["fold"]),
-        "seed": record["seed"],
-        "face_detector": record["detector"],
-        "cache": record.get("cache_path"),
-        "encoder_weights": record.get("encoder_sources"),
+        "data": record.data_path,
+        "features": record.features_path,
+        "corpus": record.corpus,
+        "corpus_guessed": record.corpus_guessed,
+        "protocol": record.protocol,
+        "fold": "all" if parts[0].folder != Path(folder) else str(record.fold),
+        "seed": record.seed,
+        "face_detector": record.detector,
+        "cache": record.cache_path,
+        "encoder_weights": record.encoder_sources,
         "init_audio": audio,
         "init_video": video,
-        "freeze_encoders": (record.get("initial") or {}).get("frozen"),
-        "tensorboard": record.get("tensorboard"),
-        "folds": record.get("folds"),
+        "freeze_encoders": (record.initial or {}).get("frozen"),
+        "tensorboard": record.tensorboard,
+        "folds": record.folds,
     }
     paths = ("data", "features", "cache", "init_audio", "init_video")
     options |= {name: options[name] and Path(options[name]) for name in paths}
@@ -96,22 +96,22 @@ def _trainings(runs):
         except (FileNotFoundError, json.JSONDecodeError):
             continue
         record = parts[0].record
-        together = record.get("folds") or parts[0].folder == folder  # not put there one by one
-        if together and "preset" in record and "exported" not in record:
+        together = record.folds or parts[0].folder == folder  # not put there one by one
+        if together and record.preset and not record.exported:
             yield folder, parts
 
 
 def _complete(folder, parts):
     if parts[0].folder == folder:
         return complete(folder)
-    missing = set(parts[0].record["folds"]).difference(part.record["fold"] for part in parts)
+    missing = set(parts[0].record.folds).difference(part.record.fold for part in parts)
     joined = (folder / "metrics.json").is_file()
     return joined and not missing and all(complete(part.folder) for part in parts)
 
 
 def _ended_by_epochs(run):
     """Whether a run was not stopped early and has the state to go on from."""
-    ended = run.record.get("ended")
+    ended = run.record.ended
     if ended is None:  # a run of an earlier version
         early = _epochs(run) < run.preset.recipe.epochs
     else:

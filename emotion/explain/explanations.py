@@ -25,7 +25,7 @@ def drawable(preset):
 
 def training_clips(run, split):
     """Returns the list of a split's training Clips, of speakers whom the run was trained on."""
-    known = run.record["speakers"]["train"]
+    known = run.record.speakers["train"]
     return [clip for clip in split.train if clip.speaker in known]
 
 

@@ -4,7 +4,6 @@ Keras writes a SavedModel; ONNX and LiteRT are made of that. A run without Keras
 """
 
 import gc
-import json
 import re
 import shutil
 import tempfile
@@ -21,6 +20,7 @@ from emotion.data.feature_tables import ACTION_UNITS
 from emotion.faces.crop import STEP
 from emotion.inference.recognizer import Recognizer
 from emotion.inference.runtime import FILES, OUTPUT
+from emotion.run import Record
 
 FORMATS = tuple(FILES)
 TOLERANCE = 1e-4  # of a probability
@@ -94,18 +94,18 @@ def export_run(recognizer, form, folder, windows, source, targets=None, int8=Fal
         part = Path(part, folder.name)
         part.mkdir()
         _convert(recognizer, form, part / FILES[form], int8)
-        record = {name: recognizer.run.record.get(name) for name in RECORD}
-        record["exported"] = {"format": form, "int8": int8}
-        _write(part / "run.json", record)
+        known = {name: getattr(recognizer.run.record, name) for name in RECORD}
+        exported = {"format": form, "int8": int8}
+        Record(**known, exported=exported).write(part / "run.json")
         check = compare(recognizer, Recognizer(part), windows, source, targets)
         if check.difference > TOLERANCE and not int8:
             raise ValueError(
                 f"{form} gives other probabilities than {recognizer.run.folder}: they differ by up "
                 f"to {check.difference:.1e}, and may by {TOLERANCE:.0e}; use another format."
             )
-        record["exported"] |= vars(check)
-        _write(part / "run.json", record)
-        (part / "README.md").write_text(readme(recognizer, record["exported"]), encoding="utf-8")
+        exported |= vars(check)
+        Record(**known, exported=exported).write(part / "run.json")
+        (part / "README.md").write_text(readme(recognizer, exported), encoding="utf-8")
         part.rename(folder)
     return check
 
@@ -195,10 +195,6 @@ from the Keras model's: {exported["difference"]:.1e}.{cost}
 
 `run.json` holds preset, labels, face detector and this check.
 """
-
-
-def _write(path, record):
-    path.write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
 def _convert(recognizer, form, path, int8):

@@ -40,11 +40,11 @@ class Recognizer:
         exported = runtime.find(folder)
         self.run = load_run(exported.parent if exported else folder)
         self.preset, self.labels = self.run.preset, self.run.labels
-        self.spec = self.preset.spec(self.run.record["detector"])
-        self.window = self.run.record["window"]
+        self.spec = self.preset.spec(self.run.record.detector)
+        self.window = self.run.record.window
         self.sample_rate = self.spec.sample_rate or 22050
         self.crop_size, self.crop_margin = self.spec.size, self.spec.margin
-        name = self.run.record["detector"]
+        name = self.run.record.detector
         self.detector = Detector(name, detector_weights) if name else None
         self._weights = detector_weights
         self.model = None if exported else self.run.model()

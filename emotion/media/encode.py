@@ -9,6 +9,7 @@ import av
 import numpy as np
 
 from emotion.clip import MediaError
+from emotion.files import atomic_write
 from emotion.media import decode
 
 X264 = {"preset": "veryfast", "crf": "21"}
@@ -36,11 +37,11 @@ class VideoWriter:
         self._like, self._sound_given = like, sound
         self._rate = rate or (like and like.rate) or Fraction(25)
         self._video = self._last = None
-        self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
 
     def __enter__(self):
         self._stack = ExitStack()
         try:
+            self._part = self._stack.enter_context(atomic_write(self.path))
             self._part.touch()
         except OSError as error:
             raise MediaError(
@@ -125,14 +126,10 @@ class VideoWriter:
             yield from stream.encode(None)
 
     def __exit__(self, kind, error, trace):
-        try:
-            with self._stack:
-                if kind is None:
-                    self._finish()
-            if kind is None:
-                os.replace(self._part, self.path)
-        finally:
-            self._part.unlink(missing_ok=True)
+        with self._stack:
+            if error is not None:
+                raise error  # into the stack: what was written so far is deleted
+            self._finish()
 
     def _finish(self):
         if self._video is None:

@@ -7,7 +7,7 @@ import json
 
 import pandas as pd
 
-from emotion.data.corpora import published
+from emotion.data.corpora import crema_d, ravdess
 from emotion.experiments.summary import spread
 from emotion.metrics.subgroups import few
 from emotion.report import sections
@@ -75,7 +75,7 @@ def of_comparison(folder, runs, command):
     columns = {"uar": "UAR", "war": "WAR", "top_5": "top-5", "loss": "loss"}
     shown = [name for name in columns if name in table]  # an older table has no loss
     *notes, _ = (folder / "comparison.md").read_text().strip().split("\n\n")[1:]
-    record, tested = runs[0].record, sorted({run.record["fold"] for run in runs})
+    record, tested = runs[0].record, sorted({run.record.fold for run in runs})
     scored = json.loads(min(folder.glob("*/*/metrics.json")).read_text())  # alike in what it is of
     rows = [
         (
@@ -109,9 +109,9 @@ def of_comparison(folder, runs, command):
     ]
     return html(
         "Models compared",
-        f"Protocol {record['protocol']}, {_folds({'folds': tested})}.",
+        f"Protocol {record.protocol}, {_folds({'folds': tested})}.",
         [part for part in parts if part],
-        warnings=[record["warning"]] if record["warning"] else [],
+        warnings=[record.warning] if record.warning else [],
     )
 
 
@@ -144,10 +144,34 @@ def _headline(m, name):
     return m.get(f"{name}_mean", m[name])
 
 
+def published(m):
+    """Lists what is published on the task that an evaluation was of.
+
+    Args:
+        m: dict, what metrics.json holds.
+
+    Returns:
+        List of protocol.Result, those with the same folds first. All are of speech, with all
+        classes of the corpus and intended labels: empty where one of these is otherwise, for then
+        no number can be compared.
+
+    >>> measured = {"labels": "abcdef", "label_target": "intended", "groups": {}}
+    >>> [result.system for result in published({**measured, "protocol": "cremad-5fold"})][:2]
+    ['HiCMAE', 'VAVL']
+    """
+    corpora = [corpus for corpus in (ravdess, crema_d) if m["protocol"] in corpus.PROTOCOLS]
+    channels = m["groups"].get("channel", {"groups": ()})["groups"]
+    for corpus in corpora:
+        alike = len(m["labels"]) == len(corpus.LABELS) and m["label_target"] == "intended"
+        if alike and not {*channels} - {"speech"}:
+            return sorted(corpus.PUBLISHED, key=lambda result: result.protocol != m["protocol"])
+    return []
+
+
 def _published(own, m):
     """Puts (preset, modality, WAR) of this page above what is published on the same task."""
-    found = published.results(m)
-    if not found:
+    results = published(m)
+    if not results:
         return None
     columns = ("system", "hears and sees", "WAR, %", "folds", "conditions", "source")
     over = "mean over " if len(m.get("folds", ())) > 1 else ""
@@ -159,7 +183,7 @@ def _published(own, m):
     rows += [
         (one.system, SENSES[one.modality], f"{one.war:g}", one.protocol or "other")
         + (one.conditions, one.source)
-        for one in found
+        for one in results
     ]
     text = (
         "No system of the table was trained on its test speakers, nor adapted to them. Only rows "
@@ -170,7 +194,7 @@ def _published(own, m):
 
 
 def _made(record, command):
-    versions = ", ".join(f"{name} {one}" for name, one in record["versions"].items())
+    versions = ", ".join(f"{name} {one}" for name, one in record.versions.items())
     return Section("How it was made", facts=(("Command", command), ("Versions", versions)))
 
 

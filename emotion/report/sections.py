@@ -26,28 +26,26 @@ def training(runs, m):
     record, preset = runs[0].record, runs[0].preset
     history = [pd.read_csv(run.folder / "history.csv") for run in runs]
     best = [own.loc[own["val_uar"].idxmax()] for own in history]
-    counts = " + ".join(str(run.record["clips"]["train"]) for run in runs)
-    parts = [f"fold {run.record['fold']}: " if len(runs) > 1 else "" for run in runs]
+    counts = " + ".join(str(run.record.clips["train"]) for run in runs)
+    parts = [f"fold {run.record.fold}: " if len(runs) > 1 else "" for run in runs]
     speakers = {
-        role: "; ".join(
-            f"{part}{few(run.record['speakers'][role])}" for part, run in zip(parts, runs)
-        )
+        role: "; ".join(f"{part}{few(run.record.speakers[role])}" for part, run in zip(parts, runs))
         for role in ("train", "validation")
     }
-    weights = record["encoder_weights"] or {}
+    weights = record.encoder_weights or {}
     facts = (
         ("Design", f"{preset.name}: {models.describe(preset)}"),
         ("Hears and sees", SENSES[preset.modality]),
         ("Trained on", f"{counts} clips of the speakers {speakers['train']}"),
         ("Chosen on", f"speakers {speakers['validation']}, by validation UAR"),
         ("Absent speakers", ", ".join(m["absent_speakers"] or ["none"])),
-        ("Clips left out", f"{len(record.get('left_out') or ())} (run.json says why)"),
+        ("Clips left out", f"{len(record.left_out or ())} (run.json says why)"),
         (
             "Clips without a sound or face that was found",
             "; ".join(
                 f"{part}{NAMES[modality]} {len(ids)}"
                 for part, run in zip(parts, runs)
-                for modality, ids in run.record.get("lacking", {}).items()
+                for modality, ids in (run.record.lacking or {}).items()
             )
             or "not recorded",
         ),
@@ -64,8 +62,8 @@ def training(runs, m):
         ),
         ("Accuracy and loss", accuracies(m)),
         ("Pretrained encoders", "; ".join(f"{k}: {v}" for k, v in weights.items()) or "none"),
-        ("Face detector", record["detector"] or "none"),
-        ("Seed", str(record["seed"])),
+        ("Face detector", record.detector or "none"),
+        ("Seed", str(record.seed)),
     )
     shown = picture(
         runs[0].folder / "curves",

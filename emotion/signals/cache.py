@@ -1,13 +1,12 @@
 """From files to signals, and the decoded signals kept on disk.
 
-`decode` is the one path from media to a `Signal`, for training and for inference. `load` keeps
-what it returns under a key made of the content and of every setting that decides it, so an entry
-can be stale in no way but by being deleted.
+`decode` is the one path from media to a `Signal`, for training and for inference. A `SignalCache`
+keeps what it returns under a key made of the content and of every setting that decides it, so an
+entry is never stale.
 """
 
 import hashlib
 import os
-import tempfile
 import threading
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -23,6 +22,7 @@ from emotion import media
 from emotion.clip import MediaError, Signal, cut
 from emotion.data import feature_tables
 from emotion.faces import crop, detect
+from emotion.files import write_bytes
 
 VERSION = 3  # of what `decode` computes: raise it when the same settings give other values
 LONGEST = 60  # seconds; a face is looked for no more often in a longer clip than in one of these
@@ -97,98 +97,100 @@ def decode(clip, spec, span=None, detector=None):
     return _signal(clip, spec, sound, picture)
 
 
-def load(clip, spec, folder=None, given=None):
-    """Does what `decode` does, from disk where it was done before.
+@dataclass(frozen=True)
+class SignalCache:
+    """The signals of a corpus as one Spec asks for them, decoded once and kept on disk.
 
-    Args:
-        clip: Clip.
+    Attributes:
         spec: Spec.
-        folder: Path of the cache; None for `default_folder()`.
-        given: dict of name to array, added to what a table gives; or None.
-
-    Returns:
-        Signal.
-
-    Raises:
-        MediaError, ValueError: as `decode`.
+        folder: Path; None for `default_folder()`.
     """
-    return _signal(clip, spec, *_parts(clip, spec, folder, load_file), given)
 
+    spec: Spec
+    folder: Path | None = None
 
-def facts(clip, spec, folder=None):
-    """Returns the Facts of a clip, decoding it where that was not done before.
+    def __post_init__(self):
+        object.__setattr__(self, "folder", Path(self.folder or default_folder()))
 
-    Of what is in the cache the outlines are read, not the arrays.
+    def load(self, clip, given=None):
+        """Does what `decode` does, from disk where it was done before.
 
-    Args:
-        clip, spec, folder: as `load`.
-    """
-    try:
-        signal = _signal(clip, spec, *_parts(clip, spec, folder, _outline))
-    except (MediaError, ValueError, FileNotFoundError) as error:  # one of its table is a ValueError
-        return Facts(reason=str(error))
-    return Facts(signal.duration, signal.heard, signal.seen)
+        Args:
+            clip: Clip.
+            given: dict of name to array, added to what a table gives; or None.
 
+        Returns:
+            Signal.
 
-def kept(path, settings, compute, folder=None, read=load_file):
-    """Returns what was computed from a file, from disk where it was done before.
+        Raises:
+            MediaError, ValueError: as `decode`.
+        """
+        return _signal(clip, self.spec, *self._parts(clip, load_file), given)
 
-    Args:
-        path: Path of the file; its content and `settings` are the key.
-        settings: tuple of plain values, whatever decides the result besides.
-        compute: function without arguments that returns a dict of name to array.
-        folder: Path of the cache; None for `default_folder()`.
-        read: function of the Path of an entry that returns what is in it.
+    def facts(self, clip):
+        """Returns the Facts of a Clip, decoding it where that was not done before.
 
-    Returns:
-        dict of name to array.
+        Of what is in the cache the outlines are read, not the arrays.
+        """
+        try:
+            signal = _signal(clip, self.spec, *self._parts(clip, _outline))
+        except (MediaError, ValueError, FileNotFoundError) as error:  # of its table: ValueError
+            return Facts(reason=str(error))
+        return Facts(signal.duration, signal.heard, signal.seen)
 
-    Raises:
-        What `compute` raises.
-    """
-    folder = Path(folder or default_folder())
-    key = hashlib.blake2b(digest_size=16)
-    key.update(repr((VERSION, *settings)).encode())
-    key.update(_content(path, folder))
-    entry = folder / f"{key.hexdigest()}.safetensors"
-    try:
+    def prepare(self, clips, pool=None, progress=True):
+        """Decodes clips that are not in the cache yet, in parallel where there is a pool.
+
+        Args:
+            clips: list of Clip.
+            pool: processes.Pool, or None to decode in this process.
+            progress: bool, whether to show a bar with the time left on stderr.
+
+        Returns:
+            Dict of clip id to Facts.
+        """
+        facts = (pool.map if pool else map)(self.facts, clips)
+        shown = tqdm(facts, "prepare", len(clips), unit="clip", disable=not progress)
+        return {clip.id: held for clip, held in zip(clips, shown)}
+
+    def computed(self, path, settings, compute, read=load_file):
+        """Returns what was computed from a file, from disk where it was done before.
+
+        Args:
+            path: Path of the file; its content and `settings` are the key.
+            settings: tuple of plain values, whatever decides the result besides.
+            compute: function without arguments that returns a dict of name to array.
+            read: function of the Path of an entry that returns what is in it.
+
+        Returns:
+            dict of name to array.
+
+        Raises:
+            What `compute` raises.
+        """
+        key = hashlib.blake2b(digest_size=16)
+        key.update(repr((VERSION, *settings)).encode())
+        key.update(_content(path, self.folder))
+        entry = self.folder / f"{key.hexdigest()}.safetensors"
+        try:
+            return read(entry)
+        except FileNotFoundError:
+            pass
+        except (OSError, SafetensorError):
+            entry.unlink(missing_ok=True)  # damaged: made anew
+        arrays = {name: np.asarray(array, order="C") for name, array in compute().items()}
+        write_bytes(entry, save(arrays))
         return read(entry)
-    except FileNotFoundError:
-        pass
-    except (OSError, SafetensorError):
-        entry.unlink(missing_ok=True)  # damaged: made anew
-    _write(entry, save({kind: np.asarray(a, order="C") for kind, a in compute().items()}))
-    return read(entry)
 
-
-def prepare(clips, spec, folder=None, pool=None, progress=True):
-    """Fills the cache, in parallel where there is a pool.
-
-    Args:
-        clips: list of Clip.
-        spec: Spec.
-        folder: Path of the cache; None for `default_folder()`.
-        pool: processes.Pool, or None to decode in this process.
-        progress: bool, whether to show a bar with the time left on stderr.
-
-    Returns:
-        Dict of clip id to Facts.
-    """
-    found = (pool.map if pool else map)(partial(facts, spec=spec, folder=folder), clips)
-    shown = tqdm(found, "prepare", len(clips), unit="clip", disable=not progress)
-    return {clip.id: own for clip, own in zip(clips, shown)}
-
-
-def _parts(clip, spec, folder, read):
-    """What the sound and the picture of a clip give, each dict of name to array."""
-    parts = (("audio", _sound), ("video", _picture))
-    for modality, compute in parts:
-        path, settings = getattr(clip, modality), spec.settings(modality)
-        if path is None or settings[0] is None:
-            yield {}
-        else:
-            key = compute.__name__, settings
-            yield kept(path, key, partial(compute, path, spec), folder, read)
+    def _parts(self, clip, read):
+        """What the sound and the picture of a clip give, each dict of name to array."""
+        for modality, compute in (("audio", _sound), ("video", _picture)):
+            path, settings = getattr(clip, modality), self.spec.settings(modality)
+            if path is None or settings[0] is None:
+                yield {}
+            else:
+                key = compute.__name__, settings
+                yield self.computed(path, key, partial(compute, path, self.spec), read)
 
 
 def _sound(path, spec, span=None):
@@ -282,18 +284,5 @@ def _content_once(path, size, modified, changed, folder):
             while block := file.read(_BLOCK):
                 made.update(block)
         digest = made.digest()
-        _write(memo, digest)
+        write_bytes(memo, digest)
     return digest
-
-
-def _write(path, content):
-    """Writes bytes into a file that appears under its name once it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        os.replace(name, path)  # two processes may both get here: the same bytes win
-    except BaseException:
-        os.unlink(name)
-        raise

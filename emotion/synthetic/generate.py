@@ -24,7 +24,6 @@ is not measured but what was drawn.
 """
 
 import json
-import os
 from dataclasses import fields, replace
 from fractions import Fraction
 from itertools import product
@@ -38,6 +37,7 @@ from tqdm import tqdm
 
 from emotion.data.feature_tables import ACTION_UNITS
 from emotion.data.labels import RAVDESS
+from emotion.files import atomic_write, write_text
 from emotion.media import VideoWriter
 from emotion.synthetic import face, voice
 from emotion.synthetic.expression import Look
@@ -121,17 +121,7 @@ def _claim(root, what):
     elif any((root / name).exists() for name in ("audios", "videos")):
         raise ValueError(f"{root} holds other recordings; choose another folder.")
     root.mkdir(parents=True, exist_ok=True)
-    _replace(mark, lambda part: part.write_text(json.dumps(what), encoding="utf-8"))
-
-
-def _replace(path, put):
-    """Gives a file its name only once `put` has written all of it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        put(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_text(mark, json.dumps(what))
 
 
 def _write_takes(root, speaker, emotion, takes, seed):
@@ -151,12 +141,14 @@ def _write_takes(root, speaker, emotion, takes, seed):
         for path in (sound, picture, units):
             path.parent.mkdir(parents=True, exist_ok=True)
         whole = np.round(samples * 32767).astype(np.int16)
-        _replace(sound, lambda part, whole=whole: wavfile.write(part, SAMPLE_RATE, whole))
+        with atomic_write(sound) as part:
+            wavfile.write(part, SAMPLE_RATE, whole)
         with VideoWriter(picture, rate=RATE) as writer:
             for i, pose in enumerate(poses):
                 writer.write(painter.draw(**pose), float(i / RATE))
         rows = _openface([pose["look"] for pose in poses])
-        _replace(units, lambda part, rows=rows: rows.to_csv(part, index=False))
+        with atomic_write(units) as part:
+            rows.to_csv(part, index=False)
 
 
 def _openface(looks):

@@ -23,7 +23,7 @@ class Batches(keras.utils.PyDataset):
         preset: Preset, computes the features.
         labels: tuple of str, the run's label order.
         batch_size: int.
-        load: function of a Clip that returns its Signal, such as `cache.load` with its settings.
+        load: function of a Clip that returns its Signal, such as `SignalCache.load`.
         augmentation: Augmentation, or None for validation, testing and prediction: then the clips
             come in their own order.
         class_weights: dict of label to float, the loss weight of its clips, or None for 1.

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 from tqdm import tqdm
 
-from emotion.signals import cache
+from emotion.signals.cache import SignalCache
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Embedding:
         return self.absent.shape
 
     def __call__(self, signal):
-        """Takes the embedding that `load` gave to the signal.
+        """Takes the embedding that `EmbeddedSignals.load` gave to the signal.
 
         Args:
             signal: Signal.
@@ -48,7 +48,33 @@ class Embedding:
         return signal.given.get(f"{self.modality}_embedding", self.absent)
 
 
-def cut(model, preset, clips, spec, folder=None):
+@dataclass(frozen=True)
+class EmbeddedSignals:
+    """Signals with embeddings in place of what a frozen branch would read.
+
+    Attributes:
+        signals: SignalCache of the modalities that have no embedding.
+        keys: dict of modality to the settings that its embeddings are stored under.
+    """
+
+    signals: SignalCache
+    keys: dict
+
+    def load(self, clip):
+        """Returns the Signal of a Clip.
+
+        Raises:
+            FileNotFoundError: an embedding is no longer there.
+            MediaError, ValueError: as `SignalCache.load`.
+        """
+        embeddings = {}
+        for name, key in self.keys.items():
+            if path := getattr(clip, name):
+                embeddings |= self.signals.computed(path, key, partial(_refuse, path))
+        return self.signals.load(clip, embeddings)
+
+
+def cut(model, preset, clips, signals):
     """Cuts the frozen branches off a model and computes what they make of clips.
 
     A branch is frozen where no layer with weights trains up to the one named MODALITY_embedding.
@@ -59,20 +85,20 @@ def cut(model, preset, clips, spec, folder=None):
         model: keras.Model of `preset`, with the weights it begins with.
         preset: Preset.
         clips: list of Clip, those for training and validation.
-        spec: cache.Spec of the signals.
-        folder: Path of the cache; None for the default one.
+        signals: SignalCache.
 
     Returns:
-        (head, preset, load): keras.Model to logits that shares the layers of `model`, the preset
-        with an Embedding for each branch that was cut, and a function of a Clip that returns the
-        Signal this preset reads. The model and the preset themselves where none was.
+        (head, preset, signals): keras.Model to logits that shares the layers of `model`, the preset
+        with an Embedding for each branch that was cut, and the EmbeddedSignals that it reads. The
+        arguments themselves where none was.
 
     Raises:
-        MediaError, ValueError: as `cache.load`.
+        MediaError, ValueError: as `SignalCache.load`.
     """
-    whole = partial(load, spec=spec, keys={}, folder=folder)
-    keys, stand_ins = {}, {}
+    spec, keys, stand_ins = signals.spec, {}, {}
     bodies = {} if spec.given or preset.augmentation.modality_dropout else _bodies(model, preset)
+    if not bodies:
+        return model, preset, signals
     for name, body in bodies.items():
         feature = preset.features[name]
         zeros = np.zeros(feature.shape, feature.dtype)
@@ -80,41 +106,16 @@ def cut(model, preset, clips, spec, folder=None):
         keys[name] = ("embedding", name, spec.settings(name), feature, _digest(body))
         for clip in tqdm(clips, desc=f"embed {name}", unit="clip"):
             if path := getattr(clip, name):
-                embed = partial(_embed, clip, name, preset.only(name), body, whole)
-                cache.kept(path, keys[name], embed, folder)
-    if not bodies:
-        return model, preset, whole
+                embed = partial(_embed, clip, name, preset.only(name), body, signals.load)
+                signals.computed(path, keys[name], embed)
     rest = replace(spec, **{{"audio": "sample_rate", "video": "size"}[n]: None for n in bodies})
-    read = partial(load, spec=rest, keys=keys, folder=folder)
-    return _head(model, bodies), replace(preset, **stand_ins), read
-
-
-def load(clip, spec, keys, folder=None):
-    """Loads a clip's signal, with embeddings in place of what a frozen branch would read.
-
-    Args:
-        clip: Clip.
-        spec: cache.Spec of the modalities that have none.
-        keys: dict of modality to the settings that its embeddings are kept under.
-        folder: Path of the cache; None for the default one.
-
-    Returns:
-        Signal.
-
-    Raises:
-        FileNotFoundError: an embedding is no longer there.
-        MediaError, ValueError: as `cache.load`.
-    """
-    given = {}
-    for name, key in keys.items():
-        if path := getattr(clip, name):
-            given |= cache.kept(path, key, partial(_refuse, path), folder)
-    return cache.load(clip, spec, folder, given)
+    embedded = EmbeddedSignals(replace(signals, spec=rest), keys)
+    return _head(model, bodies), replace(preset, **stand_ins), embedded
 
 
 def _bodies(model, preset):
     """Dict of modality to the keras.Model from its input to its embedding, where that is frozen."""
-    import keras  # not above: a worker, which runs `load`, has no backend
+    import keras  # not above: a worker, which loads signals, has no backend
 
     bodies, names = {}, {layer.name for layer in model.layers}
     for name in preset.features:

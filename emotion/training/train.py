@@ -1,10 +1,10 @@
 """Training: a preset and a split in, a run folder out; resumable to the bit."""
 
 import json
-import os
 import platform
-from dataclasses import asdict, replace
-from importlib.metadata import version
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import keras
@@ -14,11 +14,13 @@ import pandas as pd
 from callbacks import BestModel, Milestones, ProgressLine, RunState, Stopwatch, Unfreeze, WarmUp
 from emotion import backend, encoders
 from emotion.clip import MediaError
-from emotion.files import write_text
+from emotion.data.splits import ROLES, Split
+from emotion.files import atomic_write, write_text
 from emotion.metrics.keras_uar import UnweightedAverageRecall
 from emotion.models import build_model
-from emotion.preset import OPTIMIZERS
+from emotion.preset import OPTIMIZERS, Preset
 from emotion.run import (
+    Record,
     Run,
     digest,
     identity,
@@ -27,51 +29,91 @@ from emotion.run import (
     refuse_other_training,
     resume_command,
 )
-from emotion.signals import cache, presence
+from emotion.signals import presence
+from emotion.signals.cache import VERSION, SignalCache
 from emotion.training import frozen
 from emotion.training.batches import Batches, balanced_weights
+from emotion.training.warm_start import Initial
 
 _PACKAGES = ("keras", "tensorflow", "numpy", "librosa", "audiomentations", "opencv-python", "av")
 
 
-def train(
-    preset,
-    split,
-    labels,
-    folder,
-    spec,
-    *,
-    seed=0,
-    cache_folder=None,
-    pool=None,
-    tensorboard=False,
-    resume=False,
-    encoder_weights=(),
-    initial=None,
-    extra=None,
-):
-    """Trains a preset on a split.
+@dataclass(frozen=True)
+class Training:
+    """All that decides the weights which a training ends with, to the bit.
 
-    Encoders that are frozen are asked once (`frozen.cut`); those that begin with learned
-    weights follow after `recipe.head_epochs` (`callbacks.Unfreeze`). Whoever calls it should hold
-    the folder with `run.locked`, and until the run is scored.
-
-    Args:
+    Attributes:
         preset: Preset.
         split: splits.Split.
         labels: tuple of str, the label order.
-        folder: str or Path of the run.
-        spec: cache.Spec of the signals, names the face detector.
+        signals: SignalCache; its Spec names the face detector.
         seed: int, decides the initial weights, dropout, order and augmentation.
-        cache_folder: Path of the signal cache, or None for the default one.
-        pool: processes.Pool, or None to make batches in this process.
-        tensorboard: bool, whether to log to `folder`/tensorboard.
-        resume: bool, whether to continue the run that `folder` holds.
         encoder_weights: sequence of str, what the model's encoders start from, as
             `encoders.sources` reads it.
         initial: warm_start.Initial, weights of single-modality runs to begin with, or None; with
             them, encoders are given no default weights first.
-        extra: dict, further entries for run.json (data path, clips left out).
+    """
+
+    preset: Preset
+    split: Split
+    labels: tuple
+    signals: SignalCache
+    seed: int = 0
+    encoder_weights: tuple = ()
+    initial: Initial | None = None
+
+    def record(self, sources):
+        """Returns the Record of its run.
+
+        Args:
+            sources: dict of `encoders.sources`, where the weights of encoders come from.
+        """
+        split, spec = self.split, self.signals.spec
+        configs = encoders.configs(sources)
+        values = dict(
+            preset=self.preset.to_json(),
+            labels=self.labels,
+            seed=self.seed,
+            protocol=split.protocol,
+            fold=split.fold,
+            speakers=split.speakers,
+            absent=split.absent,
+            warning=split.warning,
+            clips={role: len(getattr(split, role)) for role in ROLES},
+            detector=spec.detector if spec.size else None,
+            decoding={"version": VERSION, "settings": spec.settings("video")},
+            data=identity(split),
+            encoder_weights={n: encoders.identify(s) for n, s in sources.items()} or None,
+            encoder_configs={name: asdict(config) for name, config in configs.items()} or None,
+            initial=self.initial and self.initial.record,
+            versions={"python": platform.python_version(), **_versions()},
+        )
+        return Record(**json.loads(json.dumps(values)))  # as it will be read: tuples are lists
+
+    def differences(self, run, sources):
+        """Returns dict of a setting to str, "... then, ... now", where a Run differs from it.
+
+        Args:
+            run: Run.
+            sources: as for `record`; library versions do not count.
+        """
+        return record_differences(run.record, self.record(sources))
+
+
+def train(training, folder, *, pool=None, resume=False, tensorboard=False, origin=None):
+    """Trains a preset on a split.
+
+    Frozen encoders run once for each clip (`frozen.cut`); those that begin with learned weights
+    train after `recipe.head_epochs` (`callbacks.Unfreeze`). The caller should hold the folder with
+    `files.locked` until the run is scored.
+
+    Args:
+        training: Training.
+        folder: str or Path of the run.
+        pool: processes.Pool, or None to make batches in this process.
+        resume: bool, whether to continue the run that `folder` holds.
+        tensorboard: bool, whether to log to `folder`/tensorboard.
+        origin: dict, further fields of the Record, which say where the data came from.
 
     Returns:
         Run whose model.keras has the weights of the epoch with the best validation UAR. While
@@ -86,22 +128,23 @@ def train(
         ValueError, OSError, ModuleNotFoundError: as `encoders.load`; ValueError also as
             `Initial.load`.
     """
+    preset, split, labels = training.preset, training.split, training.labels
     folder = Path(folder)
     every = [*split.train, *split.validation, *split.test]
-    facts = {clip.id: cache.facts(clip, spec, cache_folder) for clip in every}
-    for own in facts.values():
-        if own.reason:
-            raise MediaError(own.reason)
+    facts = {clip.id: training.signals.facts(clip) for clip in every}
+    for held in facts.values():
+        if held.reason:
+            raise MediaError(held.reason)
     counts = presence.count(preset, every, facts)
     presence.check(preset, counts)
-    backend.make_deterministic(seed)
+    backend.make_deterministic(training.seed)
     model = build_model(preset, len(labels))
-    begun = initial and not encoder_weights
-    pretrained = {} if begun else encoders.sources(model, encoder_weights)
-    if configs := encoders.configs(pretrained):
+    initial, weights = training.initial, training.encoder_weights
+    sources = {} if initial and not weights else encoders.sources(model, weights)
+    if configs := encoders.configs(sources):
         model = build_model(preset, len(labels), configs)
-    record = _record(preset, split, labels, spec, seed, pretrained, initial)
-    recipe, own = preset.recipe, digest(record)
+    record = training.record(sources)
+    recipe, identifier = preset.recipe, digest(record)
     if (folder / "run.json").exists():
         begun_as = load_run(folder).record
         if not resume:
@@ -110,7 +153,7 @@ def train(
                 f"`{resume_command(folder, begun_as)}` or choose another --run."
             )
         refuse_other_training(begun_as, record, folder)
-        own = begun_as.get("digest")  # None where states do not name their run yet
+        identifier = begun_as.digest  # None where states do not name their run yet
     elif resume:
         raise FileNotFoundError(f"{folder} holds no run to resume; start one without --resume.")
     elif any(folder.glob("state/epoch-*")):
@@ -122,22 +165,22 @@ def train(
         "val_uar", mode="max", patience=recipe.patience, restore_best_weights=True
     )
     schedule = _schedule(recipe)
-    state = RunState(folder / "state", early_stopping, schedule, own)
+    state = RunState(folder / "state", early_stopping, schedule, identifier)
     if state.epoch > recipe.epochs:
         raise ValueError(
             f"{folder} has trained {state.epoch} epochs, which cannot be taken back; --epochs must "
             f"be at least as many. Received: {recipe.epochs}."
         )
     window = float(np.median([facts[clip.id].duration for clip in split.train]))
-    record |= {"digest": own, "ended": None}
-    lacking = {one.modality: one.lacking for one in counts}
-    run = Run(folder, {**record, "window": window, "lacking": lacking, **(extra or {})})
+    lacking = {count.modality: count.lacking for count in counts}
+    begun = replace(record, digest=identifier, window=window, lacking=lacking, **(origin or {}))
+    run = Run(folder, begun)
 
-    encoders.load(model, pretrained)
+    encoders.load(model, sources)
     if initial:
         initial.load(model, preset, labels, split.speakers, split.protocol)
     clips = [*split.train, *split.validation]
-    head, fed, load = frozen.cut(model, preset, clips, spec, cache_folder)
+    head, fed, signals = frozen.cut(model, preset, clips, training.signals)
     head.compile(
         optimizer=_optimizer(recipe),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
@@ -145,12 +188,13 @@ def train(
         jit_compile=False,
     )
     head.optimizer.build(head.trainable_variables)
-    write_text(folder / "run.json", json.dumps(run.record, indent=1))
-    common = dict(preset=fed, labels=labels, batch_size=recipe.batch_size, load=load, pool=pool)
+    run.record.write(folder / "run.json")
+    common = dict(preset=fed, labels=labels, batch_size=recipe.batch_size, pool=pool)
+    common["load"] = signals.load
     batches = Batches(
         split.train,
         augmentation=preset.augmentation,
-        seed=seed,
+        seed=training.seed,
         epoch=state.epoch,
         class_weights=balanced_weights(split.train, labels),
         **common,
@@ -166,7 +210,7 @@ def train(
         Stopwatch(folder / "timing.json", len(split.train), state.epoch),
         ProgressLine(recipe.epochs, state.history),
     ]
-    learned = _learned(model, encoders.ENCODERS if initial else pretrained)
+    learned = _learned(model, encoders.ENCODERS if initial else sources)
     if learned and recipe.head_epochs:
         rate = recipe.encoder_learning_rate or recipe.learning_rate
         callbacks.append(Unfreeze(learned, recipe.head_epochs, rate, warm_up))
@@ -189,29 +233,12 @@ def train(
                 verbose=0,
             )
     _write_history(folder, state)
-    part = folder / "model.part.keras"
-    model.save(part)
-    os.replace(part, folder / "model.keras")
+    with atomic_write(folder / "model.keras") as part:
+        model.save(part)
     ended = {"epochs": state.epoch, "early_stopping": state.stopped}
-    run = replace(run, record={**run.record, "ended": ended})
-    write_text(folder / "run.json", json.dumps(run.record, indent=1))
+    run = replace(run, record=replace(run.record, ended=ended))
+    run.record.write(folder / "run.json")
     return run
-
-
-def differences(run, preset, split, labels, spec, seed, pretrained=None):
-    """Tells how a run differs from the training with these settings.
-
-    Args:
-        run: run.Run.
-        preset, split, labels, spec, seed: as `train`.
-        pretrained: dict of `encoders.sources`, or None.
-
-    Returns:
-        dict of the name of a setting to str, "... then, ... now"; library versions do not count.
-    """
-    return record_differences(
-        run.record, _record(preset, split, labels, spec, seed, pretrained or {}, None)
-    )
 
 
 def _optimizer(recipe):
@@ -250,23 +277,10 @@ def _write_history(folder, state):
     write_text(folder / "history.csv", pd.DataFrame(state.history).to_csv(index=False))
 
 
-def _record(preset, split, labels, spec, seed, pretrained, initial):
-    record = {
-        "preset": preset.to_json(),
-        "labels": labels,
-        "seed": seed,
-        "protocol": split.protocol,
-        "fold": split.fold,
-        "speakers": split.speakers,
-        "absent": split.absent,
-        "warning": split.warning,
-        "clips": {role: len(getattr(split, role)) for role in ("train", "validation", "test")},
-        "detector": spec.detector if spec.size else None,
-        "decoding": {"version": cache.VERSION, "settings": spec.settings("video")},
-        "data": identity(split),
-        "encoder_weights": {n: encoders.identify(s) for n, s in pretrained.items()} or None,
-        "encoder_configs": {n: asdict(c) for n, c in encoders.configs(pretrained).items()} or None,
-        "initial": initial and initial.record,
-        "versions": {"python": platform.python_version(), **{n: version(n) for n in _PACKAGES}},
-    }
-    return json.loads(json.dumps(record))  # as it will be read: tuples are lists
+def _versions():
+    """Dict of a library to its version; TensorFlow may be absent where Keras runs on another."""
+    versions = {}
+    for name in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions

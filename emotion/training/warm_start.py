@@ -109,7 +109,7 @@ def _refuse_other(run, modality, preset, labels):
 
 def _refuse_leak(run, speakers):
     """Test speakers must have had no part in a branch, validation speakers none in its weights."""
-    trained, chosen = (set(run.record["speakers"][role]) for role in ("train", "validation"))
+    trained, chosen = (set(run.record.speakers[role]) for role in ("train", "validation"))
     met = (trained | chosen) & set(speakers["test"]) | trained & set(speakers["validation"])
     if met:
         raise ValueError(

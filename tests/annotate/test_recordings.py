@@ -88,9 +88,9 @@ def test_what_is_done_is_left_out_and_leftovers_go(folder, tmp_path):
     for path in listed[2].outputs:
         path.touch()
         os.utime(path, (1, 1))  # older than its recording
-    (out / "deep" / ".A_annotated.mp4.77.part").touch()
+    (out / "deep" / ".A_annotated.77-1.part.mp4").touch()
     assert recordings.unfinished(listed, settings, out, folder) == listed[1:]
-    assert not list(out.rglob("*.part"))
+    assert not list(out.rglob("*.part*"))
     with pytest.raises(ValueError, match="other settings"):
         recordings.unfinished(listed, Settings(str(model), hop=2.0), out, folder)
     with pytest.raises(ValueError, match="recordings from elsewhere"):

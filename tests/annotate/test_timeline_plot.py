@@ -13,6 +13,7 @@ from emotion import plotting
 from emotion.annotate import timeline_plot
 from emotion.clip import MediaError, Prediction
 from emotion.data import labels
+from emotion.data.corpora import crema_d
 from emotion.faces.tracking import Track
 from emotion.inference.timeline import Timeline
 from emotion.media.decode import Info
@@ -87,7 +88,7 @@ def test_who_is_there_seldom_is_away_between(shown):
 
 
 def test_each_class_has_the_colour_of_its_name(shown):
-    for names in (labels.RAVDESS, labels.CREMA_D, ("happy", "other")):
+    for names in (labels.RAVDESS, crema_d.LABELS, ("happy", "other")):
         windows = [(start, 1) for start in (0, 1, 2)]
         (axes,) = shown(story(windows, names))
         expected = {name: colour for name, (colour, _) in zip(names, plotting.looks(names))}

@@ -184,7 +184,7 @@ def test_song_trains_by_the_default_command_and_stays_song(
     assert "left out" not in capsys.readouterr().err
     run = load_run("run")
     assert run.labels == ravdess.RAVDESS[:6] and run.preset.modality == "both"
-    assert run.record["corpus"] == "ravdess-song" and run.record["corpus_guessed"]
+    assert run.record.corpus == "ravdess-song" and run.record.corpus_guessed
     clips = [clip for role in splits.ROLES for clip in getattr(run.data()[0], role)]
     assert len(clips) == 30 and all(clip.audio and clip.video for clip in clips)
     touch(tmp_path / "dataset", f"03-{SPEECH}.wav")  # speech comes later: the run stays what it is

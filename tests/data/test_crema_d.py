@@ -14,7 +14,7 @@ from emotion.clip import Clip
 from emotion.data import corpora, splits
 from emotion.data.check import check
 from emotion.data.corpora import crema_d
-from emotion.data.labels import CREMA_D
+from emotion.data.corpora.crema_d import LABELS
 
 ACTORS = {"01": "1001", "02": "1019", "03": "1037"}  # of three folds
 CODES = {label: code for code, label in crema_d.EMOTIONS.items()}
@@ -43,7 +43,7 @@ def folder(clips, tmp_path_factory):
     (root / "AudioWAV").mkdir()
     (root / "VideoFlash").mkdir()
     for clip in clips:
-        if clip.speaker not in ACTORS or clip.label not in CREMA_D:
+        if clip.speaker not in ACTORS or clip.label not in LABELS:
             continue
         stem = f"{ACTORS[clip.speaker]}_DFA_{CODES[clip.label]}_XX"
         samples = media.read_samples(clip.audio, 22050)
@@ -68,7 +68,7 @@ def folder(clips, tmp_path_factory):
 def test_real_files_pair(folder):
     found = corpora.clips(folder)
     assert len(found) == 18 and found == corpora.clips(folder, "cremad")
-    assert {clip.label for clip in found} == set(CREMA_D)
+    assert {clip.label for clip in found} == set(LABELS)
     clip = found[0]
     assert (clip.id, clip.label, clip.speaker) == ("1001_DFA_ANG_XX", "angry", "1001")
     assert clip.audio == folder / "AudioWAV" / "1001_DFA_ANG_XX.wav"
@@ -273,7 +273,7 @@ def test_trains_and_evaluates(folder, signals, tmp_path, capsys):
             assert json.loads((run / "run.json").read_text())["label_target"] == target
             assert measured[target]["label_target"] == target
             assert measured[target]["protocol"] == "cremad-5fold"
-            assert measured[target]["labels"] == list(CREMA_D)
+            assert measured[target]["labels"] == list(LABELS)
             assert measured[target]["speakers"] == ["1001"]
         told = capsys.readouterr().err
         assert told.count("left out, the crowd's vote is a tie: 1\n") == 1

@@ -16,7 +16,7 @@ from emotion.data import corpora, feature_tables
 from emotion.data.check import check
 from emotion.features import MeanMfccSeries
 from emotion.signals import cache
-from emotion.signals.cache import Spec
+from emotion.signals.cache import SignalCache, Spec
 
 STEM = "01-01-05-02-01-02-12"
 ID = "01-05-02-01-02-12"
@@ -256,7 +256,7 @@ def test_signal_of_values_alone(tmp_path):
     path = write(tmp_path, {STEM: row()})
     spec = models.preset("action_unit_bilstm").spec("none")
     clip = Clip(ID, "angry", "12", given=path)
-    for signal in (cache.decode(clip, spec), cache.load(clip, spec, tmp_path / "c")):
+    for signal in (cache.decode(clip, spec), SignalCache(spec, tmp_path / "c").load(clip)):
         assert signal.samples is None and signal.frames is None and signal.duration > 0
         assert signal.heard and signal.seen
     assert not list((tmp_path / "c").glob("*"))

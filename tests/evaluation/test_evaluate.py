@@ -4,7 +4,6 @@ import json
 import shutil
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,17 +13,17 @@ from emotion.__main__ import main
 from emotion.data import splits
 from emotion.evaluation import evaluate, plots, results
 from emotion.run import Run, identity
-from emotion.signals import cache
+from emotion.signals.cache import SignalCache
 
 
 @pytest.fixture(scope="module")
 def load(trained, signals):
-    return partial(cache.load, spec=trained.preset.spec("haar"), folder=signals)
+    return SignalCache(trained.preset.spec("haar"), signals).load
 
 
 @pytest.fixture(scope="module")
 def split(trained, clips):
-    return splits.split(clips, trained.record["protocol"], trained.record["fold"])
+    return splits.split(clips, trained.record.protocol, trained.record.fold)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +85,7 @@ def test_nothing_real_is_refused(trained, split, load):
 
 def test_the_command_leaves_a_modality_out(trained, corpus, signals, tmp_path, capsys):
     folder = shutil.copytree(trained.folder, tmp_path / "run")
-    record = {**trained.record, "corpus": None, "left_out": {}}
+    record = {**vars(trained.record), "corpus": None, "left_out": {}}
     (folder / "run.json").write_text(json.dumps(record))
     arguments = ["evaluate", str(folder), "--cache", str(signals), "--data", str(corpus)]
     arguments += ["--workers", "0"]
@@ -116,7 +115,7 @@ def test_clips_dealt_at_random_must_be_those_it_was_made_with(trained, clips):
     with pytest.warns(UserWarning, match="same speakers"):
         own, anew = [splits.split(some, "random", 0) for some in (clips, clips[1:])]
     record = {"protocol": "random", "fold": 0, "speakers": own.speakers, "data": identity(own)}
-    run = Run(trained.folder, {**trained.record, **record})
+    run = Run(trained.folder, replace(trained.record, **record))
     evaluate.check(run, own)
     assert {clip.id for clip in anew.test} & {clip.id for clip in own.train}
     with pytest.raises(ValueError, match="must not have been trained on"):

@@ -216,6 +216,6 @@ def test_a_preset_that_cannot_run_is_left_out_with_the_reason(run, table, tmp_pa
     assert "| action_unit_bilstm | both |" in told.out
     assert len(splits.split(corpora.clips(table), "speaker-kfold", 0).test) > 0
     record = load_run(tmp_path / "out/action_unit_bilstm-both/seed-0-fold-0").record
-    assert record["corpus"] == "table" and record["corpus_guessed"]
+    assert record.corpus == "table" and record.corpus_guessed
     assert run("out", presets="cnn3d_mfcc", data=table) == 2
     assert "no preset can run on this data" in capsys.readouterr().err

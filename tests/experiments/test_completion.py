@@ -5,7 +5,6 @@ import json
 import shlex
 import shutil
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,7 @@ from emotion.evaluation import evaluate, plots, results
 from emotion.experiments import completion
 from emotion.metrics import calibration
 from emotion.run import Run
-from emotion.signals import cache
+from emotion.signals.cache import SignalCache
 
 PICTURES = ("confusion", "recall", "reliability", "groups", "robustness")
 
@@ -28,19 +27,19 @@ PICTURES = ("confusion", "recall", "reliability", "groups", "robustness")
 @pytest.fixture(scope="module")
 def split(trained, clips):
     record = trained.record
-    return splits.split(clips, record["protocol"], record["fold"], record["seed"])
+    return splits.split(clips, record.protocol, record.fold, record.seed)
 
 
 @pytest.fixture(scope="module")
 def load(trained, signals):
-    return partial(cache.load, spec=trained.preset.spec("haar"), folder=signals)
+    return SignalCache(trained.preset.spec("haar"), signals).load
 
 
 @pytest.fixture(scope="module")
 def folder(trained, corpus, signals, tmp_path_factory):
     """The folder that `evaluate RUN` has left all in, and what it said."""
     folder = shutil.copytree(trained.folder, tmp_path_factory.mktemp("full") / "run")
-    record = {**trained.record, "corpus": None, "left_out": {}, "data_path": str(corpus)}
+    record = {**vars(trained.record), "corpus": None, "left_out": {}, "data_path": str(corpus)}
     (folder / "run.json").write_text(json.dumps(record))
     return folder
 
@@ -119,7 +118,7 @@ def test_temperature_is_fitted_on_validation_speakers_alone(trained, split, load
     monkeypatch.setattr(completion.robustness, "curves", lambda *_: [])
     monkeypatch.setattr(completion.plots, "draw", lambda *_: None)
     scored = completion.full(trained, split, load, tmp_path)
-    roles = trained.record["speakers"]
+    roles = trained.record.speakers
     assert asked == [set(roles[part]) for part in ("test", "validation", "train")]
     ((targets, logits),) = fitted
     table = pd.read_csv(tmp_path / "validation.csv")
@@ -261,7 +260,7 @@ def test_a_run_whose_data_is_gone_is_one_line(trained, tmp_path, capsys):
     arguments = ["evaluate", str(folder), "--workers", "0"]
     assert main(arguments) == 2
     assert "name them with --data" in capsys.readouterr().err
-    record = {**trained.record, "data_path": str(tmp_path / "gone")}
+    record = {**vars(trained.record), "data_path": str(tmp_path / "gone")}
     (folder / "run.json").write_text(json.dumps(record))
     assert main(arguments) == 2
     error = capsys.readouterr().err
@@ -271,7 +270,7 @@ def test_a_run_whose_data_is_gone_is_one_line(trained, tmp_path, capsys):
 
 def test_the_numbers_of_a_run_stay_its_own(trained, corpus, tmp_path, capsys):
     folder = shutil.copytree(trained.folder, tmp_path / "run")
-    record = {**trained.record, "corpus": None, "left_out": {}, "data": "of other clips"}
+    record = {**vars(trained.record), "corpus": None, "left_out": {}, "data": "of other clips"}
     (folder / "run.json").write_text(json.dumps(record))
 
     def held():
@@ -290,7 +289,7 @@ def test_the_numbers_of_a_run_stay_its_own(trained, corpus, tmp_path, capsys):
 @pytest.fixture
 def of_folds(trained, clips, corpus, signals, tmp_path):
     """A folder of two folds, which are one run under the names of two."""
-    record = {**trained.record, "corpus": None, "left_out": {}, "data_path": str(corpus)}
+    record = {**vars(trained.record), "corpus": None, "left_out": {}, "data_path": str(corpus)}
     for fold in (0, 1):
         folder = shutil.copytree(trained.folder, tmp_path / f"run/fold-{fold}")
         (folder / "run.json").write_text(json.dumps(record))
@@ -407,7 +406,7 @@ def test_a_run_is_tested_under_another_protocol(trained, corpus, signals, tmp_pa
     arguments += ["--output", str(tmp_path / "out")]
     assert main([*arguments, "--fold", "1"]) == 2  # its test speakers were trained on
     assert "trained on" in capsys.readouterr().err
-    record = {**trained.record, "speakers": {"train": [], "validation": [], "test": []}}
+    record = {**vars(trained.record), "speakers": {"train": [], "validation": [], "test": []}}
     (folder / "run.json").write_text(json.dumps(record))
     assert main([*arguments, "--fold", "1"]) == 0
     measured = json.loads((tmp_path / "out/metrics.json").read_text())

@@ -176,7 +176,7 @@ def test_resume_alone_continues_the_newest_unfinished_run(
     assert train_model.main(["--resume", "--workers", "0"]) == 0
     assert f"{tmp_path / 'run'}: the newest unfinished" in capsys.readouterr().err
     one, other = (load_run(tmp_path / name) for name in ("run", "whole"))
-    assert contents(one) == contents(other) and one.record["ended"]["epochs"] == 4
+    assert contents(one) == contents(other) and one.record.ended["epochs"] == 4
     for name in ("metrics.json", "predictions.csv"):
         assert (one.folder / name).read_bytes() == (other.folder / name).read_bytes()
     assert not results.complete(tmp_path / "earlier")

@@ -3,7 +3,6 @@
 import json
 import shutil
 from dataclasses import replace
-from functools import partial
 
 import keras
 import numpy as np
@@ -19,7 +18,7 @@ from emotion.explain import activations, attributions, explanations, plots
 from emotion.explain.explanations import explain_clip, explain_tests
 from emotion.features import FaceFrames
 from emotion.files import write_text
-from emotion.signals import cache
+from emotion.signals.cache import SignalCache
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +209,7 @@ def test_the_command_explains_a_clip(trained, recording, tmp_path, capsys):
 
 def test_the_command_explains_the_test_clips(trained, clips, corpus, signals, tmp_path, capsys):
     folder = shutil.copytree(trained.folder, tmp_path / "run")
-    record = {**trained.record, "corpus": None, "left_out": {}, "data_path": str(corpus)}
+    record = {**vars(trained.record), "corpus": None, "left_out": {}, "data_path": str(corpus)}
     (folder / "run.json").write_text(json.dumps(record))
     output = folder / "explained/tests"
     assert main(["explain", str(folder), "--cache", str(signals), "--data"]) == 0
@@ -230,7 +229,7 @@ def test_the_command_explains_the_test_clips(trained, clips, corpus, signals, tm
 def test_a_clip_is_compared_with_training_clips_where_they_are(trained, corpus, signals, recording,
                                                               tmp_path, monkeypatch):  # fmt: skip
     folder, given = shutil.copytree(trained.folder, tmp_path / "run"), []
-    record = {**trained.record, "corpus": None, "left_out": {}, "data_path": str(corpus)}
+    record = {**vars(trained.record), "corpus": None, "left_out": {}, "data_path": str(corpus)}
 
     def explain_clip(model, preset, labels, signal, name, folder, target, train, load):
         given.append((folder, {clip.speaker for clip in train}))
@@ -264,7 +263,7 @@ def test_other_test_clips_are_refused_as_evaluation_does(trained, clips, tmp_pat
 def test_three_clips_of_strangers_are_explained(trained, clips, signals, tmp_path):
     few = replace(splits.split(clips, "speaker-kfold", 0), train=clips[-3:])
     few = replace(few, train=[replace(clip, speaker="99") for clip in few.train])
-    load = partial(cache.load, spec=trained.spec, folder=signals)
+    load = SignalCache(trained.spec, signals).load
     told = explain_tests(trained, replace(few, test=few.test[:3]), load, tmp_path)
     assert told["clips"] == 3 and "an absent input" in told["baseline"]
     assert not list(tmp_path.glob("embedding.*")) and (tmp_path / "shares.svg").is_file()

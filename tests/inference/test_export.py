@@ -23,6 +23,7 @@ from emotion.features import FEATURES
 from emotion.inference import export, runtime, timeline
 from emotion.inference.recognizer import Recognizer
 from emotion.signals import cache
+from emotion.signals.cache import SignalCache
 from tests.encoders.test_wav2vec2 import SMALL
 from tests.models.test_contract import narrow
 from tests.models.test_models import small
@@ -92,7 +93,7 @@ def test_each_preset_gives_its_probabilities_on_50_real_windows(name, data, tmp_
 def exports(trained, clips, signals, tmp_path_factory):
     """The run `trained`, its test clips as signals, and its export in each format."""
     recognizer, folder = Recognizer(trained.folder), tmp_path_factory.mktemp("exports")
-    found = [cache.load(clip, recognizer.spec, signals) for clip in clips[:8]]
+    found = [SignalCache(recognizer.spec, signals).load(clip) for clip in clips[:8]]
     for form in export.FORMATS:
         export.export_run(recognizer, form, folder / form, found, "test clips")
     return recognizer, found, folder
@@ -169,7 +170,7 @@ def test_what_it_is_and_where_it_was_checked_is_told_and_no_path_is(exports):
     for form in export.FORMATS:
         told = json.loads((folder / form / "run.json").read_text())
         assert told["labels"] == list(recognizer.labels)
-        assert told["preset"] == recognizer.run.record["preset"]
+        assert told["preset"] == recognizer.run.record.preset
         assert told["exported"]["format"] == form and told["exported"]["windows"] == 8
         assert told["exported"]["difference"] <= 1e-4
         readme = (folder / form / "README.md").read_text()
@@ -265,7 +266,7 @@ def test_int8_is_small_and_its_cost_is_measured_on_the_test_clips(
         assert re.search(r"UAR 0\.\d+ of the run, 0\.\d+ of this", capsys.readouterr().out)
         told = json.loads((output / "run.json").read_text())["exported"]
         assert told["int8"] and told["source"] == "test clips" and told["difference"] > 0
-        assert told["windows"] == trained.record["clips"]["test"]
+        assert told["windows"] == trained.record.clips["test"]
         sizes[form] = (output / name).stat().st_size
     assert max(sizes.values()) < 0.5 * (trained.folder / "model.keras").stat().st_size
     assert (
@@ -276,7 +277,7 @@ def test_int8_is_small_and_its_cost_is_measured_on_the_test_clips(
 
 def test_without_test_clips_it_says_that_it_took_noise(trained, tmp_path, capsys):
     (tmp_path / "run").mkdir()
-    record = {**trained.record, "data_path": None}
+    record = {**vars(trained.record), "data_path": None}
     (tmp_path / "run/run.json").write_text(json.dumps(record))
     (tmp_path / "run/model.keras").write_bytes((trained.folder / "model.keras").read_bytes())
     assert main(["export", str(tmp_path / "run"), "--format", "onnx"]) == 0

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import run_inference
 from emotion import media
 from emotion.clip import Clip, MediaError
 from emotion.inference.recognizer import Recognizer
-from emotion.signals import cache
+from emotion.signals.cache import SignalCache
 from emotion.training.batches import Batches
 
 TAKE = "ravdess/videos/Actor_01/01-01-01-01-01-01-01.mp4"
@@ -27,7 +26,7 @@ def recognizer(trained):
 def test_a_real_clip_enters_the_model_as_in_training(data, recognizer, signals, monkeypatch):
     path = data / TAKE
     clip = Clip("take", "neutral", "01", audio=path, video=path)
-    load = partial(cache.load, spec=recognizer.spec, folder=signals)
+    load = SignalCache(recognizer.spec, signals).load
     trained_on, _, _ = Batches([clip], recognizer.preset, recognizer.labels, 1, load)[0]
     fed = []
     predict = recognizer.model.predict_on_batch
@@ -44,7 +43,7 @@ def test_a_real_clip_enters_the_model_as_in_training(data, recognizer, signals, 
 
 
 def test_probabilities_follow_the_label_order_of_the_run(clips, recognizer, signals):
-    signals_ = [cache.load(clip, recognizer.spec, signals) for clip in clips[:5]]
+    signals_ = [SignalCache(recognizer.spec, signals).load(clip) for clip in clips[:5]]
     together = recognizer.predict(signals_)
     assert together.shape == (5, 8) and np.allclose(together.sum(axis=1), 1, atol=1e-6)
     alone = np.concatenate([recognizer.predict([signal]) for signal in signals_])

@@ -5,7 +5,6 @@ import pickle
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -23,7 +22,8 @@ from emotion.inference.recognizer import Recognizer
 from emotion.run import identity
 from emotion.signals import cache
 from emotion.signals.augment import Augmentation
-from emotion.training.train import train
+from emotion.signals.cache import SignalCache
+from emotion.training.train import Training, train
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,8 +58,9 @@ def start(table, corpus, signals):
         joined = name == "mfcc_action_units"
         clips = corpora.clips(corpus, features=table) if joined else corpora.clips(table)
         split = splits.split(clips, "speaker-kfold", 0)
-        settings = dict(cache_folder=signals, pool=pool, resume=resume)
-        return train(preset, split, labels.RAVDESS, folder, preset.spec("none"), **settings)
+        cached = SignalCache(preset.spec(), signals)
+        training = Training(preset, split, labels.RAVDESS, cached)
+        return train(training, folder, pool=pool, resume=resume)
 
     return start
 
@@ -79,7 +80,7 @@ def test_it_learns_and_a_file_without_action_units_is_predicted_from_sound(
     values = corpora.clips(table)
     spec = run.preset.spec(None)
     split = splits.split(values, "speaker-kfold", 0)
-    report = evaluate_run(run, split, lambda clip: cache.load(clip, spec, signals))
+    report = evaluate_run(run, split, lambda clip: SignalCache(spec, signals).load(clip))
     assert report.metrics["uar"] > 0.4  # chance is 0.125
     recognizer = Recognizer(run.folder)
     assert recognizer.detector is None
@@ -223,10 +224,9 @@ def test_shuffled_labels_give_chance_within_its_interval(tmp_path):
     def uar(clips, name):
         parts = {role: [c for c in clips if c.speaker in some] for role, some in roles.items()}
         split = splits.Split(**parts, protocol="speaker-kfold", fold=0, speakers=roles)
-        spec = preset.spec("none")
-        run = train(preset, split, labels.RAVDESS, tmp_path / name, spec)
-        load = partial(cache.load, spec=spec)
-        measured = evaluate_run(run, split, load).metrics
+        signals = SignalCache(preset.spec())
+        run = train(Training(preset, split, labels.RAVDESS, signals), tmp_path / name)
+        measured = evaluate_run(run, split, signals.load).metrics
         return measured["uar"], measured["intervals"]["uar"]
 
     shuffled = np.random.default_rng(0).permutation([clip.label for clip in clips]).tolist()

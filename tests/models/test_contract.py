@@ -17,8 +17,8 @@ from emotion.clip import Clip
 from emotion.data import feature_tables, splits
 from emotion.encoders import efficientface, resnet, wav2vec2
 from emotion.inference.recognizer import Recognizer
-from emotion.signals import cache
 from emotion.signals.augment import Augmentation
+from emotion.signals.cache import SignalCache
 from emotion.training import train
 from emotion.training.batches import Batches
 from tests.encoders.test_wav2vec2 import SMALL
@@ -63,8 +63,8 @@ def trained(request, clips, table, signals, tmp_path_factory):
     rate = RATES.get(preset.name, preset.recipe.learning_rate)
     recipe = replace(preset.recipe, epochs=EPOCHS, learning_rate=rate, warmup_epochs=0)
     preset = replace(preset, augmentation=augmentation, recipe=recipe)
-    spec = preset.spec("haar" if preset.faces else "none")
-    given = table if spec.given else None
+    cached = SignalCache(preset.spec("haar"), signals)
+    given = table if cached.spec.given else None
     few = [clip for clip in clips if clip.label in LABELS]
     split = splits.split(feature_tables.join(few, given) if given else few, "speaker-kfold", 0)
     built, saved, save = [], [], RunState._save
@@ -81,12 +81,11 @@ def trained(request, clips, table, signals, tmp_path_factory):
             shutil.copytree(state.folder.parent, folder / "cut")
 
     def start(name, resume=False):
-        settings = dict(cache_folder=signals, resume=resume, encoder_weights=["none"])
-        return train.train(preset, split, LABELS, folder / name, spec, **settings)
+        training = train.Training(preset, split, LABELS, cached, encoder_weights=["none"])
+        return train.train(training, folder / name, resume=resume)
 
     def batch(clip):
-        load = partial(cache.load, spec=spec, folder=signals)
-        return Batches([clip], preset, LABELS, 1, load)[0][0]
+        return Batches([clip], preset, LABELS, 1, cached.load)[0][0]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wav2vec2, "build", partial(wav2vec2.build, SMALL))

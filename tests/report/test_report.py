@@ -15,7 +15,7 @@ import pytest
 from emotion import media
 from emotion.__main__ import main
 from emotion.data import splits
-from emotion.data.corpora import published
+from emotion.data.corpora import crema_d, ravdess
 from emotion.evaluation import plots, results
 from emotion.explain import plots as explain_plots
 from emotion.report import build, page
@@ -73,7 +73,7 @@ def write_run(folder, record, labels=LABELS, **conditions):
     }
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(
-        json.dumps({**record, "labels": list(labels), "protocol": "ravdess-6fold"})
+        json.dumps({**vars(record), "labels": list(labels), "protocol": "ravdess-6fold"})
     )
     history = pd.DataFrame({"epoch": [1, 2, 3], "uar": [0.1, 0.2, 0.3], "learning_rate": 1e-3})
     history = history.assign(val_uar=[0.1, 0.25, 0.2], loss=[2.0, 1.5, 1.0], val_loss=2.0)
@@ -113,7 +113,7 @@ def test_figures_are_those_of_the_metrics(guesser, made):
     assert "noise SNR 10 dB 0.123 0.456" in words
     assert "the best 2 with validation UAR 0.250" in words
     assert "21, 22" in words and "python -m emotion report RUN" in words
-    for version in guesser.record["versions"].values():
+    for version in guesser.record.versions.values():
         assert version in words
 
 
@@ -138,12 +138,12 @@ def test_published_results_stand_beside_their_protocol(guesser, made):
     words = Text(made).words
     start = words.index("Published results")
     table = words[start : words.index("What it must not be used for")]
-    place = {one.system: table.index(one.system) for one in published.RAVDESS}
+    place = {one.system: table.index(one.system) for one in ravdess.PUBLISHED}
     assert place["HiCMAE-B"] < place["wav2vec 2.0 and action units"]  # the same folds come first
     assert "87.99" in table and "pretrained without labels on VoxCeleb2" in table
     war = json.loads((guesser.folder / "metrics.json").read_text())["war"]
     assert f"{100 * war:.1f}" in table and "ravdess-6fold, fold 0" in table
-    named = {one.protocol for one in published.RAVDESS + published.CREMA_D}
+    named = {one.protocol for one in ravdess.PUBLISHED + crema_d.PUBLISHED}
     assert named <= {None, *splits.PROTOCOLS}
 
 
@@ -153,12 +153,12 @@ def test_published_results_stand_beside_their_own_task_alone(trained, compared, 
         return {"groups": {"channel": {"groups": groups, "gap": None, "not_compared": []}}}
 
     task = {"protocol": "ravdess-6fold", "labels": LABELS, "label_target": "intended"}
-    assert published.results(task | {"groups": {}})
+    assert build.published(task | {"groups": {}})
     task |= channels("speech")
-    assert published.results(task)
+    assert build.published(task)
     others = {"labels": LABELS[:6]}, {"protocol": "speaker-kfold"}, {"label_target": "crowd"}
     for other in (*others, channels("song"), channels("song", "speech")):
-        assert published.results(task | other) == []
+        assert build.published(task | other) == []
     run = write_run(tmp_path / "run", trained.record, **channels("song", "speech"))
     assert "Published results" not in build.of_run(run.folder, [run], {}, "")
     folder = shutil.copytree(compared, tmp_path / "compared")
@@ -192,7 +192,7 @@ def test_folds_are_headed_by_their_mean_as_publications_are(guesser, tmp_path):
 
 def test_published_results_are_those_of_the_documents():
     told = Path(__file__).parents[2].joinpath("docs/protocols.md").read_text()
-    for one in published.RAVDESS + published.CREMA_D:
+    for one in ravdess.PUBLISHED + crema_d.PUBLISHED:
         assert re.search(rf"\b{one.war:g}0?\b", told), one
 
 
@@ -395,7 +395,7 @@ def test_a_browser_shows_a_comparison_whole(browser, compared):
 @pytest.mark.slow
 def test_the_command_leaves_all_in_a_page_that_plays(browser, trained, corpus, signals, tmp_path):
     folder = shutil.copytree(trained.folder, tmp_path / "run")
-    record = {**trained.record, "corpus": None, "left_out": {}, "data_path": str(corpus)}
+    record = {**vars(trained.record), "corpus": None, "left_out": {}, "data_path": str(corpus)}
     (folder / "run.json").write_text(json.dumps(record))
     arguments = ["report", str(folder), "--cache", str(signals), "--workers", "0"]
     assert main(arguments) == 0

@@ -16,7 +16,7 @@ from stub import scene, white_square
 from emotion import media
 from emotion.clip import Clip, MediaError
 from emotion.signals import cache
-from emotion.signals.cache import Facts, Spec
+from emotion.signals.cache import Facts, SignalCache, Spec
 
 SPEC = Spec(sample_rate=16000, size=64, margin=0.2, detector="haar")
 
@@ -29,7 +29,7 @@ def equal(one, other):
 
 
 def test_signal_holds_sound_and_face(clips, tmp_path):
-    signal = cache.load(clips[0], SPEC, tmp_path)
+    signal = SignalCache(SPEC, tmp_path).load(clips[0])
     assert signal.samples.dtype == np.float32 and np.abs(signal.samples).max() <= 1
     assert len(signal.samples) == pytest.approx(signal.duration * 16000, rel=0.05)
     looks = len(signal.times)
@@ -39,18 +39,18 @@ def test_signal_holds_sound_and_face(clips, tmp_path):
 
 
 def test_what_is_kept_is_what_was_decoded(clips, tmp_path, monkeypatch):
-    fresh = cache.load(clips[0], SPEC, tmp_path)
+    fresh = SignalCache(SPEC, tmp_path).load(clips[0])
     monkeypatch.setattr(media, "read_samples", None)  # a second decoding would fail
     monkeypatch.setattr(media, "read_frames", None)
-    assert equal(fresh, cache.load(clips[0], SPEC, tmp_path))
+    assert equal(fresh, SignalCache(SPEC, tmp_path).load(clips[0]))
     monkeypatch.undo()
     assert equal(fresh, cache.decode(clips[0], SPEC))
 
 
 @pytest.mark.parametrize("change", [{"sample_rate": 8000}, {"size": 32}, {"margin": 0.0}])
 def test_other_settings_are_other_entries(clips, tmp_path, change):
-    first = cache.load(clips[0], SPEC, tmp_path)
-    assert not equal(first, cache.load(clips[0], replace(SPEC, **change), tmp_path))
+    first = SignalCache(SPEC, tmp_path).load(clips[0])
+    assert not equal(first, SignalCache(replace(SPEC, **change), tmp_path).load(clips[0]))
     assert len(list(tmp_path.glob("*.safetensors"))) == 3  # the other modality's entry is shared
 
 
@@ -60,24 +60,24 @@ def test_key_is_the_content_not_the_name(clips, tmp_path):
     one.write_bytes(sound)
     other.write_bytes(sound)
     for path in (one, other):
-        cache.load(Clip("a", "sad", "1", audio=path), SPEC, tmp_path)
+        SignalCache(SPEC, tmp_path).load(Clip("a", "sad", "1", audio=path))
     assert len(list(tmp_path.glob("*.safetensors"))) == 1
     other.write_bytes(clips[1].audio.read_bytes())
-    cache.load(Clip("a", "sad", "1", audio=other), SPEC, tmp_path)
+    SignalCache(SPEC, tmp_path).load(Clip("a", "sad", "1", audio=other))
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
 
 
 def test_a_damaged_entry_is_made_anew(clips, tmp_path):
-    fresh = cache.load(clips[0], SPEC, tmp_path)
+    fresh = SignalCache(SPEC, tmp_path).load(clips[0])
     for entry in tmp_path.glob("*.safetensors"):
         entry.write_bytes(entry.read_bytes()[:-200])
-    assert equal(fresh, cache.load(clips[0], SPEC, tmp_path))
-    assert equal(fresh, cache.load(clips[0], SPEC, tmp_path))
+    assert equal(fresh, SignalCache(SPEC, tmp_path).load(clips[0]))
+    assert equal(fresh, SignalCache(SPEC, tmp_path).load(clips[0]))
 
 
 def test_many_at_once_leave_whole_entries(clips, tmp_path):
     with ThreadPoolExecutor(8) as pool:
-        signals = list(pool.map(lambda _: cache.load(clips[0], SPEC, tmp_path), range(8)))
+        signals = list(pool.map(lambda _: SignalCache(SPEC, tmp_path).load(clips[0]), range(8)))
     assert all(equal(signals[0], signal) for signal in signals)
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
 
@@ -86,11 +86,11 @@ def test_nothing_half_written_stays_when_writing_fails(clips, tmp_path):
     script = (
         "import resource, sys\n"
         "from emotion.data import corpora\n"
-        "from emotion.signals import cache\n"
+        "from emotion.signals.cache import SignalCache\n"
         "from tests.signals.test_cache import SPEC\n"
         "clip = corpora.clips(sys.argv[1])[0]\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))\n"
-        "cache.load(clip, SPEC, sys.argv[2])"
+        "SignalCache(SPEC, sys.argv[2]).load(clip)"
     )
     corpus = clips[0].audio.parents[2]
     done = subprocess.run(
@@ -106,15 +106,15 @@ def test_what_cannot_be_used_is_named(tmp_path, clips):
     broken.write_bytes(b"not a video")
     bad = Clip("bad", "sad", "1", audio=broken, video=broken)
     faceless = replace(clips[1], id="faceless", audio=None, video=_grey(tmp_path / "grey.mp4"))
-    found = cache.prepare([clips[0], bad, faceless], SPEC, tmp_path / "c", progress=False)
+    found = SignalCache(SPEC, tmp_path / "c").prepare([clips[0], bad, faceless], progress=False)
     assert [id for id, own in found.items() if own.reason] == ["bad", "faceless"]
     assert "broken.mp4" in found["bad"].reason
     assert "no face" in found["faceless"].reason
 
 
 def test_sound_alone_and_picture_alone_are_signals(clips, tmp_path):
-    sound = cache.load(replace(clips[0], video=None), SPEC, tmp_path)
-    picture = cache.load(replace(clips[0], audio=None), SPEC, tmp_path)
+    sound = SignalCache(SPEC, tmp_path).load(replace(clips[0], video=None))
+    picture = SignalCache(SPEC, tmp_path).load(replace(clips[0], audio=None))
     assert sound.frames is None and sound.duration == len(sound.samples) / 16000
     assert picture.samples is None and len(picture.frames) > 4
     with pytest.raises(MediaError, match="no sound"):
@@ -130,7 +130,7 @@ def test_files_that_differ_anywhere_are_told_apart(tmp_path):
     for name, samples in (("one.wav", sound), ("two.wav", other)):
         wavfile.write(tmp_path / name, 16000, samples)
         clip = Clip(name, "sad", "1", audio=tmp_path / name)
-        loaded.append(cache.load(clip, replace(SPEC, size=None), tmp_path / "c").samples)
+        loaded.append(SignalCache(replace(SPEC, size=None), tmp_path / "c").load(clip).samples)
     assert not np.array_equal(*loaded)
 
 
@@ -138,15 +138,15 @@ def test_a_file_is_hashed_once_and_again_when_it_changed(tmp_path, monkeypatch):
     path, folder = tmp_path / "a.wav", tmp_path / "c"
     spec, clip = replace(SPEC, size=None), Clip("a", "sad", "1", audio=path)
     wavfile.write(path, 16000, np.full(16000, 0.25, np.float32))
-    first = cache.load(clip, spec, folder)
+    first = SignalCache(spec, folder).load(clip)
     cache._content_once.cache_clear()  # as in another process
     monkeypatch.setattr(cache, "_BLOCK", "the file must not be read again")
-    assert equal(first, cache.load(clip, spec, folder))
+    assert equal(first, SignalCache(spec, folder).load(clip))
     monkeypatch.undo()
     changed = path.stat()
     wavfile.write(path, 16000, np.full(16000, 0.5, np.float32))
     os.utime(path, ns=(changed.st_atime_ns, changed.st_mtime_ns))  # as a careless copy does
-    assert cache.load(clip, spec, folder).samples.max() == pytest.approx(0.5)
+    assert SignalCache(spec, folder).load(clip).samples.max() == pytest.approx(0.5)
 
 
 def test_other_weights_of_the_detector_are_other_crops(data, tmp_path, monkeypatch):
@@ -161,11 +161,12 @@ def test_other_weights_of_the_detector_are_other_crops(data, tmp_path, monkeypat
 
 
 def test_facts_are_read_without_the_arrays(clips, tmp_path, monkeypatch):
-    signal = cache.load(clips[0], SPEC, tmp_path)
+    signal = SignalCache(SPEC, tmp_path).load(clips[0])
     monkeypatch.setattr(cache, "load_file", None)
-    assert cache.facts(clips[0], SPEC, tmp_path) == Facts(signal.duration, True, True)
+    facts = SignalCache(SPEC, tmp_path).facts
+    assert facts(clips[0]) == Facts(signal.duration, True, True)
     sound = replace(clips[0], video=None)
-    assert cache.facts(sound, SPEC, tmp_path) == Facts(len(signal.samples) / 16000, True, False)
+    assert facts(sound) == Facts(len(signal.samples) / 16000, True, False)
 
 
 def test_the_duration_is_measured_and_not_what_the_container_says(tmp_path, data):

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
 
 import keras
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 from emotion import backend, models, processes
 from emotion.clip import Clip, MediaError
 from emotion.data.labels import RAVDESS
-from emotion.signals import cache
+from emotion.signals.cache import SignalCache
 from emotion.training.batches import Batches, balanced_weights
 
 PRESET = models.preset("cnn3d_mfcc")
@@ -20,7 +19,7 @@ PRESET = models.preset("cnn3d_mfcc")
 
 @pytest.fixture
 def load(signals):
-    return partial(cache.load, spec=PRESET.spec("haar"), folder=signals)
+    return SignalCache(PRESET.spec("haar"), signals).load
 
 
 def make(clips, load, epoch=0, pool=None, augmentation=PRESET.augmentation, seed=3):

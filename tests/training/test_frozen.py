@@ -11,7 +11,7 @@ from emotion import models, processes
 from emotion.data.labels import RAVDESS
 from emotion.encoders import wav2vec2
 from emotion.features import FaceFrames
-from emotion.signals import cache
+from emotion.signals.cache import SignalCache
 from emotion.training import frozen
 from emotion.training.batches import Batches
 
@@ -45,14 +45,12 @@ def kinds_of_signal(clips, load):
 
 def agree(model, preset, clips, signals, tolerance=1e-5):
     spec = preset.spec("haar")
-    head, fed, load = frozen.cut(model, preset, clips, spec, signals)
-    wanted = logits(
-        model, preset, kinds_of_signal(clips, partial(cache.load, spec=spec, folder=signals))
-    )
-    found = logits(head, fed, kinds_of_signal(clips, load))
+    head, fed, cached = frozen.cut(model, preset, clips, SignalCache(spec, signals))
+    wanted = logits(model, preset, kinds_of_signal(clips, SignalCache(spec, signals).load))
+    found = logits(head, fed, kinds_of_signal(clips, cached.load))
     assert np.ptp(wanted, axis=0).max() > 100 * tolerance
     np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance)
-    return head, load
+    return head, cached.load
 
 
 def test_the_head_says_what_the_whole_model_says(model, clips, signals):
@@ -82,7 +80,7 @@ def test_the_encoder_runs_once_a_clip(model, clips, tmp_path, monkeypatch):
     )
     asked = [*clips[:3], replace(clips[3], video=None)]
     for expected in (4, 1):  # the clips with a face, and once the zeros; then those alone
-        frozen.cut(model, PRESET, asked, SPEC, tmp_path)
+        frozen.cut(model, PRESET, asked, SignalCache(SPEC, tmp_path))
         assert ran == ["video_body"] * expected
         ran.clear()
 
@@ -95,12 +93,12 @@ def test_other_weights_are_other_entries(clips, tmp_path):
         if name:  # its last array: the kernel, the moving variance
             *arrays, last = body.get_layer(name).get_weights()
             body.get_layer(name).set_weights([*arrays, last + 1])
-        _, fed, load = frozen.cut(model, PRESET, clips[:1], SPEC, tmp_path)
-        kinds.add(fed.video(load(clips[0])).tobytes())
+        _, fed, cached = frozen.cut(model, PRESET, clips[:1], SignalCache(SPEC, tmp_path))
+        kinds.add(fed.video(cached.load(clips[0])).tobytes())
     entries = len(list(tmp_path.glob("*.safetensors"))) - 2  # sound and picture
     assert entries == len(kinds) == 3
     other = replace(PRESET, video=replace(PRESET.video, margin=0.0))
-    frozen.cut(model, other, clips[:1], other.spec("haar"), tmp_path)
+    frozen.cut(model, other, clips[:1], SignalCache(other.spec("haar"), tmp_path))
     assert len(list(tmp_path.glob("*.safetensors"))) == 2 + 3 + 2  # a crop more
 
 
@@ -120,16 +118,18 @@ def test_what_trains_or_is_weakened_is_not_cut(model, clips, tmp_path):
         (model, replace(PRESET, augmentation=dropping)),
         (models.build_model(PRESET.only("audio"), 8), PRESET.only("audio")),
     ):
-        head, fed, load = frozen.cut(one, preset, clips[:1], preset.spec("haar"), tmp_path)
+        head, fed, cached = frozen.cut(
+            one, preset, clips[:1], SignalCache(preset.spec("haar"), tmp_path)
+        )
         assert head is one and fed is preset
-        assert "video" not in preset.features or load(clips[0]).frames is not None
+        assert "video" not in preset.features or cached.load(clips[0]).frames is not None
 
 
 def test_workers_read_embeddings(model, clips, signals):
-    _, fed, load = frozen.cut(model, PRESET, clips[:4], SPEC, signals)
+    _, fed, cached = frozen.cut(model, PRESET, clips[:4], SignalCache(SPEC, signals))
     with processes.pool(1) as pool:
         batches = (
-            Batches(clips[:4], fed, RAVDESS, 4, load, PRESET.augmentation, seed=3, pool=one)
+            Batches(clips[:4], fed, RAVDESS, 4, cached.load, PRESET.augmentation, seed=3, pool=one)
             for one in (None, pool)
         )
         (here, *_), (there, *_) = (one[0] for one in batches)
@@ -138,8 +138,8 @@ def test_workers_read_embeddings(model, clips, signals):
 
 
 def test_an_embedding_that_is_gone_is_told(model, clips, tmp_path):
-    *_, load = frozen.cut(model, PRESET, clips[:1], SPEC, tmp_path)
+    *_, cached = frozen.cut(model, PRESET, clips[:1], SignalCache(SPEC, tmp_path))
     for entry in tmp_path.glob("*.safetensors"):
         entry.unlink()
     with pytest.raises(FileNotFoundError, match=f"embedding of .*{clips[0].video.name}.*--resume"):
-        load(clips[0])
+        cached.load(clips[0])

@@ -20,8 +20,8 @@ from emotion import encoders, models, processes
 from emotion.data import labels, splits
 from emotion.encoders import resnet, wav2vec2
 from emotion.evaluation.evaluate import evaluate_run
-from emotion.signals import cache
-from emotion.training.train import load_run, train
+from emotion.signals.cache import SignalCache
+from emotion.training.train import Training, load_run, train
 from tests.encoders.test_wav2vec2 import SMALL, STABLE, publish
 
 ROOT = Path(__file__).parents[2]
@@ -38,18 +38,10 @@ def start(clips, signals):
         encoder_weights=(), cache_folder=signals, **recipe,
     ):  # fmt: skip
         preset = replace(preset, recipe=replace(preset.recipe, **{**RECIPE, **recipe}))
-        return train(
-            preset,
-            splits.split(clips, protocol, 0),
-            labels.RAVDESS,
-            folder,
-            preset.spec("haar" if preset.video else "none"),
-            seed=seed,
-            cache_folder=cache_folder,
-            pool=pool,
-            resume=resume,
-            encoder_weights=encoder_weights,
-        )
+        cached = SignalCache(preset.spec("haar"), cache_folder)
+        split = splits.split(clips, protocol, 0)
+        training = Training(preset, split, labels.RAVDESS, cached, seed, encoder_weights)
+        return train(training, folder, pool=pool, resume=resume)
 
     return start
 
@@ -167,7 +159,7 @@ def test_a_run_knows_what_its_encoder_began_with(start, tmp_path):
         resnet.build(18, name).save_weights(tmp_path / f"{name}.weights.h5")
     sources = {name: f"resnet18={tmp_path}/{name}.weights.h5" for name in ("one", "other")}
     run = start(tmp_path / "run", preset=preset, epochs=1, encoder_weights=[sources["one"]])
-    digest = run.record["encoder_weights"]["resnet18"]
+    digest = run.record.encoder_weights["resnet18"]
     assert digest == encoders.identify(tmp_path / "one.weights.h5")
     for source, told in (
         (sources["other"], f"encoder_weights.resnet18: {digest} then, [0-9a-f]{{32}} now"),
@@ -196,8 +188,8 @@ def test_a_run_on_embeddings_goes_on_as_it_was(start, clips, tmp_path, monkeypat
     again = start(tmp_path / "longer", cache_folder=tmp_path / "two", resume=True, **recipe)
     assert ran == ["video_body"]  # the zeros
     assert contents(again) == contents(whole)
-    load = partial(cache.load, spec=preset.spec("haar"), folder=tmp_path / "one")
-    kept = replace(whole, record={**whole.record, "speakers": {"train": (), "validation": ()}})
+    load = SignalCache(preset.spec("haar"), tmp_path / "one").load
+    kept = replace(whole, record=replace(whole.record, speakers={"train": (), "validation": ()}))
     report = evaluate_run(
         kept, replace(split, test=split.validation), load
     )  # from the frames themselves
@@ -272,7 +264,7 @@ def test_an_encoder_has_the_size_of_its_weights(start, tmp_path, monkeypatch):
         run.model().get_layer("wav2vec2").get_weights(), published.get_weights()
     ):
         np.testing.assert_array_equal(saved, array)  # in the first epoch the head trains alone
-    assert run.record["encoder_configs"]["wav2vec2"]["do_stable_layer_norm"]
+    assert run.record.encoder_configs["wav2vec2"]["do_stable_layer_norm"]
     again = start(tmp_path / "run", epochs=2, resume=True, **recipe)
     assert contents(again) == contents(whole)
     publish(folder, replace(STABLE, layer_norm_eps=1e-3))

@@ -10,7 +10,8 @@ import pytest
 import train_model
 from emotion import models
 from emotion.data import corpora, labels, splits
-from emotion.training.train import load_run, train
+from emotion.signals.cache import SignalCache
+from emotion.training.train import Training, load_run, train
 from emotion.training.warm_start import Initial
 from tests.models.test_action_units import write_table
 from tests.training.test_train import contents
@@ -31,8 +32,9 @@ def start(table):
         preset = models.preset("action_unit_bilstm").only(modality)
         preset = replace(preset, recipe=replace(preset.recipe, epochs=epochs, warmup_epochs=0))
         split = splits.split(corpora.clips(table), "speaker-kfold", fold)
-        names, spec = labels.RAVDESS, preset.spec("none")
-        return train(preset, split, names, folder, spec, resume=resume, initial=initial)
+        signals = SignalCache(preset.spec())
+        training = Training(preset, split, labels.RAVDESS, signals, initial=initial)
+        return train(training, folder, resume=resume)
 
     return start
 
@@ -70,7 +72,7 @@ def test_branches_are_copied_and_may_be_frozen(start, single, tmp_path, freeze):
     kept = {name for name in BRANCHES if equal(trained[name], after[name])}
     assert kept == (BRANCHES if freeze else set())
     assert not equal(trained["logits"], before["logits"])
-    assert run.record["initial"] == initial.record and initial.record["frozen"] is freeze
+    assert run.record.initial == initial.record and initial.record["frozen"] is freeze
 
 
 def test_a_resume_is_exact_and_needs_the_same_runs(start, single, tmp_path):
@@ -157,7 +159,7 @@ def test_the_command_says_it_in_one_line(table, single, tmp_path, capsys):
     runs = ["--init-audio", str(single["audio"]), "--init-video", str(single["video"])]
     assert train_model.main([*common, *runs, "--freeze-encoders"]) == 0
     record = load_run(tmp_path / "run").record
-    assert record["initial"]["frozen"] and record["initial_paths"] == runs[1::2]
+    assert record.initial["frozen"] and record.initial_paths == runs[1::2]
     again = ["--run", str(tmp_path / "run"), "--resume", "--epochs", "2", "--workers", "0"]
     assert train_model.main(again) == 0  # run.json names the branches
-    assert load_run(tmp_path / "run").record["initial"] == record["initial"]
+    assert load_run(tmp_path / "run").record.initial == record.initial

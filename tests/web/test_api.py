@@ -332,7 +332,7 @@ def test_mistakes_are_one_line(command, package, more, trained, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     for name in ("unfinished", "yunet"):
         (tmp_path / name).mkdir()
-        record = trained.record | ({"detector": "yunet"} if name == "yunet" else {})
+        record = vars(trained.record) | ({"detector": "yunet"} if name == "yunet" else {})
         (tmp_path / name / "run.json").write_text(json.dumps(record))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

@@ -16,12 +16,13 @@ from pathlib import Path
 
 from emotion.clip import Clip
 from emotion.data.corpora import ravdess
-from emotion.data.corpora.ravdess import AUDIO_SUFFIXES, VIDEO_SUFFIXES
-from emotion.data.labels import CREMA_D
+from emotion.data.protocol import HICMAE, OTHER_FOLDS, PEOPLE, PRETRAINED, Protocol, Result
+from emotion.media import suffixes
 
 ACTORS = tuple(str(actor) for actor in range(1001, 1092))
+LABELS = ("neutral", "happy", "sad", "angry", "fearful", "disgust")
 SENTENCES = ("DFA", "IEO", "IOM", "ITH", "ITS", "IWL", "IWW", "MTI", "TAI", "TIE", "TSI", "WSI")
-EMOTIONS = dict(zip(("NEU", "HAP", "SAD", "ANG", "FEA", "DIS"), CREMA_D))
+EMOTIONS = dict(zip(("NEU", "HAP", "SAD", "ANG", "FEA", "DIS"), LABELS))
 LEVELS = {"LO": "low", "MD": "medium", "HI": "high", "XX": "unspecified"}
 FOLDERS = {"audiowav", "videoflash", "videomp4"}
 VOTES = Path("processedResults", "summaryTable.csv")
@@ -34,12 +35,36 @@ BROKEN = {
     "1076_MTI_SAD_XX": "no sound",
 }
 
+PROTOCOLS = {
+    # HiCMAE (Sun et al. 2024): actors in order, 18 a fold and 19 in the last.
+    "cremad-5fold": Protocol(
+        (*(ACTORS[i : i + 18] for i in range(0, 72, 18)), ACTORS[72:]), ACTORS
+    ),
+}
+_VQMAE = "Sadok et al. 2023, VQ-MAE-AV"
+_CAO = "Cao et al. 2014, IEEE Transactions on Affective Computing 5(4)"
+PUBLISHED = (
+    Result("HiCMAE", 84.9, "both", "cremad-5fold", PRETRAINED, HICMAE),
+    Result("VAVL", 82.6, "both", None, OTHER_FOLDS, "Goncalves et al. 2024, VAVL"),
+    Result(
+        "VQ-MAE-AV",
+        80.4,
+        "both",
+        None,
+        f"{PRETRAINED}; {OTHER_FOLDS}",
+        "Sadok et al. 2023, VQ-MAE-AV",
+    ),
+    Result("people", 63.6, "both", None, f"{PEOPLE}; against the intended label", _CAO),
+    Result("people", 58.2, "video", None, f"{PEOPLE}; against the intended label", _CAO),
+    Result("people", 40.9, "audio", None, f"{PEOPLE}; against the intended label", _CAO),
+)
+
 Name = namedtuple("Name", "actor sentence emotion level")
 
 _NAME = re.compile(
     rf"(100[1-9]|10[1-8]\d|109[01])_({'|'.join(SENTENCES)})_({'|'.join(EMOTIONS)})_({'|'.join(LEVELS)})"
 )
-_SUFFIXES = (AUDIO_SUFFIXES | VIDEO_SUFFIXES) - {".mp3"}
+_SUFFIXES = (suffixes.AUDIO | suffixes.VIDEO) - {".mp3"}
 _MISSPELT = {"1040_ITH_SAD_X": "1040_ITH_SAD_XX"}  # the .wav, as published
 _HOW_TO_GET = (
     "Put AudioWAV and VideoFlash of https://github.com/CheyneyComputerScience/CREMA-D there "
@@ -168,8 +193,8 @@ def _sort(root, labels):
 
 
 def _clip(id, name, paths, label, labels):
-    sounds = [path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES]
-    pictures = [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
+    sounds = [path for path in paths if path.suffix.lower() in suffixes.AUDIO]
+    pictures = [path for path in paths if path.suffix.lower() in suffixes.VIDEO]
     return Clip(
         id=id,
         label=label,

@@ -19,19 +19,74 @@ from pathlib import Path
 
 from emotion.clip import Clip, MediaError
 from emotion.data.labels import RAVDESS
-from emotion.media import decode
+from emotion.data.protocol import HICMAE, OTHER_FOLDS, PEOPLE, PRETRAINED, Protocol, Result
+from emotion.media import decode, suffixes
 
-AUDIO_SUFFIXES = {
-    ".aac", ".aif", ".aiff", ".flac", ".m4a", ".mka", ".mp2", ".mp3", ".oga", ".ogg", ".opus",
-    ".wav", ".wma",
-}  # fmt: skip
-VIDEO_SUFFIXES = {
-    ".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv",
-    ".ts", ".webm", ".wmv",
-}  # fmt: skip
 CHANNELS = {"01": "speech", "02": "song"}
 NAMING = "RAVDESS names are like 03-01-05-02-01-02-12.wav"
 ACTORS = tuple(f"{actor:02d}" for actor in range(1, 25))
+LABELS = RAVDESS
+
+
+def _actors(*numbers):
+    return tuple(f"{number:02d}" for number in numbers)
+
+
+PROTOCOLS = {
+    # HiCMAE (Sun et al. 2024): actors in order, four a fold.
+    "ravdess-6fold": Protocol(tuple(ACTORS[i : i + 4] for i in range(0, 24, 4)), ACTORS),
+    # Luna-Jimenez et al. 2021 and 2022.
+    "ravdess-5fold": Protocol(
+        (
+            _actors(2, 5, 14, 15, 16),
+            _actors(3, 6, 7, 13, 18),
+            _actors(10, 11, 12, 19, 20),
+            _actors(8, 17, 21, 23, 24),
+            _actors(1, 4, 9, 22),
+        ),
+        ACTORS,
+    ),
+    "ravdess-holdout": Protocol((_actors(5, 10, 16, 19),), ACTORS, _actors(11, 13, 18, 22)),
+}
+_LUNA = "Luna-Jiménez et al. 2022, Applied Sciences 12(1)"
+_XIANG = "Xiang et al. 2024"
+_VQMAE = "Sadok et al. 2023, VQ-MAE-AV"
+PUBLISHED = (
+    Result("HiCMAE-B", 87.99, "both", "ravdess-6fold", PRETRAINED, HICMAE),
+    Result(
+        "wav2vec 2.0 and action units",
+        86.70,
+        "both",
+        "ravdess-5fold",
+        "encoder pretrained on other people's speech",
+        _LUNA,
+    ),
+    Result("VQ-MAE-AV", 84.8, "both", None, f"{PRETRAINED}; {OTHER_FOLDS}", _VQMAE),
+    Result(
+        "MultiMAE-DER", 83.61, "both", None, f"{PRETRAINED}; {OTHER_FOLDS}", "Xiang et al. 2024"
+    ),
+    Result(
+        "intermediate attention fusion",
+        81.58,
+        "both",
+        None,
+        f"face encoder pretrained on stills; {OTHER_FOLDS}",
+        "Chumachenko et al. 2022, ICPR",
+    ),
+    Result(
+        "transfer learning",
+        80.08,
+        "both",
+        "ravdess-5fold",
+        "encoders pretrained on other sounds and faces",
+        "Luna-Jiménez et al. 2021, Sensors 21(22)",
+    ),
+    Result("wav2vec 2.0", 81.82, "audio", "ravdess-5fold", "pretrained, as above", _LUNA),
+    Result("BiLSTM on action units", 62.13, "video", "ravdess-5fold", "", _LUNA),
+    Result("MLP on action units", 60.22, "video", "ravdess-5fold", "", _LUNA),
+    Result("people", 67.0, "audio", None, f"{PEOPLE}; as printed in the source", _LUNA),
+    Result("people", 75.0, "video", None, f"{PEOPLE}; as printed in the source", _LUNA),
+)
 
 Name = namedtuple("Name", "modality channel emotion intensity statement repetition actor")
 
@@ -56,11 +111,11 @@ def parse(path):
     path = Path(path)
     suffix = path.suffix.lower()
     match = _NAME.fullmatch(path.stem)
-    if match is None or suffix not in AUDIO_SUFFIXES | VIDEO_SUFFIXES:
+    if match is None or suffix not in suffixes.AUDIO | suffixes.VIDEO:
         return None
     name = Name(*match.groups())
     sung_beyond_fearful = name.channel == "02" and name.emotion > "06"
-    silent_audio_file = name.modality == "02" and suffix in AUDIO_SUFFIXES
+    silent_audio_file = name.modality == "02" and suffix in suffixes.AUDIO
     return None if sung_beyond_fearful or silent_audio_file else name
 
 
@@ -97,7 +152,7 @@ def files(root):
         seen.add(real)
         subfolders[:] = sorted(n for n in subfolders if n[0] != "." and n != "__MACOSX")
         found += [Path(folder, name) for name in names if name[0] != "."]
-    media = AUDIO_SUFFIXES | VIDEO_SUFFIXES
+    media = suffixes.AUDIO | suffixes.VIDEO
     return sorted(path for path in found if path.suffix.lower() in media)
 
 
@@ -186,7 +241,7 @@ def _clip(members):
     """Makes one Clip of the (Name, Path) pairs of a take, which are in path order."""
     paths = defaultdict(list)
     for name, path in members:
-        paths[name.modality, path.suffix.lower() in VIDEO_SUFFIXES].append(path)
+        paths[name.modality, path.suffix.lower() in suffixes.VIDEO].append(path)
     pictures, containers = paths["01", True] + paths["02", True], paths["03", True]
     if containers and not pictures:
         holds = {path: _holds(path) for path in containers}
