@@ -95,8 +95,9 @@ class Record:
         return cls(**{field.name: values.get(field.name) for field in fields(cls)})
 
     def write(self, path):
-        """Writes a run.json."""
-        write_text(path, json.dumps(vars(self), indent=1))
+        """Writes a run.json; what is None is left out."""
+        values = {name: value for name, value in vars(self).items() if value is not None}
+        write_text(path, json.dumps(values, indent=1))
 
     def decisive(self):
         """Returns dict of the settings that decide a training, as JSON holds them."""

@@ -75,7 +75,7 @@ def _baseline(run, options):
         split, load = run.data(cache_folder=options.cache)
         if not run.owns(split):
             raise ValueError(
-                f"{run.record['data_path']} holds other clips than it was trained on; name those "
+                f"{run.record.data_path} holds other clips than it was trained on; name those "
                 "with --data."
             )
     except (OSError, ValueError) as error:

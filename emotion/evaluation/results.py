@@ -12,6 +12,7 @@ from scipy import special
 from emotion import metrics
 from emotion.files import write_text
 from emotion.metrics import calibration, intervals, subgroups
+from emotion.run import Record
 
 # What all folds of a protocol share.
 CONDITIONS = (
@@ -266,9 +267,10 @@ def scored(folder):
 def complete(folder):
     """Returns bool, whether a run was trained to its end and its model was scored.
 
-    A run of a version that did not write `ended` got its model at its end.
+    A run of a version that did not write `digest` and `ended` got its model at its end.
     """
     path = Path(folder) / "run.json"
     if not path.is_file() or not scored(folder):
         return False
-    return json.loads(path.read_text()).get("ended", {}) is not None
+    record = Record.read(path)
+    return record.ended is not None or record.digest is None

@@ -49,7 +49,7 @@ def test_each_preset_has_the_modalities_that_it_has():
     both = models.preset("cnn3d_mfcc")
     found = comparison.entries([both, both.only("audio")], detector="haar", epochs=3)
     assert names(found) == [f"cnn3d_mfcc-{m}" for m in ("audio", "video", "both", "audio")]
-    assert [entry.spec.detector for entry in found] == ["none", "haar", "haar", "none"]
+    assert [entry.signals.spec.detector for entry in found] == ["none", "haar", "haar", "none"]
     assert {entry.preset.recipe.epochs for entry in found} == {3}
     with pytest.raises(ValueError, match="no preset has one of the modalities video"):
         comparison.entries([both.only("audio")], ["video"])
@@ -57,18 +57,18 @@ def test_each_preset_has_the_modalities_that_it_has():
 
 def test_all_use_the_clips_that_each_can_use(clips, table, signals):
     presets = [models.preset(name) for name in ("mfcc_action_units", "cnn3d_mfcc")]
-    entries = comparison.entries(presets, ["audio", "both"], detector="haar")
+    entries = comparison.entries(presets, ["audio", "both"], detector="haar", cache_folder=signals)
     kept = [replace(clip, given=table) for clip in clips]
     kept[:3] = clips[0], replace(clips[1], audio=None), replace(clips[2], video=None)
-    fit, used, unfit, left_out = comparison.usable(entries, kept, signals)
+    fit, used, unfit, left_out = comparison.usable(entries, kept)
     assert names(fit) == names(entries) and unfit == {}
     assert used == kept[3:] and left_out.keys() == {clip.id for clip in clips[:3]}
-    fit, used, unfit, _ = comparison.usable(entries, clips[:2], signals)  # no table
+    fit, used, unfit, _ = comparison.usable(entries, clips[:2])  # no table
     assert names(fit) == ["mfcc_action_units-audio", "cnn3d_mfcc-audio", "cnn3d_mfcc-both"]
     assert list(unfit) == ["mfcc_action_units-both"] and used == clips[:2]
     assert "no action units (from a table)" in unfit["mfcc_action_units-both"]
     kept = [clips[0], *(replace(clip, video=None) for clip in clips[1:5])]
-    fit, used, unfit, _ = comparison.usable(entries, kept, signals)
+    fit, used, unfit, _ = comparison.usable(entries, kept)
     assert names(fit) == ["mfcc_action_units-audio", "cnn3d_mfcc-audio"] and used == kept
     assert unfit["cnn3d_mfcc-both"].startswith("it can use 1 of 5 clips: ")
 
@@ -79,23 +79,27 @@ def test_weights_that_cannot_be_fetched_leave_a_preset_out(clips, signals, monke
         raise ConnectionError("the weights cannot be fetched")
 
     monkeypatch.setattr(encoders.resnet, "load_weights", unreachable)
-    entries = comparison.entries([small("mean_mfcc_resnet18_transformer")], detector="haar")
+    entries = comparison.entries(
+        [small("mean_mfcc_resnet18_transformer")], detector="haar", cache_folder=signals
+    )
     kept = [replace(clips[0], video=None), clips[1]]
-    fit, used, unfit, _ = comparison.usable(entries, kept, signals)
+    fit, used, unfit, _ = comparison.usable(entries, kept)
     assert names(fit) == ["mean_mfcc_resnet18_transformer-audio"] and used == kept
     assert set(unfit.values()) == {"the weights cannot be fetched"} and len(unfit) == 2
     for weights in (["none"], ["resnet18=none"]):
-        assert comparison.usable(entries, kept, signals, encoder_weights=weights)[0] == entries
+        assert comparison.usable(entries, kept, encoder_weights=weights)[0] == entries
     monkeypatch.undo()
     with pytest.raises(FileNotFoundError, match="no ResNet-18 weights at absent"):
-        comparison.usable(entries, kept, signals, encoder_weights=["resnet18=absent"])
+        comparison.usable(entries, kept, encoder_weights=["resnet18=absent"])
 
 
 def test_weights_of_another_size_can_be_compared(clips, signals, tmp_path):
     folder = publish(tmp_path / "large", STABLE)
-    entries = comparison.entries([models.preset("wav2vec2_resnet50")], ["audio"])
+    entries = comparison.entries(
+        [models.preset("wav2vec2_resnet50")], ["audio"], cache_folder=signals
+    )
     weights = [f"wav2vec2={folder}"]
-    assert comparison.usable(entries, clips[:2], signals, encoder_weights=weights)[0] == entries
+    assert comparison.usable(entries, clips[:2], encoder_weights=weights)[0] == entries
 
 
 def test_mistakes_are_one_line_and_leave_nothing(run, tmp_path, capsys):

@@ -37,7 +37,7 @@ def watch(monkeypatch):
 
     def checked(figure, path, **named):
         figure.canvas.draw()
-        box, name = figure.get_tightbbox(), path.name.partition(".")[0]
+        box, name = figure.get_tightbbox(), path.name.strip(".").partition(".")[0]
         sizes[name] = width, height = tuple(figure.get_size_inches())
         if min(box.x0, box.y0, width - box.x1, height - box.y1) < -0.01:
             cut.append(name)
