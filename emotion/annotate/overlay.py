@@ -30,11 +30,38 @@ class Face:
     probabilities: np.ndarray | None = None
 
 
-def face_of(box, name, prediction):
-    """Returns the Face of a Prediction, or of None where nothing was predicted of it."""
+def compose(tracked, alone, pictured):
+    """Decides what is drawn on a frame, of a recording and of a camera alike.
+
+    Args:
+        tracked: list of (box, id of the track, Prediction of it or None), the faces that are there.
+        alone: Prediction that belongs to no face, of this time, or None.
+        pictured: bool, whether faces are looked for.
+
+    Returns:
+        (list of Face, note str or None).
+    """
+    if tracked:
+        heard = all(prediction is None or prediction.heard for *_, prediction in tracked)
+        faces = [_face(box, str(id), prediction) for box, id, prediction in tracked]
+        return faces, None if heard else "no sound: from the picture alone"
+    if alone is not None:
+        prefix = "no face: " if pictured else ""
+        return [_face(None, f"{prefix}{_sources(alone)}", alone)], None
+    return [], "no face" if pictured else None
+
+
+def _face(box, name, prediction):
     if prediction is None:
         return Face(box, name)
     return Face(box, name, prediction.labels, prediction.probabilities)
+
+
+def _sources(prediction):
+    """Says what a prediction without a face on the picture is from."""
+    if not prediction.seen:
+        return "from sound alone"
+    return "from sound and action units" if prediction.heard else "from action units alone"
 
 
 def draw_frame(frame, faces, note=None):

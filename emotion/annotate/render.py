@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from emotion import media
-from emotion.annotate.overlay import Face, draw_frame, face_of, paint
+from emotion.annotate.overlay import Face, compose, draw_frame, paint
 from emotion.annotate.predictions import check_place, check_predictions, write_predictions
 from emotion.clip import MediaError
 from emotion.faces.crop import STEP
@@ -171,7 +171,7 @@ def scenes(timeline):
     centres = {id: np.array(values) for id, values in centres.items()}
     seen = [timeline.times[track.indices] for track in timeline.tracks]
     spans = np.array([(times[0], times[-1]) for times in seen]).reshape(-1, 2)
-    missing = "no face: " if len(timeline.times) else ""  # a run without pictures looks for none
+    pictured = len(timeline.times) > 0  # a run without pictures looks for no face
     slack = 2 * np.diff(timeline.times).max(initial=STEP)
 
     def nearest(id, time):
@@ -180,21 +180,17 @@ def scenes(timeline):
         return found[id][int(np.argmin(np.abs(centres[id] - time)))]
 
     def describe(time):
-        shown, heard = [], True
+        tracked = []
         there = (spans[:, 0] - slack <= time) & (time <= spans[:, 1] + slack)
         for index in np.flatnonzero(there):
             track = timeline.tracks[index]
             box = box_at(track, timeline.times, seen[index], time)
             if box is not None:
-                prediction = nearest(track.id, time)
-                shown.append(face_of(box, str(track.id), prediction))
-                heard = heard and (prediction is None or prediction.heard)
-        if shown:
-            return shown, None if heard else "no sound: from the picture alone"
+                tracked.append((box, track.id, nearest(track.id, time)))
         alone = nearest(None, time)
-        if alone is not None and alone.start <= time <= alone.end:
-            return [face_of(None, f"{missing}{_sources(alone)}", alone)], None
-        return [], "no face" if missing else None
+        if alone is not None and not alone.start <= time <= alone.end:
+            alone = None
+        return compose(tracked, alone, pictured)
 
     return describe
 
@@ -231,10 +227,3 @@ def box_at(track, times, seen, time):
     ):
         return track.boxes[after]
     return None
-
-
-def _sources(prediction):
-    """Says what a prediction without a face on the picture is from."""
-    if not prediction.seen:
-        return "from sound alone"
-    return "from sound and action units" if prediction.heard else "from action units alone"

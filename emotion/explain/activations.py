@@ -5,16 +5,9 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from emotion.encoders import resnet
+from emotion.models import attention_layers, vector_layer
 
 FEWEST = 4  # points that t-SNE can place
-# Who asks, and whose steps it weighs, by the name of the layer (emotion/models).
-_ATTENTION = {
-    "audio_cross_softmax": ("audio", "video"),
-    "video_cross_softmax": ("video", "audio"),
-    "audio_map_softmax": ("video", "audio"),
-    "video_map_softmax": ("audio", "video"),
-}
 
 
 def function(model, start=None):
@@ -34,7 +27,7 @@ def function(model, start=None):
 
 @dataclass(frozen=True, eq=False)
 class Vector:
-    """The one vector that mean_mfcc_resnet18_transformer makes of a clip.
+    """The one vector of named values that a model makes of a clip.
 
     Attributes:
         names: list of str (n,), mfcc_0 ... resnet18_511.
@@ -56,12 +49,10 @@ def vector(model, preset):
         model: keras.Model of `preset`.
         preset: Preset.
     """
-    if preset.model != "mean_mfcc_resnet18_transformer":
+    if (found := vector_layer(preset)) is None:
         return None
-    scale = model.get_layer("fusion_scale")
-    kinds = {"audio": "mfcc", "video": "resnet18"}
-    counts = {"audio": preset.audio and preset.audio.n_mfcc, "video": resnet.EMBEDDING[18]}
-    names = [f"{kinds[name]}_{i}" for name in preset.features for i in range(counts[name])]
+    layer, names = found
+    scale = model.get_layer(layer)
     of = keras.Function(model.input, scale.input).call
     return Vector(
         names,
@@ -78,21 +69,21 @@ def before_logits(model):
     return lambda inputs: np.concatenate([np.asarray(x) for x in call(inputs)], axis=1)
 
 
-def attention(model, inputs):
+def attention(model, preset, inputs):
     """What each modality attends to, for a preset that fuses by attention.
 
     Args:
-        model: keras.Model.
+        model: keras.Model of `preset`.
+        preset: Preset.
         inputs: dict of name to array, without a batch axis.
 
     Returns:
         dict of (who asks, whose steps) to float32 array (steps, steps) whose rows sum to 1; empty
         for a model without such maps.
     """
+    maps = attention_layers(preset)
     ends = {
-        "-".join(_ATTENTION[layer.name]): layer.output
-        for layer in model.layers
-        if layer.name in _ATTENTION
+        "-".join(maps[layer.name]): layer.output for layer in model.layers if layer.name in maps
     }
     if not ends:
         return {}

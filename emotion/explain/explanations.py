@@ -62,7 +62,7 @@ def explain_clip(model, preset, labels, signal, name, folder, target=None, train
     rows = {name: row[None] for name, row in absent.items()}
     found = attributions.attribute(call, attributions.gradients(call), inputs, rows, target)
     shares = attributions.shares(call, batch, absent, np.array([target]))
-    maps = activations.attention(model, inputs)
+    maps = activations.attention(model, preset, inputs)
 
     title = f"{name}: {labels[target]}, {probabilities[target]:.0%}"
     told = f"{title}; completeness error {found.error:.2%}"

@@ -12,7 +12,7 @@ from time import monotonic
 
 import numpy as np
 
-from emotion.annotate.overlay import face_of
+from emotion.annotate.overlay import compose
 from emotion.clip import Signal
 from emotion.faces.crop import STEP
 from emotion.inference.timeline import predict, spans
@@ -225,15 +225,6 @@ class Scene:
         if self._fresh:  # one a picture: to draw a new chart takes a third of a picture's time
             prediction = self._fresh.pop(0)
             self._latest[prediction.track] = prediction
-        latest, watched = self._latest, "picture" in self._session.kinds
-        faces = [
-            face_of(box, str(number), latest.get(number))
-            for number, box in self._session.faces(time)
-        ]
-        if faces:
-            heard = not latest or any(prediction.heard for prediction in latest.values())
-            return faces, None if heard else "no sound: from the picture alone"
-        missing = "no face: " if watched else ""
-        if None in latest:
-            return [face_of(None, f"{missing}from sound alone", latest[None])], None
-        return [], "no face" if watched else None
+        faces, latest = self._session.faces(time), self._latest
+        tracked = [(box, number, latest.get(number)) for number, box in faces]
+        return compose(tracked, latest.get(None), "picture" in self._session.kinds)

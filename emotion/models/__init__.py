@@ -38,6 +38,20 @@ def describe(preset):
     return f"{line.removesuffix('.')} ({fusion})." if fusion else line
 
 
+def attention_layers(preset):
+    """Returns dict of a layer's name to (modality of the queries, modality of the keys)."""
+    return getattr(MODELS[preset.model], "ATTENTION", {})
+
+
+def vector_layer(preset):
+    """Returns (name, names): the layer whose input is one vector of named values, and those names.
+
+    None where a preset's model has no such layer.
+    """
+    named = getattr(MODELS[preset.model], "vector_layer", None)
+    return named and named(preset)
+
+
 def build_model(preset, classes, configs=None):
     """Builds a preset's model.
 

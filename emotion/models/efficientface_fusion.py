@@ -37,6 +37,13 @@ from emotion.preset import Preset, Recipe
 from emotion.signals.augment import Augmentation
 
 FUSIONS = ("late_transformer", "intermediate_transformer", "intermediate_attention")
+# The layers that hold attention maps: the modality of the queries, and that of the keys.
+ATTENTION = {
+    "audio_cross_softmax": ("audio", "video"),
+    "video_cross_softmax": ("video", "audio"),
+    "audio_map_softmax": ("video", "audio"),
+    "video_map_softmax": ("audio", "video"),
+}
 
 _AUGMENTATION = Augmentation(
     probability=0.0,

@@ -47,6 +47,14 @@ PRESETS = (
 )
 
 
+def vector_layer(preset):
+    """Returns the layer that reads the vector of mean MFCC and ResNet features, and its names."""
+    kinds = {"audio": "mfcc", "video": "resnet18"}
+    counts = {"audio": preset.audio and preset.audio.n_mfcc, "video": resnet.EMBEDDING[18]}
+    names = [f"{kinds[name]}_{i}" for name in preset.features for i in range(counts[name])]
+    return "fusion_scale", names
+
+
 def build(preset, classes):
     """Builds the model; see the module's docstring.
 

@@ -11,8 +11,8 @@ from emotion.explain import activations
     ("fusion", "steps"), [("intermediate_attention", 150), ("late_transformer", 144)]
 )
 def test_attention_maps_are_time_by_time(small, fusion, steps):
-    model, _, inputs = small(f"efficientface_{fusion}")
-    maps = activations.attention(model, inputs)
+    model, preset, inputs = small(f"efficientface_{fusion}")
+    maps = activations.attention(model, preset, inputs)
     assert {pair: one.shape for pair, one in maps.items()} == {
         ("audio", "video"): (steps, 2), ("video", "audio"): (2, steps)
     }  # fmt: skip
@@ -22,7 +22,8 @@ def test_attention_maps_are_time_by_time(small, fusion, steps):
 
 def test_a_model_without_attention_or_named_values(small):
     model, preset, inputs = small("cnn3d_mfcc")
-    assert activations.attention(model, inputs) == {} and activations.vector(model, preset) is None
+    assert activations.attention(model, preset, inputs) == {}
+    assert activations.vector(model, preset) is None
 
 
 def test_the_layer_before_the_logits(small):
