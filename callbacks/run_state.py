@@ -154,9 +154,9 @@ class RunState(keras.callbacks.Callback):
             part.unlink(missing_ok=True)
             raise
         files = self._files()
-        kept = [file for file in files if file <= target][-2:]
+        states = [file for file in files if file <= target][-2:]
         for file in files:
-            if file not in kept:
+            if file not in states:
                 file.unlink()
 
     def _files(self):

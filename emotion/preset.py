@@ -307,10 +307,10 @@ def _read(name, item, text):
             return _read_tuple(item.default, text)
         return _READERS[kinds[0]](text)
     except ValueError:
-        told = _NAMES[kinds[0]] + (" or none" if optional else "")
+        kind = _NAMES[kinds[0]] + (" or none" if optional else "")
         if kinds[0] is tuple and item.default:
-            told = f"{len(item.default)} numbers with a comma between them"
-        raise ValueError(f"{name} must be {told}. Received: {text!r}.") from None
+            kind = f"{len(item.default)} numbers with a comma between them"
+        raise ValueError(f"{name} must be {kind}. Received: {text!r}.") from None
 
 
 def _read_tuple(default, text):

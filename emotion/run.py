@@ -219,7 +219,7 @@ def load_runs(folder):
     """
     parts = [path.parent for path in Path(folder).glob("fold-*/run.json")]
     if parts:
-        return [load_run(part) for part in sorted(parts, key=lambda one: int(one.name[5:]))]
+        return [load_run(part) for part in sorted(parts, key=lambda fold: int(fold.name[5:]))]
     return [load_run(folder)]
 
 
@@ -232,8 +232,8 @@ def load_run(folder):
     path = Path(folder) / "run.json"
     if not path.is_file():
         parts = sorted(Path(folder).glob("fold-*/run.json"))
-        told = f"name one of its folds, such as {parts[0].parent}" if parts else "train one first"
-        raise FileNotFoundError(f"{folder} is not a run: it holds no run.json; {told}.")
+        fix = f"name one of its folds, such as {parts[0].parent}" if parts else "train one first"
+        raise FileNotFoundError(f"{folder} is not a run: it holds no run.json; {fix}.")
     return Run(Path(folder), Record.read(path))
 
 
@@ -284,14 +284,14 @@ def newest(runs=None):
             "with --model RUN."
         )
     models.sort(key=lambda path: path.stat().st_mtime)
-    found = [path.parent for path in models if path.parent.parent == runs]
-    if not found:
+    folders = [path.parent for path in models if path.parent.parent == runs]
+    if not folders:
         raise FileNotFoundError(
             f"{runs} holds only single folds and runs of a comparison, which must be named: "
             f"--model {shlex.quote(str(models[-1].parent))}"
         )
-    print(f"model: {found[-1]} (the newest in {runs.name}/)")
-    return found[-1]
+    print(f"model: {folders[-1]} (the newest in {runs.name}/)")
+    return folders[-1]
 
 
 def resume_command(folder, record, *more):

@@ -40,17 +40,17 @@ def check(root, corpus=None, workers=8):
     trained_on = corpus or corpora.guess(root)
     corpus = corpus or ("ravdess-all" if trained_on.startswith("ravdess") else trained_on)
     naming = crema_d if corpus.startswith("cremad") else ravdess
-    found = [] if corpus in ("manifest", "table") else naming.files(root)
-    found = [path for path in found if path.stem not in crema_d.BROKEN]
+    named = [] if corpus in ("manifest", "table") else naming.files(root)
+    named = [path for path in named if path.stem not in crema_d.BROKEN]
     other = ravdess if naming is crema_d else crema_d
-    misnamed = [path for path in found if naming.parse(path) is None]
+    misnamed = [path for path in named if naming.parse(path) is None]
     foreign = {path for path in misnamed if other.named(path.name)}
-    found, misnamed = ([path for path in kept if path not in foreign] for kept in (found, misnamed))
-    usable = set(found).difference(misnamed)
-    nothing_usable = (found or foreign) and not any(path.stat().st_size for path in usable)
+    named, misnamed = ([path for path in some if path not in foreign] for some in (named, misnamed))
+    usable = set(named).difference(misnamed)
+    nothing_usable = (named or foreign) and not any(path.stat().st_size for path in usable)
     clips = [] if nothing_usable else corpora.clips(root, corpus)
     paths = {path for clip in clips for path in (clip.audio, clip.video) if path}
-    infos, problems = _open(sorted(paths.union(found).difference(misnamed)), workers)
+    infos, problems = _open(sorted(paths.union(named).difference(misnamed)), workers)
     for clip in clips:
         if clip.audio in infos and clip.audio != clip.video and not infos[clip.audio].audio:
             problems[clip.audio] = f"{clip.audio}: it has no sound track; replace the file."
@@ -72,15 +72,15 @@ def check(root, corpus=None, workers=8):
         lines.append("")
     lines += corpora.left_out(root, trained_on) if clips else []
     if foreign:
-        told = "CREMA-D, `--corpus cremad`" if other is crema_d else "RAVDESS, `--corpus ravdess`"
-        lines.append(f"of another corpus: {len(foreign)} ({told}); check them by themselves")
-    copies = Counter((p.stem, p.suffix.lower() in suffixes.AUDIO) for p in found)
+        guess = "CREMA-D, `--corpus cremad`" if other is crema_d else "RAVDESS, `--corpus ravdess`"
+        lines.append(f"of another corpus: {len(foreign)} ({guess}); check them by themselves")
+    copies = Counter((p.stem, p.suffix.lower() in suffixes.AUDIO) for p in named)
     twice = [stem for (stem, _), count in copies.items() if count > 1]
     lines += _list("more than one copy, the first by path is used", twice)
     lines += _list(f"misnamed ({naming.NAMING})", misnamed)
     lines += _list("unreadable", [problems[path] for path in sorted(problems)])
     total = len(problems) + len(misnamed)
-    files = len(paths.union(found))
+    files = len(paths.union(named))
     lines.append(f"{len(clips)} clips, {files} files, {total or 'none'} with a problem.")
     return "\n".join(lines), total
 
@@ -133,9 +133,9 @@ def _modalities(clips, infos, problems):
     """Returns lines on which clips have sound and picture that can be opened."""
     kinds = defaultdict(list)
     for clip in clips:
-        heard = clip.audio in infos and clip.audio not in problems and infos[clip.audio].audio
-        seen = clip.video in infos and clip.video not in problems
-        kinds[heard, seen].append(clip.id)
+        has_audio = clip.audio in infos and clip.audio not in problems and infos[clip.audio].audio
+        has_video = clip.video in infos and clip.video not in problems
+        kinds[has_audio, has_video].append(clip.id)
     names = {
         (True, True): "sound and picture",
         (True, False): "sound only",

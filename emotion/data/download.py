@@ -37,8 +37,8 @@ def ravdess(actors=names.ACTORS, audio_only=False, output="dataset", channel="sp
     """
     output = Path(output)
     wanted = {
-        archive: [actor for actor in own if not _folder(output, archive, actor).exists()]
-        for archive, own in _plan(actors, audio_only, channel).items()
+        archive: [actor for actor in numbers if not _folder(output, archive, actor).exists()]
+        for archive, numbers in _plan(actors, audio_only, channel).items()
     }
     wanted = {archive: missing for archive, missing in wanted.items() if missing}
     if not wanted:
@@ -71,10 +71,10 @@ def _plan(actors, audio_only, channel):
         raise ValueError(f"`channel` must be speech, song or all. Received: {channel!r}.")
     plan = {}
     for kind in ("speech", "song") if channel == "all" else (channel,):
-        own = [actor for actor in actors if names.expected(kind, actor)]
-        plan[f"Audio_{kind.title()}_Actors_01-24"] = own
+        numbers = [actor for actor in actors if names.expected(kind, actor)]
+        plan[f"Audio_{kind.title()}_Actors_01-24"] = numbers
         if not audio_only:
-            plan |= {f"Video_{kind.title()}_Actor_{actor}": [actor] for actor in own}
+            plan |= {f"Video_{kind.title()}_Actor_{actor}": [actor] for actor in numbers}
     return plan
 
 
@@ -96,10 +96,10 @@ def _unpack(path, output, archive, actors):
             partial = folder.with_name(f".{folder.name}.partial")
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            own = [member for name, member in members if name and name.actor == actor]
-            if not own:
+            wanted = [member for name, member in members if name and name.actor == actor]
+            if not wanted:
                 raise ValueError(f"{path.name} holds no file of actor {actor}; report this.")
-            for member in own:
+            for member in wanted:
                 target = partial / PurePosixPath(member.filename).name
                 with file.open(member) as source, open(target, "wb") as sink:
                     shutil.copyfileobj(source, sink, 1 << 20)

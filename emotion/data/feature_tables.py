@@ -66,12 +66,12 @@ def read(path):
         raise FileNotFoundError(f"The table of features {path} does not exist.")
     if path.suffix.lower() not in (*PICKLES, ".csv"):
         raise ValueError(f"{path}: a table of features must be a .pkl or .csv file.")
-    found = _pickled(path) if path.suffix.lower() in PICKLES else _listed(path)
-    if not found:
+    values = _pickled(path) if path.suffix.lower() in PICKLES else _listed(path)
+    if not values:
         raise ValueError(f"{path} has no clips: a table of features has one entry a clip.")
     ordered = {}
-    for stem in sorted(found):
-        ordered.setdefault(clip_id(stem), found[stem])
+    for stem in sorted(values):
+        ordered.setdefault(clip_id(stem), values[stem])
     return ordered
 
 
@@ -86,8 +86,8 @@ def values(path, id):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"The table of features {path} does not exist.")
-    found = path.stat()
-    table = _read_once(path, found.st_size, found.st_mtime_ns)
+    status = path.stat()
+    table = _read_once(path, status.st_size, status.st_mtime_ns)
     if clip_id(id) not in table:
         raise ValueError(f"{path} has no clip {id!r}; add it to the table, or leave the clip out.")
     return table[clip_id(id)]
@@ -119,11 +119,11 @@ def join(clips, path):
     Raises:
         FileNotFoundError, ValueError: as `read`, or no clip is in the table.
     """
-    places = index(path)
-    joined = [replace(clip, given=places.get(clip_id(clip.id))) for clip in clips]
+    paths = index(path)
+    joined = [replace(clip, given=paths.get(clip_id(clip.id))) for clip in clips]
     if not any(clip.given for clip in joined):
         raise ValueError(
-            f"{path} has values of none of the clips: it names them like {min(places)!r}, the "
+            f"{path} has values of none of the clips: it names them like {min(paths)!r}, the "
             f"corpus like {clips[0].id!r}; name them alike."
         )
     return joined
@@ -152,8 +152,8 @@ def _listed(path):
             "(OpenFace: FeatureExtraction -aus)."
         )
     first = columns.index(needed[0])
-    places = {column: columns.index(column) for column in ACTION_UNITS}
-    found, frames, faces = {}, [], set()
+    position = {column: columns.index(column) for column in ACTION_UNITS}
+    values, frames, faces = {}, [], set()
     for number, row in rows:
         if len(row) != len(columns):
             raise ValueError(
@@ -162,22 +162,22 @@ def _listed(path):
             )
         if of_frames and row[first].strip() not in ("1", "1.0"):
             continue
-        cells = (_number(path, number, column, row[place]) for column, place in places.items())
-        units = np.fromiter(cells, np.float32, len(places))
+        cells = (_number(path, number, column, row[place]) for column, place in position.items())
+        units = np.fromiter(cells, np.float32, len(position))
         if of_frames:
             frames.append(units)
             faces.add(row[columns.index("face_id")].strip() if "face_id" in columns else "")
-        elif row[first].strip() in found:
+        elif row[first].strip() in values:
             raise ValueError(f"{path}, row {number}: {row[first]!r} is there twice; keep one row.")
         else:
-            found[row[first].strip()] = {"action_units": units[None]}
+            values[row[first].strip()] = {"action_units": units[None]}
     if len(faces) > 1:
         raise ValueError(
             f"{path} has {len(faces)} faces; keep the rows of one, by the column `face_id`."
         )
     if of_frames and rows and not frames:
         raise ValueError(f"{path} has no frame with `success` 1, that is no face; leave it out.")
-    return {path.stem: {"action_units": np.stack(frames)}} if frames else found
+    return {path.stem: {"action_units": np.stack(frames)}} if frames else values
 
 
 def sheet(path):
@@ -217,7 +217,7 @@ def _pickled(path):
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise ValueError(f"{path} must hold a dict of clip id (str) to array; make it anew.")
     length = len(ACTION_UNITS) + SERIES
-    found = {}
+    values = {}
     for stem, value in content.items():
         row = value.values if isinstance(value, _Array) else value
         try:
@@ -231,8 +231,8 @@ def _pickled(path):
                 f"mean-MFCC series. Received: {kind}."
             )
         units, series = row[: len(ACTION_UNITS)], row[len(ACTION_UNITS) :]
-        found[stem] = dict(zip(NAMES, (units[None], series)))
-    return found
+        values[stem] = dict(zip(NAMES, (units[None], series)))
+    return values
 
 
 class _Refused(pickle.UnpicklingError):

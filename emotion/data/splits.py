@@ -116,7 +116,9 @@ def split(clips, protocol, fold=0, seed=0, needed=ROLES):
         if protocol in PUBLISHED:
             present = {clip.speaker for clip in clips}
             absent = tuple(sorted(set(PUBLISHED[protocol].speakers) - present))
-    parts = {role: [clip for clip, own in zip(clips, roles) if own == role] for role in ROLES}
+    parts = {
+        role: [clip for clip, assigned in zip(clips, roles) if assigned == role] for role in ROLES
+    }
     speakers = _speakers(parts)
     for first, second in combinations(ROLES, 2):
         shared = set(speakers[first]) & set(speakers[second])
@@ -173,15 +175,15 @@ def _balanced(clips, count, seed):
     least to the sum of squares of class shares (then to the fold with fewest speakers).
     """
     labels = Counter(clip.label for clip in clips)
-    own = {speaker: np.zeros(len(labels)) for speaker in sorted({c.speaker for c in clips})}
+    counts = {speaker: np.zeros(len(labels)) for speaker in sorted({c.speaker for c in clips})}
     column = {label: i for i, label in enumerate(sorted(labels))}
     for clip in clips:
-        own[clip.speaker][column[clip.label]] += 1
-    order = np.random.default_rng(seed).permutation(list(own))
+        counts[clip.speaker][column[clip.label]] += 1
+    order = np.random.default_rng(seed).permutation(list(counts))
     totals = np.array([labels[label] for label in column])
     folds, shares = [[] for _ in range(count)], np.zeros((count, len(labels)))
-    for speaker in sorted(order.tolist(), key=lambda name: -own[name].sum()):
-        share = own[speaker] / totals
+    for speaker in sorted(order.tolist(), key=lambda name: -counts[name].sum()):
+        share = counts[speaker] / totals
         # The gain of (s + x)^2 over s^2, without x^2, which is the same for every fold.
         cost = np.round(shares @ share, 12)
         best = min(range(count), key=lambda i: (cost[i], len(folds[i])))
@@ -236,8 +238,8 @@ def _random(clips, fold, seed):
     place[order] = np.arange(len(clips)) % _RANDOM_FOLDS
     role = {fold: "test", (fold + 1) % _RANDOM_FOLDS: "validation"}
     parts = {name: [] for name in ROLES}
-    for clip, own in zip(clips, place.tolist()):
-        parts[role.get(own, "train")].append(clip)
+    for clip, number in zip(clips, place.tolist()):
+        parts[role.get(number, "train")].append(clip)
     warning = (
         "Protocol random: the same speakers are in train, validation and test, so the result says "
         "nothing about people the model has not met, and must not be compared with "

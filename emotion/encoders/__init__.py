@@ -37,25 +37,25 @@ def sources(model, asked=()):
     Raises:
         ValueError: the model has not the encoder, or several of which none is named.
     """
-    found = [layer.name for layer in model.layers if layer.name in ENCODERS]
-    chosen = {name: DEFAULTS.get(name) for name in found}
+    present = [layer.name for layer in model.layers if layer.name in ENCODERS]
+    chosen = {name: DEFAULTS.get(name) for name in present}
     for text in map(str, asked):
         name, _, source = text.partition("=")
         if name in ENCODERS:
             names = [name]
         else:
-            names, source = found, text
-        if source == "none" and set(names) <= set(found):
+            names, source = present, text
+        if source == "none" and set(names) <= set(present):
             chosen.update(dict.fromkeys(names))
-        elif not found or names[0] not in found:
+        elif not present or names[0] not in present:
             raise ValueError(
                 f"encoder weights are for models with one of {', '.join(ENCODERS)}; {model.name} "
-                f"with these inputs has {' and '.join(found) or 'none'}. Received: {text}."
+                f"with these inputs has {' and '.join(present) or 'none'}. Received: {text}."
             )
         elif len(names) > 1:
             raise ValueError(
-                f"encoder weights of {model.name} must name the encoder, {' or '.join(found)}: "
-                f"{found[0]}=SOURCE. Received: {text}."
+                f"encoder weights of {model.name} must name the encoder, {' or '.join(present)}: "
+                f"{present[0]}=SOURCE. Received: {text}."
             )
         else:
             chosen[names[0]] = source

@@ -54,12 +54,12 @@ def read(path):
 
 
 def _first(folder, names):
-    found = [folder / name for name in names if (folder / name).is_file()]
-    if not found:
+    paths = [folder / name for name in names if (folder / name).is_file()]
+    if not paths:
         raise FileNotFoundError(
             f"{folder} must hold {' or '.join(names)}; download it there, or name another folder."
         )
-    return found[0]
+    return paths[0]
 
 
 def _fetch(repository, names):

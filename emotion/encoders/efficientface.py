@@ -124,15 +124,15 @@ def _unit(x, channels, strides, name):
     """A unit of ShuffleNetV2 (Ma et al. 2018, arXiv:1807.11164)."""
     half = channels // 2
     if strides == 1:
-        kept, x = ops.split(x, 2, axis=-1)
+        shortcut, x = ops.split(x, 2, axis=-1)
     else:
-        kept = _norm(_depthwise(x, f"{name}-branch1-0", 2), f"{name}-branch1-1", relu=False)
-        kept = _norm(_conv(kept, half, f"{name}-branch1-2"), f"{name}-branch1-3")
+        shortcut = _norm(_depthwise(x, f"{name}-branch1-0", 2), f"{name}-branch1-1", relu=False)
+        shortcut = _norm(_conv(shortcut, half, f"{name}-branch1-2"), f"{name}-branch1-3")
     x = _norm(_conv(x, half, f"{name}-branch2-0"), f"{name}-branch2-1")
     x = _norm(_depthwise(x, f"{name}-branch2-3", strides), f"{name}-branch2-4", relu=False)
     x = _norm(_conv(x, half, f"{name}-branch2-5"), f"{name}-branch2-6")
     # The channels of the two take turns: a shuffle of two groups.
-    x = ops.stack([kept, x], axis=-1)
+    x = ops.stack([shortcut, x], axis=-1)
     return layers.Reshape((*x.shape[1:3], channels), name=f"{name}-shuffle")(x)
 
 

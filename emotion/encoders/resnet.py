@@ -34,7 +34,7 @@ EMBEDDING = {18: 512, 50: 2048}
 # ImageNet's, and for the 50 of Keras those of Caffe, which leaves the scale of 0 to 255.
 _PUBLISHED = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _CAFFE = (123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3
-_OWN = {18: _PUBLISHED, 50: _CAFFE}
+_DEFAULT_SOURCES = {18: _PUBLISHED, 50: _CAFFE}
 _UNREADABLE = (ValueError, TypeError, OSError, LookupError, AttributeError, BadZipFile)
 _FILES = {
     18: "model.safetensors of microsoft/resnet-18",
@@ -61,8 +61,8 @@ def build(depth, name):
     frames = keras.Input((None, None, 3), name="frames")
     x = layers.Rescaling(1 / 255, name="scale")(frames)
     x = layers.Normalization(name="standard")(x)  # its statistics come with the weights
-    encoder = keras.Model(frames, _see18(x) if depth == 18 else _see50(x), name=name)
-    _standardise(encoder, *_OWN[depth])
+    encoder = keras.Model(frames, _resnet18(x) if depth == 18 else _resnet50(x), name=name)
+    _standardise(encoder, *_DEFAULT_SOURCES[depth])
     return encoder
 
 
@@ -142,7 +142,7 @@ def assign(encoder, state):
     _standardise(encoder, *_PUBLISHED)
 
 
-def _see18(x):
+def _resnet18(x):
     x = _conv(x, 64, 7, 2, "conv1")
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)  # zero is the least value after a ReLU
     x = layers.MaxPooling2D(3, 2, name="pool1_pool")(x)
@@ -153,17 +153,17 @@ def _see18(x):
     return layers.GlobalAveragePooling2D(name="avg_pool")(x)
 
 
-def _see50(x):
+def _resnet50(x):
     return keras.applications.ResNet50(
         include_top=False, weights=None, pooling="avg", input_tensor=ops.flip(x, -1)
     ).output
 
 
 def _block(x, filters, strides, name):
-    kept = x if strides == 1 else _conv(x, filters, 1, strides, f"{name}_0", relu=False)
+    shortcut = x if strides == 1 else _conv(x, filters, 1, strides, f"{name}_0", relu=False)
     x = _conv(x, filters, 3, strides, f"{name}_1")
     x = _conv(x, filters, 3, 1, f"{name}_2", relu=False)
-    x = layers.Add(name=f"{name}_add")([kept, x])
+    x = layers.Add(name=f"{name}_add")([shortcut, x])
     return layers.ReLU(name=f"{name}_out")(x)
 
 
@@ -217,7 +217,9 @@ def _copy(body, encoder):
                 layer.name,
             )
             encoder.get_layer(name).set_weights(layer.get_weights())
-    _standardise(encoder, *_OWN[50 if encoder.output_shape[-1] == EMBEDDING[50] else 18])
+    _standardise(
+        encoder, *_DEFAULT_SOURCES[50 if encoder.output_shape[-1] == EMBEDDING[50] else 18]
+    )
 
 
 def _refuse_other(config, depth):
@@ -227,12 +229,16 @@ def _refuse_other(config, depth):
             return
         raise ValueError("it needs the config.json beside it that tells where the strides are")
     wanted = {"downsample_in_first_stage": False, "hidden_act": "relu"}
-    found = {**wanted, "downsample_in_bottleneck": False, **json.loads(config.read_text("utf-8"))}
+    settings = {
+        **wanted,
+        "downsample_in_bottleneck": False,
+        **json.loads(config.read_text("utf-8")),
+    }
     if depth == 50:
         wanted["downsample_in_bottleneck"] = True
     for name, value in wanted.items():
-        if found[name] != value:
-            raise ValueError(f"{name} must be {value}, it is {found[name]}")
+        if settings[name] != value:
+            raise ValueError(f"{name} must be {value}, it is {settings[name]}")
 
 
 def _weights(layer, state):

@@ -153,8 +153,8 @@ def config(source):
     for name, value in wanted.items():
         if record[name] != value:
             raise ValueError(f"{path} must have {name}: {value}. Received: {record[name]}.")
-    own = {f.name: record[f.name] for f in fields(Config) if f.name in record}
-    return Config(**{n: tuple(v) if isinstance(v, list) else v for n, v in own.items()})
+    settings = {f.name: record[f.name] for f in fields(Config) if f.name in record}
+    return Config(**{n: tuple(v) if isinstance(v, list) else v for n, v in settings.items()})
 
 
 def load_weights(encoder, source):

@@ -125,11 +125,11 @@ def score(system, protocol=None):
             "warning": split.warning,
             "scores": {"file": str(system.path), "kind": system.kind},
         }
-        own = {"fold": split.fold, "validation_speakers": None}
+        of_fold = {"fold": split.fold, "validation_speakers": None}
         measured = measure(predictions, system.labels)
         if system.kind != "probabilities":  # any scores may be given as logits
-            own["loss"] = None
-        reports.append(Report({**measured, **conditions, **own}, predictions))
+            of_fold["loss"] = None
+        reports.append(Report({**measured, **conditions, **of_fold}, predictions))
     return aggregate(reports)
 
 

@@ -13,11 +13,11 @@ def agree(systems):
         systems: list of scores.Scores.
     """
     first = systems[0]
-    own = {clip.id for clip in first.clips}
+    known = {clip.id for clip in first.clips}
     for other in systems[1:]:
         _agree_on_classes(first, other)
         theirs = {clip.id for clip in other.clips}
-        for more, less, ids in ((first, other, own - theirs), (other, first, theirs - own)):
+        for more, less, ids in ((first, other, known - theirs), (other, first, theirs - known)):
             if ids:
                 raise ValueError(
                     f"{less.path} has no row for the clip {min(ids)}, which {more.path} has "

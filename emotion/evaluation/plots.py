@@ -121,12 +121,12 @@ def reliability(measured, folder):
     figure, (upper, lower) = plt.subplots(2, 1, figsize=(5.2, 6), sharex=True, height_ratios=(3, 1))
     upper.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="as sure as right")
     for bins, error, colour, marker, name in shown:
-        filled = [one for one in bins if one["clips"]]
-        sure, right = ([one[k] for one in filled] for k in ("confidence", "accuracy"))
+        filled = [bin_ for bin_ in bins if bin_["clips"]]
+        sure, right = ([bin_[k] for bin_ in filled] for k in ("confidence", "accuracy"))
         label = f"{name}: ECE {error:.3f}"
         upper.plot(sure, right, f"{marker}-", color=colour, label=label, markersize=5)
         edges = np.linspace(0, 1, len(bins) + 1)
-        lower.stairs([one["clips"] for one in bins], edges, color=colour, linewidth=1.5)
+        lower.stairs([bin_["clips"] for bin_ in bins], edges, color=colour, linewidth=1.5)
     upper.set(ylim=(-0.02, 1.02), ylabel="share that is right", title=_headline(measured))
     upper.legend(loc="upper left")
     lower.set(xlim=(0, 1), xlabel="confidence", ylabel="clips")
@@ -152,15 +152,18 @@ def robustness(measured, folder):
         chance = _chance(axes.axhline, measured)
         if kind == "without":
             axes.bar(
-                place, part["uar"], color=[MODALITIES[one] for one in part["level"]], width=0.5
+                place,
+                part["uar"],
+                color=[MODALITIES[modality] for modality in part["level"]],
+                width=0.5,
             )
-            axes.set_xticks(place, [f"without {one}" for one in part["level"]])
+            axes.set_xticks(place, [f"without {modality}" for modality in part["level"]])
             axes.set(title="a modality missing", xlim=(-0.6, len(part) - 0.4))
         else:
             title, axis = _DISTURBED[kind]
             colour = BLUE if kind == "noise" else ORANGE
             axes.plot(place, part["uar"], "o-", color=colour)
-            axes.set_xticks(place, [f"{one:g}" for one in part["level"]])
+            axes.set_xticks(place, [f"{modality:g}" for modality in part["level"]])
             axes.set(title=title, xlabel=axis, xlim=(-0.3, len(part) - 0.7))
     several[0][0].set(ylim=(0, 1), ylabel="UAR")
     names = [f"undisturbed, {measured['uar']:.3f}", "chance"]
@@ -176,9 +179,14 @@ def groups(measured, folder):
         measured, folder: as `confusion`.
     """
     rows = [
-        (f"{attribute} {_short(name)} ({one['clips']})", one["uar"], bool(one["lacks"]), place)
+        (
+            f"{attribute} {_short(name)} ({score['clips']})",
+            score["uar"],
+            bool(score["lacks"]),
+            place,
+        )
         for place, (attribute, compared) in enumerate(measured["groups"].items())
-        for name, one in ends(compared)
+        for name, score in ends(compared)
     ]
     heights = [row + 0.8 * place for row, (*_, place) in enumerate(rows)]
     figure, axes = plt.subplots(figsize=(6.5, 1.7 + 0.19 * (heights[-1] + 1)))

@@ -64,8 +64,8 @@ def measure(predictions, labels):
         targets, np.argmax(probabilities, axis=1), predictions["speaker"], len(labels)
     )
     uar, war, *recall = [
-        None if np.isnan(one).any() else one.tolist()
-        for one in intervals.bootstrap_intervals(counts)
+        None if np.isnan(interval).any() else interval.tolist()
+        for interval in intervals.bootstrap_intervals(counts)
     ]
     return {
         **metrics.summary(targets, probabilities, labels),
@@ -110,7 +110,7 @@ def _calibrated(folds, labels):
         return dict.fromkeys(("temperature", "ece_calibrated", "calibration_after"))
     pairs = [(*_arrays(table, labels), fitted) for table, fitted in folds]
     cooled = [special.softmax(calibration.logarithms(p) / fitted, axis=1) for _, p, fitted in pairs]
-    targets = np.concatenate([own for own, *_ in pairs])
+    targets = np.concatenate([true for true, *_ in pairs])
     bins = calibration.reliability(targets, np.concatenate(cooled))
     return {
         "temperature": float(np.mean([fitted for *_, fitted in pairs])),
@@ -150,9 +150,9 @@ def aggregate(reports):
             for report in reports
         ]
         joined["robustness"] = [
-            _pooled([rows[one] for rows in disturbed])
-            for one in disturbed[0]
-            if all(one in rows for rows in disturbed)
+            _pooled([rows[key] for rows in disturbed])
+            for key in disturbed[0]
+            if all(key in rows for rows in disturbed)
         ]
     for name in ("loss", *ACCURACIES):
         values = [report.metrics.get(name) for report in reports]

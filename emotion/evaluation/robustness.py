@@ -26,16 +26,26 @@ def curves(run, clips, load, pool=None, model=None):
         level, uar, war and confusion. Empty for a run whose inputs all come from a table.
     """
     reached = {
-        one for clip in map(load, clips) for one in perturb.DISTURBANCES if one.reaches(clip)
+        change
+        for clip in map(load, clips)
+        for change in perturb.DISTURBANCES
+        if change.reaches(clip)
     }
-    applied = [one for one in perturb.DISTURBANCES if one in reached]
+    applied = [change for change in perturb.DISTURBANCES if change in reached]
     model = model or run.model()
     rows = []
-    for one in tqdm(applied, desc="disturb", disable=not applied):
-        disturbed = partial(perturb.load, read=load, disturbance=one)
+    for change in tqdm(applied, desc="disturb", disable=not applied):
+        disturbed = partial(perturb.load, read=load, disturbance=change)
         table = evaluate.predict(run, clips, disturbed, pool, model=model)
-        found, said = (table[name].map(run.labels.index) for name in ("label", "predicted"))
-        counts = metrics.confusion(found, said, len(run.labels))
+        true, predicted = (table[name].map(run.labels.index) for name in ("label", "predicted"))
+        counts = metrics.confusion(true, predicted, len(run.labels))
         scored = {"uar": metrics.uar(counts), "war": metrics.war(counts)}
-        rows.append({"kind": one.kind, "level": one.level, **scored, "confusion": counts.tolist()})
+        rows.append(
+            {
+                "kind": change.kind,
+                "level": change.level,
+                **scored,
+                "confusion": counts.tolist(),
+            }
+        )
     return rows

@@ -108,21 +108,21 @@ def read(path, corpus=None):
     known = {clip.id: clip for clip in published(corpus)}
     labels = label_set(clip.label for clip in known.values())
     classes = _classes(path, [column for column in columns if column != ids], labels)
-    found = {}
+    scored = {}
     for number, row in rows:
         where = f"{path}, row {number}"
         clip = _clip(where, row, row[ids].strip(), corpus, known)
         if clip is None:
             continue
-        if clip.id in found:
+        if clip.id in scored:
             raise ValueError(
-                f"{where}: the clip {clip.id} is that of row {found[clip.id][0]} already; "
+                f"{where}: the clip {clip.id} is that of row {scored[clip.id][0]} already; "
                 "give each clip one row."
             )
-        found[clip.id] = number, clip, [_number(where, row, classes[label]) for label in labels]
-    if not found:
+        scored[clip.id] = number, clip, [_number(where, row, classes[label]) for label in labels]
+    if not scored:
         raise ValueError(f"{path} has no clip that {corpus} uses: its rows are all left out.")
-    numbers, clips, values = zip(*(found[id] for id in sorted(found)))
+    numbers, clips, values = zip(*(scored[id] for id in sorted(scored)))
     return Scores(path, corpus, list(clips), labels, *_probabilities(path, numbers, values))
 
 
@@ -148,26 +148,31 @@ def tests(system, protocol=None):
     numbers = splits.fold_count(everyone, protocol)
     parts = [splits.split(everyone, protocol, number) for number in numbers]
     absent = {name for split in parts for name in split.speakers["test"]} - present
-    places = {clip.id: place for place, clip in enumerate(system.clips)}
+    position = {clip.id: place for place, clip in enumerate(system.clips)}
     ids = [[clip.id for clip in s.test if clip.speaker in present] for s in parts]
-    missing = [(id, split.fold) for split, own in zip(parts, ids) for id in own if id not in places]
+    missing = [
+        (id, split.fold)
+        for split, clip_ids in zip(parts, ids)
+        for id in clip_ids
+        if id not in position
+    ]
     if len(missing) > _NEVER_PUBLISHED.get(system.corpus, 0):
         (id, fold), more = missing[0], len(missing) - 1
         raise ValueError(
             f"{system.path} has no row for the clip {id}, which fold {fold} of {protocol} tests"
             f"{f', nor for {more} more' if more else ''}; give each clip of a speaker its row."
         )
-    found = []
-    for split, own in zip(parts, ids):
-        rows = [places[id] for id in own if id in places]
+    tested = []
+    for split, clip_ids in zip(parts, ids):
+        rows = [position[id] for id in clip_ids if id in position]
         if rows:
-            found.append((replace(split, absent=tuple(sorted(absent))), _part(system, rows)))
-    if not found:
+            tested.append((replace(split, absent=tuple(sorted(absent))), _part(system, rows)))
+    if not tested:
         raise ValueError(
             f"{system.path} has none of the speakers that {protocol} tests: "
             f"{', '.join(sorted(absent))}."
         )
-    return found
+    return tested
 
 
 def table(clips, probabilities, labels):
@@ -182,7 +187,7 @@ def table(clips, probabilities, labels):
         pandas.DataFrame, a row a clip: id, speaker, label, predicted, a column a class with its
         probability, and of groups.ATTRIBUTES those that some clip's info tells.
     """
-    told = [name for name in ATTRIBUTES if any(name in clip.info for clip in clips)]
+    attributes = [name for name in ATTRIBUTES if any(name in clip.info for clip in clips)]
     return pd.DataFrame(
         {
             "id": [clip.id for clip in clips],
@@ -190,7 +195,7 @@ def table(clips, probabilities, labels):
             "label": [clip.label for clip in clips],
             "predicted": [labels[index] for index in np.argmax(probabilities, axis=1)],
             **{label: probabilities[:, index] for index, label in enumerate(labels)},
-            **{name: [clip.info.get(name) or None for clip in clips] for name in told},
+            **{name: [clip.info.get(name) or None for clip in clips] for name in attributes},
         }
     )
 
@@ -209,7 +214,7 @@ def _guess(ids):
 
 def _classes(path, columns, labels):
     """Returns dict of label to the column that holds it, or raises."""
-    found = {}
+    column_of = {}
     for column in columns:
         name = column.lower()
         if name in BESIDES or name in IDS:
@@ -220,18 +225,19 @@ def _classes(path, columns, labels):
                 f"{path}, column {column!r}: no class of the corpus, which are "
                 f"{', '.join(labels)}; name it as one of them, or leave it out."
             )
-        if label in found:
+        if label in column_of:
             raise ValueError(
-                f"{path}, column {column!r}: {found[label]!r} is {label} already; leave one out."
+                f"{path}, column {column!r}: {column_of[label]!r} is {label} already; "
+                "leave one out."
             )
-        found[label] = column
-    lacking = [label for label in labels if label not in found]
+        column_of[label] = column
+    lacking = [label for label in labels if label not in column_of]
     if lacking:
         raise ValueError(
             f"{path} lacks a column for {', '.join(lacking)}; "
             "each class needs one, if only of zeros."
         )
-    return found
+    return column_of
 
 
 def _clip(where, row, id, corpus, known):
@@ -244,11 +250,12 @@ def _clip(where, row, id, corpus, known):
             "correct it, or name another --corpus."
         )
     for column, value in row.items():
-        own = {"label": named.label, "speaker": named.speaker}.get(column.lower())
-        given = value.strip().lower() if own else ""
-        if given and SYNONYMS.get(given, given).lstrip("0") != own.lstrip("0"):
+        named_value = {"label": named.label, "speaker": named.speaker}.get(column.lower())
+        written = value.strip().lower() if named_value else ""
+        if written and SYNONYMS.get(written, written).lstrip("0") != named_value.lstrip("0"):
             raise ValueError(
-                f"{where}, column {column!r}: the name {id} says {own}. Received: {value!r}; "
+                f"{where}, column {column!r}: the name {id} says {named_value}. "
+                f"Received: {value!r}; "
                 "correct it, or leave the column out."
             )
     return known.get(named.id)

@@ -49,9 +49,9 @@ def vector(model, preset):
         model: keras.Model of `preset`.
         preset: Preset.
     """
-    if (found := vector_layer(preset)) is None:
+    if (declared := vector_layer(preset)) is None:
         return None
-    layer, names = found
+    layer, names = declared
     scale = model.get_layer(layer)
     of = keras.Function(model.input, scale.input).call
     return Vector(
@@ -88,7 +88,7 @@ def attention(model, preset, inputs):
     if not ends:
         return {}
     maps = keras.Function(model.input, ends).call({name: x[None] for name, x in inputs.items()})
-    return {tuple(name.split("-")): np.asarray(one)[0] for name, one in maps.items()}
+    return {tuple(name.split("-")): np.asarray(values)[0] for name, values in maps.items()}
 
 
 def project(points, seed=0):

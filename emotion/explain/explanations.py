@@ -60,20 +60,20 @@ def explain_clip(model, preset, labels, signal, name, folder, target=None, train
     if vector and preset.faces:
         absent["video"] = _with_frames_of(inputs["video"], absent["video"])
     rows = {name: row[None] for name, row in absent.items()}
-    found = attributions.attribute(call, attributions.gradients(call), inputs, rows, target)
+    attribution = attributions.attribute(call, attributions.gradients(call), inputs, rows, target)
     shares = attributions.shares(call, batch, absent, np.array([target]))
     maps = activations.attention(model, preset, inputs)
 
     title = f"{name}: {labels[target]}, {probabilities[target]:.0%}"
-    told = f"{title}; completeness error {found.error:.2%}"
+    caption = f"{title}; completeness error {attribution.error:.2%}"
     if hasattr(preset.audio, "span") and signal.heard:
-        images = (_upright(inputs["audio"]), _upright(found.values["audio"]))
-        plots.mfcc(*images, preset.audio.span(signal), told, folder / "mfcc")
+        images = (_upright(inputs["audio"]), _upright(attribution.values["audio"]))
+        plots.mfcc(*images, preset.audio.span(signal), caption, folder / "mfcc")
     if preset.faces and signal.seen:
         times = preset.faces.times(signal.duration)
         frames = inputs["video"][: len(times)]
-        warmth = plots.heat(found.values["video"][: len(times)])
-        plots.strip(plots.overlay(frames, warmth), times, told, folder / "frames")
+        warmth = plots.heat(attribution.values["video"][: len(times)])
+        plots.strip(plots.overlay(frames, warmth), times, caption, folder / "frames")
         sound = None if signal.samples is None else (signal.samples, signal.sample_rate)
         plots.video(frames, warmth, times, signal.duration, sound, folder / "heat.mp4")
     if maps:
@@ -86,9 +86,9 @@ def explain_clip(model, preset, labels, signal, name, folder, target=None, train
         "label": labels[target],
         "probability": float(probabilities[target]),
         "baseline": _named(train),
-        "difference": found.difference,
-        "completeness_error": found.error,
-        "steps": found.steps,
+        "difference": attribution.difference,
+        "completeness_error": attribution.error,
+        "steps": attribution.steps,
         "shares": {name: float(parts[0]) for name, parts in shares.items()},
     }
     if vector:
@@ -146,9 +146,9 @@ def explain_tests(run, split, load, folder, target=None):
         "clips": len(test),
         "baseline": _named(train),
         "shares": {name: float(part.mean()) for name, part in shares.items()},
-        "silhouette": {k: None if np.isnan(one) else one for k, (_, one) in groups.items()},
+        "silhouette": {k: None if np.isnan(value) else value for k, (_, value) in groups.items()},
     }
-    explained = [labels[one] for one in targets]
+    explained = [labels[value] for value in targets]
     if len(points) >= activations.FEWEST:
         shown = f"{title}: the layer before the logits"
         plots.embedding(activations.project(points), groups, shown, folder / "embedding")
@@ -203,11 +203,12 @@ def _background(vector, preset, train, load):
 def _shap(vector, vectors, targets, background):
     """SHAP values (n, c) of vectors (n, c), and the largest completeness error."""
     slopes, rows = attributions.gradients(vector.call), {"vector": background}
-    found = [
+    attributed = [
         attributions.attribute(vector.call, slopes, {"vector": x}, rows, target)
         for x, target in zip(vectors, targets)
     ]
-    return np.stack([one.values["vector"] for one in found]), max(one.error for one in found)
+    values = np.stack([each.values["vector"] for each in attributed])
+    return values, max(each.error for each in attributed)
 
 
 def _upright(values):

@@ -147,9 +147,9 @@ def attention(maps, extents, title, path):
         path: Path without a suffix.
     """
     figure, grid = plt.subplots(1, len(maps), figsize=(6 * len(maps), 4.6))
-    for axes, ((asks, looks), one) in zip(np.atleast_1d(grid), maps.items()):
+    for axes, ((asks, looks), weights) in zip(np.atleast_1d(grid), maps.items()):
         extent = (*extents[looks], *extents[asks][::-1])
-        drawn = axes.imshow(one, aspect="auto", extent=extent, cmap="Blues", vmin=0)
+        drawn = axes.imshow(weights, aspect="auto", extent=extent, cmap="Blues", vmin=0)
         axes.set(
             title=f"{asks} looks at {looks}",
             xlabel=f"time of the {looks} in seconds",
@@ -219,11 +219,11 @@ def shares(parts, classes, labels, title, path):
 
 
 @styled
-def embedding(places, groups, title, path):
+def embedding(positions, groups, title, path):
     """Draws points of a plane once for each grouping, side by side, coloured by it.
 
     Args:
-        places: float array (n, 2), of `explain.project`.
+        positions: float array (n, 2), of `explain.project`.
         groups: dict of name, such as emotion, to (names (n,), silhouette).
         title: str.
         path: Path without a suffix.
@@ -242,15 +242,15 @@ def embedding(places, groups, title, path):
         for index, name in enumerate(members):
             some = np.array(names) == name
             axes.scatter(
-                *places[some].T,
+                *positions[some].T,
                 color=colours[index],
                 marker=_MARKERS[index // each % len(_MARKERS)],
                 s=22,
                 label=name if index < _LISTED else None,
                 linewidths=0,
             )
-        told = "undefined" if np.isnan(value) else f"{value:.2f}"
-        axes.set(title=f"by {kind}: silhouette {told}", xticks=(), yticks=())
+        text = "undefined" if np.isnan(value) else f"{value:.2f}"
+        axes.set(title=f"by {kind}: silhouette {text}", xticks=(), yticks=())
         more = f"{_LISTED} of {len(members)}" if len(members) > _LISTED else None
         place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
         axes.legend(**place, fontsize=8, ncols=ncols, title=more)
@@ -261,8 +261,8 @@ def _spread(values, width):
     """Offsets that lay points of nearly the same value beside one another, in [-0.38, 0.38]."""
     bins = np.round(values / max(width / 80, 1e-12))
     offsets = np.zeros(len(values))
-    for one in set(bins):
-        some = np.flatnonzero(bins == one)
+    for bin_ in set(bins):
+        some = np.flatnonzero(bins == bin_)
         offsets[some] = np.linspace(-1, 1, len(some)) * min(0.38, 0.05 * (len(some) - 1))
     return offsets
 

@@ -90,12 +90,12 @@ class CropStream:
             List of (int id, float array (4,) xyxy in pixels), the faces as they were detected.
         """
         boxes = self._detector(frame)
-        found = list(zip(self._tracker.update(boxes, frame), boxes[:, :4], strict=True))
-        for id, box in found:
+        detected = list(zip(self._tracker.update(boxes, frame), boxes[:, :4], strict=True))
+        for id, box in detected:
             patch = _Patch(frame, box, RESOLUTION * self._size, self._margin + SLACK)
             self._found.append((time, id, box, patch))
         self._times.append(time)
-        return found
+        return detected
 
     def forget(self, before):
         """Drops what lies before a time (s)."""
@@ -114,12 +114,12 @@ class CropStream:
             found in one of several frames is left out as spurious.
         """
         looks = sum(start <= time < end for time in self._times)
-        own = {}
+        followed = {}
         for time, id, box, patch in self._found:
             if start <= time < end:
-                own.setdefault(self.same.get(id, id), []).append((time, box, patch))
+                followed.setdefault(self.same.get(id, id), []).append((time, box, patch))
         cut = {}
-        for id, items in sorted(own.items()):
+        for id, items in sorted(followed.items()):
             if len(items) >= min(2, looks):
                 times, boxes, patches = zip(*items)
                 times = np.array(times)

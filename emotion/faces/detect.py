@@ -72,8 +72,8 @@ def identify(detector):
 
 
 def _sha256(path):
-    found = path.stat()
-    return _sha256_once(path, found.st_size, found.st_mtime_ns)
+    status = path.stat()
+    return _sha256_once(path, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=8)
@@ -151,10 +151,10 @@ class Detector:
         scale = min(1.0, LONGEST_SIDE / max(height, width))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-        found = self._haar(small) if self.name == "haar" else self._yunet(small)
+        boxes = self._haar(small) if self.name == "haar" else self._yunet(small)
         # The copy's sides are whole pixels, so its two scales differ a little.
-        found[:, :4] *= np.tile((width / size[0], height / size[1]), 2)
-        return found.astype(np.float32)
+        boxes[:, :4] *= np.tile((width / size[0], height / size[1]), 2)
+        return boxes.astype(np.float32)
 
     def _yunet(self, small):
         # On pictures of up to 32 x 32 pixels OpenCV 4.14 runs YuNet on uninitialised memory.

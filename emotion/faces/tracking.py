@@ -78,7 +78,7 @@ class Tracker:
         alike = alike.reshape(near.shape)
         # Of two that cross, colours tell more than places, which are nearly the same.
         matched = _assign(near * (alike >= OTHER) * alike**4)
-        found = []
+        ids = []
         for i, (box, look) in enumerate(zip(boxes, looks)):
             if i in matched:
                 face = recent[matched[i]]
@@ -90,13 +90,13 @@ class Tracker:
                 face = {"speed": np.zeros(2), "look": look, "seen": 0, "age": 0, "id": -1}
                 self._faces.append(face)
             face.update(box=box, shown=look, seen=face["seen"] + 1, missed=0)
-            found.append(face)
-        self._recall([face for face in found if face["age"] <= YOUNG and face["shown"] is not None])
-        for face in found:
+            ids.append(face)
+        self._recall([face for face in ids if face["age"] <= YOUNG and face["shown"] is not None])
+        for face in ids:
             if face["id"] < 0 and face["seen"] >= self.confirm:
                 face["id"], self._next = self._next, self._next + 1
         self._faces = [face for face in self._faces if face["missed"] <= self.memory]
-        return [face["id"] for face in found]
+        return [face["id"] for face in ids]
 
     def _recall(self, young):
         """Gives the faces that lately appeared the identity of lost ones with their colours."""

@@ -52,13 +52,13 @@ class MeanMfccSeries:
         """
         series = np.zeros(self.shape, np.float32)
         if "mean_mfcc_series" in signal.given:
-            given = signal.given["mean_mfcc_series"]
-            if given.shape != self.shape:
+            tabled = signal.given["mean_mfcc_series"]
+            if tabled.shape != self.shape:
                 raise ValueError(
                     f"MeanMfccSeries must have the shape {self.shape} of the table's series. "
-                    f"Received: {given.shape}."
+                    f"Received: {tabled.shape}."
                 )
-            return given.astype(np.float32)
+            return tabled.astype(np.float32)
         start = int(self.offset * self.sample_rate)
         samples = sound(signal, self)[start : start + int(self.duration * self.sample_rate)]
         if samples.size == 0:

@@ -123,12 +123,12 @@ def compare(recognizer, exported, windows, source, targets=None):
     windows, rows = iter(windows), []
     while batch := list(islice(windows, 16)):
         rows.append((recognizer.predict(batch), exported.predict(batch)))
-    wanted, found = map(np.concatenate, zip(*rows))
+    wanted, obtained = map(np.concatenate, zip(*rows))
     uar = targets is not None and tuple(
         metrics.uar(metrics.confusion(targets, p.argmax(axis=1), len(recognizer.labels)))
-        for p in (wanted, found)
+        for p in (wanted, obtained)
     )
-    return Check(len(wanted), source, float(np.abs(wanted - found).max()), uar or None)
+    return Check(len(wanted), source, float(np.abs(wanted - obtained).max()), uar or None)
 
 
 def noise(recognizer, count=WINDOWS):
@@ -286,9 +286,9 @@ def _erfc(graph, node, name, args):
     (x,), (y,) = node.input, node.output
     shape, kind = graph.get_shape(y), graph.get_dtype(y)
     graph.remove_node(name)
-    one = graph.make_const(f"{name}_one", np.float32(1)).output[0]
+    unit = graph.make_const(f"{name}_one", np.float32(1)).output[0]
     erf = graph.make_node("Erf", [x], shapes=[shape], dtypes=[kind]).output[0]
-    graph.make_node("Sub", [one, erf], outputs=[y], shapes=[shape], dtypes=[kind], name=name)
+    graph.make_node("Sub", [unit, erf], outputs=[y], shapes=[shape], dtypes=[kind], name=name)
 
 
 _CONVERTERS = {"onnx": _onnx, "litert": _litert, "saved_model": _saved_model}

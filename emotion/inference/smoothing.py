@@ -27,19 +27,19 @@ def smooth(timeline, seconds):
     check_seconds(seconds)
     if not seconds:
         return timeline
-    found = timeline.predictions
-    smoothed = list(found)
-    for track in {one.track for one in found}:
-        places = [i for i, one in enumerate(found) if one.track == track]
-        times = np.array([(found[i].start + found[i].end) / 2 for i in places])
-        shares = np.array([found[i].probabilities for i in places])
+    predictions = timeline.predictions
+    smoothed = list(predictions)
+    for track in {prediction.track for prediction in predictions}:
+        positions = [i for i, prediction in enumerate(predictions) if prediction.track == track]
+        times = np.array([(predictions[i].start + predictions[i].end) / 2 for i in positions])
+        shares = np.array([predictions[i].probabilities for i in positions])
         # Beyond two widths a weight is below 0.00002; so a long recording costs no square of it.
         first = np.searchsorted(times, times - 2 * seconds, "left")
         last = np.searchsorted(times, times + 2 * seconds, "right")
-        for i, time, a, b in zip(places, times, first, last, strict=True):
+        for i, time, a, b in zip(positions, times, first, last, strict=True):
             weights = np.exp(-4 * np.log(2) * ((times[a:b] - time) / seconds) ** 2)
             row = (weights @ shares[a:b] / weights.sum()).astype(np.float32)
-            smoothed[i] = replace(found[i], probabilities=row)
+            smoothed[i] = replace(predictions[i], probabilities=row)
     return replace(timeline, predictions=smoothed)
 
 

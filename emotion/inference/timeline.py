@@ -70,8 +70,8 @@ def analyse(path, recognizer, window=None, hop=None, progress=None, given=None, 
         sound = check_sound(info, sound).path
     events = list(_events(info, recognizer, given, sound))
     if not events:
-        seen = "action units (from a table)" if recognizer.detector is None else "picture"
-        missing = seen if recognizer.preset.modality == "video" else "sound"
+        needed = "action units (from a table)" if recognizer.detector is None else "picture"
+        missing = needed if recognizer.preset.modality == "video" else "sound"
         raise MediaError(f"{path} has no {missing}, all that this run was trained on; use another.")
     recent = Recent(recognizer, given or {})
     predictions, waiting = [], []
@@ -79,7 +79,7 @@ def analyse(path, recognizer, window=None, hop=None, progress=None, given=None, 
     count = 0
 
     def close(start, end):
-        waiting.extend((start, end, *found) for found in recent.signals(start, end))
+        waiting.extend((start, end, *window) for window in recent.signals(start, end))
         if len(waiting) >= BATCH:
             predictions.extend(predict(recognizer, waiting))
             waiting.clear()
@@ -130,12 +130,12 @@ def moment(path, recognizer, prediction, sound=None):
             break
         recent.take(kind, time, value)
         recent.forget(min(time, start))
-    found = [(start, end, *one) for one in recent.signals(start, end)]
+    windows = [(start, end, *window) for window in recent.signals(start, end)]
     apart = [
-        np.abs(one.probabilities - prediction.probabilities).max()
-        for one in predict(recognizer, found)
+        np.abs(window.probabilities - prediction.probabilities).max()
+        for window in predict(recognizer, windows)
     ]
-    return found[int(np.argmin(apart))][-1]
+    return windows[int(np.argmin(apart))][-1]
 
 
 def spans(recognizer, window=None, hop=None):
@@ -169,10 +169,10 @@ def check_sound(info, sound):
             f"{info.path} has no picture, so it takes no sound of another file; give a video, or "
             "the sound alone."
         )
-    heard = media.probe(sound)
-    if not heard.audio:
+    info_of_sound = media.probe(sound)
+    if not info_of_sound.audio:
         raise MediaError(f"{sound} has no sound that can be decoded; give a file with sound.")
-    return heard
+    return info_of_sound
 
 
 def _events(info, recognizer, given, sound=None):
@@ -180,12 +180,12 @@ def _events(info, recognizer, given, sound=None):
 
     Where that is neither, but something is given, the pictures tell how long the recording is.
     """
-    heard = (sound is not None or info.audio) and recognizer.preset.modality != "video"
-    if heard:
+    listens = (sound is not None or info.audio) and recognizer.preset.modality != "video"
+    if listens:
         blocks = media.read_blocks(sound or info.path, recognizer.sample_rate, SOUND_BLOCK)
         size = round(SOUND_BLOCK * recognizer.sample_rate) / recognizer.sample_rate
         yield ((i * size, "sound", block) for i, block in enumerate(blocks))
-    if info.video and (recognizer.detector is not None or given and not heard):
+    if info.video and (recognizer.detector is not None or given and not listens):
         pictures = media.read_frames(info.path, step=STEP)
         yield ((time, "frame", frame) for time, frame in pictures)
 
@@ -231,13 +231,13 @@ class Recent:
         """Returns a list of (track id or None, Signal) for the window, in seconds."""
         rate = self.recognizer.sample_rate
         samples = cut(self.samples, rate, start, end, self.first)
-        found = [
+        signals = [
             (id, Signal(samples, rate, crops, times - start, end - start))
             for id, (times, _, crops) in self.faces.tracks(start, end).items()
         ]
-        if not found and (samples is not None or self.given):
-            found.append((None, Signal(samples, rate, None, None, end - start, self.given)))
-        return found
+        if not signals and (samples is not None or self.given):
+            signals.append((None, Signal(samples, rate, None, None, end - start, self.given)))
+        return signals
 
 
 def predict(recognizer, waiting):
@@ -261,18 +261,18 @@ def predict(recognizer, waiting):
 
 def _timeline(info, labels, duration, recent, predictions):
     same, boxes = recent.faces.same, {}
-    for id, found in recent.boxes.items():
-        boxes.setdefault(same.get(id, id), []).extend(found)
+    for id, detections in recent.boxes.items():
+        boxes.setdefault(same.get(id, id), []).extend(detections)
     tracks, renamed = [], {None: None}
-    for id, found in sorted(boxes.items()):
-        if len(found) >= min(2, len(recent.times)):
-            found = np.array(sorted(found), float)
+    for id, detections in sorted(boxes.items()):
+        if len(detections) >= min(2, len(recent.times)):
+            detections = np.array(sorted(detections), float)
             renamed[id] = len(tracks) + 1
-            tracks.append(Track(renamed[id], found[:, 0].astype(int), found[:, 1:]))
-    kept = {}
+            tracks.append(Track(renamed[id], detections[:, 0].astype(int), detections[:, 1:]))
+    followed = {}
     for p in predictions:
         id = same.get(p.track, p.track)
         if id in renamed:  # one a window: a face may have been known again only after it
-            kept.setdefault((p.start, id), replace(p, track=renamed[id]))
-    kept = sorted(kept.values(), key=lambda p: (p.start, p.track or 0))
-    return Timeline(info, tuple(labels), duration, np.array(recent.times), tracks, kept)
+            followed.setdefault((p.start, id), replace(p, track=renamed[id]))
+    followed = sorted(followed.values(), key=lambda p: (p.start, p.track or 0))
+    return Timeline(info, tuple(labels), duration, np.array(recent.times), tracks, followed)

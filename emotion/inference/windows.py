@@ -58,14 +58,14 @@ class Windows:
         recent = self._recent
         recent.see(time, frame)
         # A recording keeps these to its end; a camera has none.
-        here = {id: found[-1][1:] for id, found in recent.boxes.items()}
+        here = {id: detections[-1][1:] for id, detections in recent.boxes.items()}
         recent.boxes.clear()
         del recent.times[:-1000]
-        places = {n: held for n, held in self.places.items() if time - held[0] <= HOLD}
+        boxes = {n: held for n, held in self.places.items() if time - held[0] <= HOLD}
         for id in here.keys() & self._found:
-            places[self._number(id)] = time, np.array(here[id])
+            boxes[self._number(id)] = time, np.array(here[id])
         self._found |= here.keys()
-        self.places = places
+        self.places = boxes
 
     def _number(self, id):
         return self._numbers.setdefault(id, len(self._numbers) + 1)
@@ -74,9 +74,9 @@ class Windows:
         full, times = [], self._reached.values()
         ready = max(min(times), max(times) - PATIENCE) + 1e-6
         while (start := self._count * self._hop) + self._window <= ready:
-            found = self._recent.signals(start, start + self._window)
-            found = [(id if id is None else self._number(id), signal) for id, signal in found]
-            full.append((start, start + self._window, found))
+            signals = self._recent.signals(start, start + self._window)
+            signals = [(id if id is None else self._number(id), signal) for id, signal in signals]
+            full.append((start, start + self._window, signals))
             self._count += 1
             self._recent.forget(self._count * self._hop)
         return full

@@ -184,9 +184,9 @@ class Session:
 
     def _predict(self):
         while (window := self._full.get()) is not None:
-            start, end, found = window
-            found = predict(self._recognizer, [(start, end, *one) for one in found])
-            self._outbox.put(("prediction", self.clock() - self.start - end, found))
+            start, end, signals = window
+            signals = predict(self._recognizer, [(start, end, *signal) for signal in signals])
+            self._outbox.put(("prediction", self.clock() - self.start - end, signals))
 
     def _warm(self):
         """Lets the model compile before it matters: for one face, and for any other number."""

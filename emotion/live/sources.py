@@ -34,8 +34,8 @@ def open_both(camera, microphone, sample_rate, clock=monotonic, wait=sleep):
         MediaError: as they do.
     """
     if microphone is None:
-        film = Path(camera).is_file()
-        microphone = "default" if not film else camera if media.probe(camera).audio else "none"
+        is_file = Path(camera).is_file()
+        microphone = "default" if not is_file else camera if media.probe(camera).audio else "none"
     return (
         None if camera == "none" else open_camera(camera, clock, wait),
         None if microphone == "none" else open_microphone(microphone, sample_rate, clock, wait),
@@ -181,10 +181,10 @@ class Recording:
 
     def read(self, start):
         """Yields as the module says; a block comes when its last sample would have been heard."""
-        heard = 0
+        read = 0
         for block in self._blocks:
-            first, heard = heard, heard + len(block)
-            self._wait(max(0.0, start + heard / self._rate - self._clock()))
+            first, read = read, read + len(block)
+            self._wait(max(0.0, start + read / self._rate - self._clock()))
             yield first / self._rate, block
 
 

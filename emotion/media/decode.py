@@ -87,8 +87,8 @@ def probe(path):
         raise MediaError(
             f"{path} holds no video and no audio that can be decoded; copy it again or convert it."
         )
-    seen, heard = "rate" in facts, "sample_rate" in facts
-    return Info(Path(path), duration, video=seen, audio=heard, start=start, **facts)
+    has_video, has_audio = "rate" in facts, "sample_rate" in facts
+    return Info(Path(path), duration, video=has_video, audio=has_audio, start=start, **facts)
 
 
 def open_file(path, skip="default"):

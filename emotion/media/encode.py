@@ -92,15 +92,17 @@ class VideoWriter:
             pieces = samples if hasattr(samples, "__next__") else [samples]
             pieces = (np.asarray(piece, np.float32)[None] for piece in pieces)
             self._packets = self._encode(pieces, rate)
-        elif (heard := self._sound_given or self._like) and heard.audio:
-            source = self._stack.enter_context(decode.open_file(heard.path))
+        elif (source_info := self._sound_given or self._like) and source_info.audio:
+            source = self._stack.enter_context(decode.open_file(source_info.path))
             stream = decode.first_stream(source, "audio")
-            start = heard.origin - (self._like.origin - self._like.start if self._like else 0.0)
+            start = source_info.origin - (
+                self._like.origin - self._like.start if self._like else 0.0
+            )
             # AAC without extradata comes from a transport stream, in a framing mp4 does not take.
             if stream.codec_context.name == "aac" and stream.codec_context.extradata:
                 self._packets = self._copy(source, stream, start)
             else:
-                rate = min(AAC_RATES, key=lambda rate: abs(rate - heard.sample_rate))
+                rate = min(AAC_RATES, key=lambda rate: abs(rate - source_info.sample_rate))
                 self._packets = self._encode(decode.sound(source, rate, start), rate)
         self._packet = next(self._packets, None)
 

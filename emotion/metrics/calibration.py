@@ -47,9 +47,9 @@ def expected_calibration_error(bins):
     >>> expected_calibration_error(reliability([0, 1], [[0.75, 0.25], [0.75, 0.25]]))
     0.25
     """
-    filled = [one for one in bins if one["clips"]]
-    total = sum(one["clips"] for one in filled)
-    gaps = (one["clips"] * abs(one["accuracy"] - one["confidence"]) for one in filled)
+    filled = [bin_ for bin_ in bins if bin_["clips"]]
+    total = sum(bin_["clips"] for bin_ in filled)
+    gaps = (bin_["clips"] * abs(bin_["accuracy"] - bin_["confidence"]) for bin_ in filled)
     return float(sum(gaps) / total)
 
 
@@ -82,8 +82,8 @@ def scales(targets, systems):
 
     start = np.full(len(systems), 1 / len(systems))
     limits = [(0, _SHARPEST)] * len(systems)
-    found = optimize.minimize(loss, start, jac=True, bounds=limits, options={"ftol": 1e-14})
-    return found.x
+    solution = optimize.minimize(loss, start, jac=True, bounds=limits, options={"ftol": 1e-14})
+    return solution.x
 
 
 def loss(targets, probabilities):

@@ -165,4 +165,4 @@ def summary(targets, probabilities, labels):
 
 
 def _by_class(labels, values):
-    return {name: None if np.isnan(one) else float(one) for name, one in zip(labels, values)}
+    return {name: None if np.isnan(value) else float(value) for name, value in zip(labels, values)}

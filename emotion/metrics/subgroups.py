@@ -28,22 +28,22 @@ def compare(predictions, labels):
         with no other), and gap: best and worst (names), uar of both and size, on the `classes`
         compared, of the two groups furthest apart; None where there are no two to compare.
     """
-    found = {}
+    compared = {}
     for attribute in ATTRIBUTES:
         if attribute in predictions:
-            told = predictions[predictions[attribute].notna()]
-            most = len(told) if attribute == "speaker" else min(_MOST, len(told) / 2)
-            if 0 < told[attribute].nunique() <= most:
-                found[attribute] = _compare(told, attribute, labels)
-    return found
+            known = predictions[predictions[attribute].notna()]
+            most = len(known) if attribute == "speaker" else min(_MOST, len(known) / 2)
+            if 0 < known[attribute].nunique() <= most:
+                compared[attribute] = _compare(known, attribute, labels)
+    return compared
 
 
-def _compare(told, attribute, labels):
+def _compare(known, attribute, labels):
     place = {label: index for index, label in enumerate(labels)}
     names, counts = metrics.confusions(
-        told["label"].map(place), told["predicted"].map(place), told[attribute], len(labels)
+        known["label"].map(place), known["predicted"].map(place), known[attribute], len(labels)
     )
-    recall = np.array([metrics.recalls(own) for own in counts])
+    recall = np.array([metrics.recalls(group) for group in counts])
     there = np.isfinite(recall)
     gap, alone = None, []
     for best, name in enumerate(names):
@@ -63,16 +63,16 @@ def _compare(told, attribute, labels):
                 "worst": names[worst],
                 "uar": [float(recall[row, on].mean()) for row in (best, worst)],
                 "size": float(apart[worst]),
-                "classes": [label for label, own in zip(labels, on) if own],
+                "classes": [label for label, group in zip(labels, on) if group],
             }
     return {
         "groups": {
             name: {
-                "uar": metrics.uar(own),
-                "clips": int(own.sum()),
+                "uar": metrics.uar(group),
+                "clips": int(group.sum()),
                 "lacks": [label for label, has in zip(labels, mask) if not has],
             }
-            for name, own, mask in zip(names, counts, there)
+            for name, group, mask in zip(names, counts, there)
         },
         "gap": gap,
         "not_compared": alone,
@@ -109,8 +109,8 @@ def ends(compared):
     Args:
         compared: one of the dicts of `compare`.
     """
-    found = list(compared["groups"].items())
-    if len(found) <= 2 * _ENDS:
-        return found
-    found.sort(key=lambda one: one[1]["uar"])
-    return found[:_ENDS] + found[-_ENDS:]
+    ranked = list(compared["groups"].items())
+    if len(ranked) <= 2 * _ENDS:
+        return ranked
+    ranked.sort(key=lambda pair: pair[1]["uar"])
+    return ranked[:_ENDS] + ranked[-_ENDS:]

@@ -36,7 +36,7 @@ def build(preset, classes):
     Returns:
         keras.Model, to logits (b, classes).
     """
-    branches = {"audio": hear, "video": _see}
+    branches = {"audio": audio_branch, "video": _video_branch}
     inputs, embeddings = {}, []
     for name, feature in preset.features.items():
         inputs[name] = keras.Input(feature.shape, dtype=feature.dtype, name=name)
@@ -50,7 +50,7 @@ def build(preset, classes):
     return keras.Model(inputs, logits, name="cnn3d_mfcc")
 
 
-def hear(x):
+def audio_branch(x):
     """Maps an MFCC map (b, c, t, 1) to an embedding (b, 128), layers named audio_*."""
     # Each coefficient has a scale of its own: the first is hundreds, the last is ones.
     x = layers.BatchNormalization(axis=1, momentum=MOMENTUM, name="audio_scale")(x)
@@ -70,7 +70,7 @@ def hear(x):
     return layers.Dense(128, activation="relu", name="audio_dense")(x)
 
 
-def _see(x):
+def _video_branch(x):
     x = layers.Rescaling(1 / 127.5, offset=-1, name="video_scale")(x)
     x = _conv3d(x, 16, (1, 5, 5), (1, 4, 4), "video_stem")  # (b, 20, 28, 28, 16)
     for index, (filters, strides) in enumerate(((32, (2, 2, 2)), (64, (2, 2, 2)), (96, (1, 2, 2)))):

@@ -106,16 +106,19 @@ def build(preset, classes):
         for name, feature in preset.features.items()
     }
     fusion = preset.fusion if len(inputs) == 2 else None
-    x = {name: {"audio": _hear, "video": _see}[name](steps) for name, steps in inputs.items()}
+    x = {
+        name: {"audio": _audio_branch, "video": _video_branch}[name](steps)
+        for name, steps in inputs.items()
+    }
     if fusion == "intermediate_transformer":
         crossed = _cross(**x)
         x = {name: layers.Add(name=f"{name}_added")([x[name], crossed[name]]) for name in x}
     elif fusion == "intermediate_attention":
         x = _weigh(**x)
     if "audio" in x:
-        x["audio"] = _hear_step(_hear_step(x["audio"], 256, 2), 128, 3)
+        x["audio"] = _audio_step(_audio_step(x["audio"], 256, 2), 128, 3)
     if "video" in x:
-        x["video"] = _see_step(_see_step(x["video"], 128, 2), 128, 3)
+        x["video"] = _video_step(_video_step(x["video"], 128, 2), 128, 3)
     if fusion == "late_transformer":
         x = _cross(**x)
     means = [layers.GlobalAveragePooling1D(name=f"{name}_mean")(x[name]) for name in x]
@@ -124,25 +127,25 @@ def build(preset, classes):
     return keras.Model(inputs, logits, name=preset.name)
 
 
-def _hear(x):
-    return _hear_step(_hear_step(x, 64, 0), 128, 1)
+def _audio_branch(x):
+    return _audio_step(_audio_step(x, 64, 0), 128, 1)
 
 
-def _hear_step(x, filters, index):
+def _audio_step(x, filters, index):
     x = _conv1d(x, filters, "valid", f"audio_conv{index}")
     return layers.MaxPooling1D(2, 1, name=f"audio_pool{index}")(x)
 
 
-def _see(x):
+def _video_branch(x):
     count, size = x.shape[1:3]
     x = layers.Rescaling(1 / 255, name="video_scale")(x)
     x = ops.reshape(x, (-1, size, size, 3))  # (b * t, h, w, 3)
     x = efficientface.build(size)(x)
     x = ops.reshape(x, (-1, count, efficientface.EMBEDDING))
-    return _see_step(_see_step(x, 64, 0), 64, 1)
+    return _video_step(_video_step(x, 64, 0), 64, 1)
 
 
-def _see_step(x, filters, index):
+def _video_step(x, filters, index):
     return _conv1d(x, filters, "same", f"video_conv{index}")
 
 

@@ -70,7 +70,7 @@ def build(preset, classes):
         name: keras.Input(feature.shape, dtype=feature.dtype, name=name)
         for name, feature in preset.features.items()
     }
-    parts = [_see(x) if name == "video" else x for name, x in inputs.items()]
+    parts = [_video_branch(x) if name == "video" else x for name, x in inputs.items()]
     x = layers.Concatenate(name="fusion")(parts) if len(parts) > 1 else parts[0]
     x = layers.BatchNormalization(
         momentum=MOMENTUM, center=False, scale=False, name="fusion_scale"
@@ -89,7 +89,7 @@ def build(preset, classes):
     return keras.Model(inputs, logits, name=preset.name)
 
 
-def _see(x):
+def _video_branch(x):
     """The mean embedding of frames (b, t, h, w, 3), without the black ones; zeros without any."""
     count, size = x.shape[1:3]
     encoder = resnet.build(18, "resnet18")

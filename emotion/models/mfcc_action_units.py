@@ -39,30 +39,30 @@ def build(preset, classes):
     Returns:
         keras.Model, to logits (b, classes).
     """
-    branches = {"audio": _hear, "video": _see}
-    inputs, opinions = {}, []
+    branches = {"audio": _audio_branch, "video": _video_branch}
+    inputs, branch_logits = {}, []
     for name, feature in preset.features.items():
         inputs[name] = Input(feature.shape, dtype=feature.dtype, name=name)
         x = branches[name](inputs[name])
         x = layers.Dropout(0.4, name=f"{name}_dropout_out")(x)
-        opinions.append(layers.Dense(classes, name=f"{name}_logits")(x))
-    logits = _either(*opinions) if len(opinions) > 1 else opinions[0]
+        branch_logits.append(layers.Dense(classes, name=f"{name}_logits")(x))
+    logits = _either(*branch_logits) if len(branch_logits) > 1 else branch_logits[0]
     return Model(inputs, logits, name="mfcc_action_units")
 
 
-def _hear(x):
+def _audio_branch(x):
     x = layers.Dense(128, use_bias=False, name="audio_dense_out")(hear(x))
     x = layers.BatchNormalization(momentum=MOMENTUM, name="audio_dense_out_bn")(x)
     return layers.ReLU(name="audio_dense_out_relu")(x)
 
 
-def _see(x):
+def _video_branch(x):
     x = layers.BatchNormalization(momentum=MOMENTUM, name="video_scale")(x)
     return layers.Flatten(name="video_flat")(x)
 
 
-def _either(heard, seen):
+def _either(audio_logits, video_logits):
     """The mean of two opinions (b, classes); in training one of them, drawn for each clip."""
     # Dropout of half of the ones makes 0 or 2 of them in training, and leaves 1 otherwise.
-    weight = layers.Dropout(0.5, name="opinion")(ops.ones_like(heard[:, :1]))
-    return (weight * heard + (2 - weight) * seen) / 2
+    weight = layers.Dropout(0.5, name="opinion")(ops.ones_like(audio_logits[:, :1]))
+    return (weight * audio_logits + (2 - weight) * video_logits) / 2

@@ -56,7 +56,7 @@ def build(preset, classes, configs=None):
         keras.Model, to logits (b, classes).
     """
     config = (configs or {}).get("wav2vec2")
-    branches = {"audio": lambda x: _hear(x, config), "video": _see}
+    branches = {"audio": lambda x: _audio_branch(x, config), "video": _video_branch}
     inputs, embeddings = {}, []
     for name, feature in preset.features.items():
         inputs[name] = keras.Input(feature.shape, dtype=feature.dtype, name=name)
@@ -69,7 +69,7 @@ def build(preset, classes, configs=None):
     return keras.Model(inputs, logits, name="wav2vec2_resnet50")
 
 
-def _hear(x, config):
+def _audio_branch(x, config):
     encoder = wav2vec2.build(config) if config else wav2vec2.build()
     for layer in encoder.layers:
         if layer.name.startswith("feature_extractor-"):
@@ -77,7 +77,7 @@ def _hear(x, config):
     return encoder(x)
 
 
-def _see(x):
+def _video_branch(x):
     count, *shape = x.shape[1:]
     x = ops.reshape(ops.cast(x, "float32"), (-1, *shape))  # (b * t, h, w, 3)
     x = resnet.build(50, name="resnet50")(x)

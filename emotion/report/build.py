@@ -90,13 +90,13 @@ def of_comparison(folder, runs, command):
     ]
     columns = ("preset, modality", *(columns[name] for name in shown), "trainable parameters")
     columns += ("training clips/s", "ms a window", "runs")
-    told = [f"{row[0]} {row[1]}" for row in rows]
+    rows_named = [f"{row[0]} {row[1]}" for row in rows]
     parts = [
         Section(
             "The table",
             tables=(Table("Mean ± deviation over runs", columns, rows, columns[1:]),),
             pictures=picture(
-                folder / "comparison", "UAR of each row.", f"Bars of UAR: {'; '.join(told)}."
+                folder / "comparison", "UAR of each row.", f"Bars of UAR: {'; '.join(rows_named)}."
             ),
         ),
         Section("What was compared", tuple(notes)),
@@ -123,8 +123,10 @@ def _numbers(m):
         return title, f"{_headline(m, name):.3f}", note
 
     held = {
-        name: f"95 % interval over speakers {one[0]:.3f} to {one[1]:.3f}" if one else "one speaker"
-        for name, one in m["intervals"].items()
+        name: f"95 % interval over speakers {interval[0]:.3f} to {interval[1]:.3f}"
+        if interval
+        else "one speaker"
+        for name, interval in m["intervals"].items()
         if name in ("uar", "war")
     }
     tops = [k for k in (2, 3, 5) if f"top_{k}" in m]
@@ -168,7 +170,7 @@ def published(m):
     return []
 
 
-def _published(own, m):
+def _published(measured, m):
     """Puts (preset, modality, WAR) of this page above what is published on the same task."""
     results = published(m)
     if not results:
@@ -178,26 +180,26 @@ def _published(own, m):
     rows = [
         (name, SENSES[modality], f"{100 * war:.1f}", f"{m['protocol']}, {over}{_folds(m)}")
         + ("the speakers that are at hand", "this page")
-        for name, modality, war in own
+        for name, modality, war in measured
     ]
     rows += [
-        (one.system, SENSES[one.modality], f"{one.war:g}", one.protocol or "other")
-        + (one.conditions, one.source)
-        for one in results
+        (result.system, SENSES[result.modality], f"{result.war:g}", result.protocol or "other")
+        + (result.conditions, result.source)
+        for result in results
     ]
     text = (
         "No system of the table was trained on its test speakers, nor adapted to them. Only rows "
         "with the same folds and the same modalities compare like with like.",
     )
-    table = Table("Published results", columns, rows, ("WAR, %",), tuple(range(len(own))))
+    table = Table("Published results", columns, rows, ("WAR, %",), tuple(range(len(measured))))
     return Section("Beside published results", text, tables=(table,))
 
 
 def _made(record, command):
-    versions = ", ".join(f"{name} {one}" for name, one in record.versions.items())
+    versions = ", ".join(f"{name} {number}" for name, number in record.versions.items())
     return Section("How it was made", facts=(("Command", command), ("Versions", versions)))
 
 
 def _folds(m):
-    folds = [str(one) for one in m.get("folds") or [m["fold"]]]
+    folds = [str(fold) for fold in m.get("folds") or [m["fold"]]]
     return f"fold{'s' if len(folds) > 1 else ''} {', '.join(folds)}"

@@ -153,8 +153,8 @@ def player(clip, modality, said):
     size = height, max(1, round(height * info.width * info.aspect / info.height))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "clip.mp4")
-        given = None if sound is None else (sound, _RATE)
-        with media.VideoWriter(path, rate=info.rate, sound=given) as writer:
+        sound_track = None if sound is None else (sound, _RATE)
+        with media.VideoWriter(path, rate=info.rate, sound=sound_track) as writer:
             for time, frame in media.read_frames(clip.video, size=size):
                 if time > _SECONDS:
                     break

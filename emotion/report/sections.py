@@ -25,7 +25,7 @@ def training(runs, m):
     """Tells what was trained on what: of a run.Run, or of those of a protocol's folds."""
     record, preset = runs[0].record, runs[0].preset
     history = [pd.read_csv(run.folder / "history.csv") for run in runs]
-    best = [own.loc[own["val_uar"].idxmax()] for own in history]
+    best = [epochs.loc[epochs["val_uar"].idxmax()] for epochs in history]
     counts = " + ".join(str(run.record.clips["train"]) for run in runs)
     parts = [f"fold {run.record.fold}: " if len(runs) > 1 else "" for run in runs]
     speakers = {
@@ -55,9 +55,9 @@ def training(runs, m):
         (
             "Epochs",
             "; ".join(
-                f"{part}{len(own)}, the best {row['epoch']:.0f} with validation UAR "
+                f"{part}{len(epochs)}, the best {row['epoch']:.0f} with validation UAR "
                 f"{row['val_uar']:.3f}"
-                for part, own, row in zip(parts, history, best)
+                for part, epochs, row in zip(parts, history, best)
             ),
         ),
         ("Accuracy and loss", accuracies(m)),
@@ -85,13 +85,13 @@ def classes(folder, m):
         low_high = m["intervals"]["recall"][label]
         interval = f"{low_high[0]:.3f} to {low_high[1]:.3f}" if low_high else ""
         scores = [_number(m[name][label]) for name in ("precision", "recall", "f1")]
-        own = counts[index]
-        rows.append((label, *scores[:2], interval, scores[2], str(own.sum())))
-        other = int(np.argmax(np.where(np.arange(len(labels)) == index, -1, own)))
-        if own.sum():
-            share = own / own.sum()
+        row = counts[index]
+        rows.append((label, *scores[:2], interval, scores[2], str(row.sum())))
+        other = int(np.argmax(np.where(np.arange(len(labels)) == index, -1, row)))
+        if row.sum():
+            share = row / row.sum()
             rest = f", most often mistaken for {labels[other]}, {share[other]:.0%}"
-            mistaken.append(f"{label} {share[index]:.0%}{rest if own[other] else ''}")
+            mistaken.append(f"{label} {share[index]:.0%}{rest if row[other] else ''}")
     pictures = [
         *picture(
             folder / "confusion",
@@ -117,9 +117,9 @@ def calibration(folder, m):
             f"be {m['ece_calibrated']:.3f}."
         )
     bins = [
-        f"{one['confidence']:.2f} sure, {one['accuracy']:.2f} right ({one['clips']} clips)"
-        for one in m["calibration"]
-        if one["clips"]
+        f"{bin_['confidence']:.2f} sure, {bin_['accuracy']:.2f} right ({bin_['clips']} clips)"
+        for bin_ in m["calibration"]
+        if bin_["clips"]
     ]
     shown = picture(
         folder / "reliability",
@@ -137,9 +137,9 @@ def groups(folder, m):
         if len(compared["groups"]) > 1
     ]
     parts = [
-        f"{attribute} {name} {one['uar']:.3f}"
+        f"{attribute} {name} {score['uar']:.3f}"
         for attribute, compared in m["groups"].items()
-        for name, one in ends(compared)
+        for name, score in ends(compared)
     ]
     shown = picture(
         folder / "groups", "UAR of each group of clips.", f"UAR by group: {'; '.join(parts)}."
@@ -180,46 +180,47 @@ def reasons(run):
         path = folder / part / "explanation.json"
         if not path.is_file():
             continue
-        found = json.loads(path.read_text())
-        parts = ", ".join(f"{name} {one:+.3f}" for name, one in found["shares"].items())
-        error = found.get("shap_error")
+        explanation = json.loads(path.read_text())
+        parts = ", ".join(f"{name} {share:+.3f}" for name, share in explanation["shares"].items())
+        error = explanation.get("shap_error")
         error = "" if error is None else f"; completeness error at most {error:.2%}"
         if part == "tests":
             said = [
-                f"{kind} {'undefined' if one is None else f'{one:.3f}'}"
-                for kind, one in found["silhouette"].items()
+                f"{kind} {'undefined' if share is None else f'{share:.3f}'}"
+                for kind, share in explanation["silhouette"].items()
             ]
             text.append(
                 f"The test clips in the layer before the logits: silhouette by {', by '.join(said)}"
                 ". A model that parts people better than emotions has learned people."
             )
             text.append(
-                f"Mean share of each modality in the logit, against {found['baseline']}: {parts}."
+                f"Mean share of each modality in the logit, "
+                f"against {explanation['baseline']}: {parts}."
             )
-            told = {
+            alternative = {
                 "embedding": f"t-SNE of the layer before the logits, by {', by '.join(said)}.",
                 "shares": f"Mean share of each modality by class; over all {parts}.",
-                "shap": f"SHAP values of {found.get('shap_clips')} clips, the largest first"
+                "shap": f"SHAP values of {explanation.get('shap_clips')} clips, the largest first"
                 f"{error}.",
             }
         else:
-            clip = f"{found['title']}. Most confidently {part}"
+            clip = f"{explanation['title']}. Most confidently {part}"
             text.append(
-                f"{clip}: integrated gradients, {found['steps']} steps, completeness error "
-                f"{found['completeness_error']:.2%}."
+                f"{clip}: integrated gradients, {explanation['steps']} steps, completeness error "
+                f"{explanation['completeness_error']:.2%}."
             )
-            told = {
+            alternative = {
                 "mfcc": f"{clip}: the MFCC map, and what each of its values adds to the logit.",
                 "frames": f"{clip}: orange on the face speaks for the class, blue against it.",
                 "attention": f"{clip}: where each modality looks in the other.",
                 "shap": f"{clip}: SHAP values, the named values that add or take most{error}.",
             }
-            film = folder / part / "heat.mp4"
-            if film.is_file():
-                sound = film if media.probe(film).audio else None
-                shown = Clip(f"{found['clip']}, with heat", "", "", audio=sound, video=film)
-                films.append(player(shown, "both", told["frames"]))
-        for name, caption in told.items():
+            video = folder / part / "heat.mp4"
+            if video.is_file():
+                sound = video if media.probe(video).audio else None
+                shown = Clip(f"{explanation['clip']}, with heat", "", "", audio=sound, video=video)
+                films.append(player(shown, "both", alternative["frames"]))
+        for name, caption in alternative.items():
             alt = f"{caption} Shares: {parts}."
             pictures += picture(folder / part / name, caption, alt, chart=name != "frames")
     return Section("Why it says so", text, pictures=pictures, clips=films) if text else None
@@ -227,8 +228,8 @@ def reasons(run):
 
 def wrong(table, m, clips):
     """Plays the ten clips most confidently wrong: those of `clips`, a dict by id."""
-    found, players, lacking = surest(table, m["labels"])[:_WORST], [], 0
-    for row in found.to_dict("records"):
+    worst, players, lacking = surest(table, m["labels"])[:_WORST], [], 0
+    for row in worst.to_dict("records"):
         said = f"Said {row['predicted']}, {row[row['predicted']]:.0%}; it is {row['label']}, "
         said += f"{row[row['label']]:.0%}."
         try:

@@ -106,8 +106,8 @@ class Augmentation:
             tall = cv2.flip(tall, 1)
         tall = cv2.addWeighted(tall, gain, tall, 0, offset)
         left, right, top, bottom = (max(d, 0) for d in (dx, -dx, dy, -dy))
-        kept = tall.reshape(frames.shape)[:, bottom : size - top, right : size - left]
-        return np.pad(kept, ((0, 0), (top, bottom), (left, right), (0, 0)), mode="edge")
+        cropped = tall.reshape(frames.shape)[:, bottom : size - top, right : size - left]
+        return np.pad(cropped, ((0, 0), (top, bottom), (left, right), (0, 0)), mode="edge")
 
 
 def _turned(frames, angle):
@@ -139,9 +139,9 @@ def mix(inputs, targets, weights, alpha, generator):
 
     def blend(array):
         mixed = np.empty(array.shape, array.dtype)  # in C order, so that a row is not a copy
-        for row, one, index, part in zip(mixed, array, other, share.tolist()):
-            one, two, target = (a.reshape(1, -1) for a in (one, array[index], row))
-            cv2.addWeighted(one, part, two, 1 - part, 0, dst=target)
+        for row, own_row, index, part in zip(mixed, array, other, share.tolist()):
+            own_row, two, target = (a.reshape(1, -1) for a in (own_row, array[index], row))
+            cv2.addWeighted(own_row, part, two, 1 - part, 0, dst=target)
         return mixed
 
     inputs = {name: blend(array) for name, array in inputs.items()}
@@ -173,9 +173,9 @@ def drop_modalities(inputs, targets, weights, generator):
     def four(array, parts):
         copies = np.empty((4, *array.shape), array.dtype)
         for copy, part in zip(copies, parts):
-            for row, one, factor in zip(copy, array, np.broadcast_to(part, len(array)).tolist()):
-                one, target = one.reshape(1, -1), row.reshape(1, -1)
-                cv2.addWeighted(one, factor, one, 0, 0, dst=target)
+            for row, values, factor in zip(copy, array, np.broadcast_to(part, len(array)).tolist()):
+                values, target = values.reshape(1, -1), row.reshape(1, -1)
+                cv2.addWeighted(values, factor, values, 0, 0, dst=target)
         return copies.reshape(-1, *array.shape[1:])
 
     inputs = {name: four(array, parts[name]) for name, array in inputs.items()}

@@ -214,8 +214,8 @@ def _picture(path, spec, span=None, detector=None):
         if time >= start:
             stream.see(time, frame)
     face = crop.main_face(stream.tracks(start, end))
-    found = {"duration": np.float64(end - start)}
-    return found if face is None else {**found, "times": face[0] - start, "frames": face[2]}
+    content = {"duration": np.float64(end - start)}
+    return content if face is None else {**content, "times": face[0] - start, "frames": face[2]}
 
 
 def _signal(clip, spec, sound, picture, given=None):
@@ -266,8 +266,8 @@ def _detector_of_thread(name, thread):
 def _content(path, folder):
     """Digest of a file's content; files that did not change since are not read again."""
     path = Path(path).resolve()
-    found = path.stat()
-    return _content_once(path, found.st_size, found.st_mtime_ns, found.st_ctime_ns, folder)
+    status = path.stat()
+    return _content_once(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, folder)
 
 
 @lru_cache(maxsize=1 << 16)

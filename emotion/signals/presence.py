@@ -52,10 +52,11 @@ def lines(preset, counts):
     """Returns a list of str, a line for each modality that some clips lack."""
     exempt = " (it trains with missing modalities, so they stay)" if _drops(preset) else ""
     return [
-        f"no {NAMES[one.modality]} found in {len(one.lacking)} of {one.expected} clips{exempt}: "
-        f"{', '.join(one.lacking[:4])}{', ...' if len(one.lacking) > 4 else ''}"
-        for one in counts
-        if one.lacking
+        f"no {NAMES[count.modality]} found in {len(count.lacking)} of {count.expected} "
+        f"clips{exempt}: "
+        f"{', '.join(count.lacking[:4])}{', ...' if len(count.lacking) > 4 else ''}"
+        for count in counts
+        if count.lacking
     ]
 
 
@@ -71,20 +72,20 @@ def check(preset, counts):
             more than a third of those that have one, and the preset does not drop modalities in
             training on purpose (`augmentation.modality_dropout`).
     """
-    for one, other in zip(counts, reversed(counts)) if preset.modality == "both" else ():
-        name, alone = NAMES[one.modality], f"--modality {other.modality}"
-        if one.clips - one.expected > one.clips / 2:
+    for count, other in zip(counts, reversed(counts)) if preset.modality == "both" else ():
+        name, alone = NAMES[count.modality], f"--modality {other.modality}"
+        if count.clips - count.expected > count.clips / 2:
             raise ValueError(
-                f"{preset.name} learns from sound and face, and {one.clips - one.expected} of "
-                f"{one.clips} clips have no file for the {name}; add what is missing "
+                f"{preset.name} learns from sound and face, and {count.clips - count.expected} of "
+                f"{count.clips} clips have no file for the {name}; add what is missing "
                 f"(dataset/README.md) or train on the rest with {alone}."
             )
-        if len(one.lacking) > MOST * one.expected and not _drops(preset):
-            remedy = "another --face-detector" if one.modality == "video" else "other files"
+        if len(count.lacking) > MOST * count.expected and not _drops(preset):
+            remedy = "another --face-detector" if count.modality == "video" else "other files"
             raise ValueError(
                 f"{preset.name} learns from sound and face, and no {name} was found in "
-                f"{len(one.lacking)} of {one.expected} clips ({one.lacking[0]} is one); look at "
-                f"these and try {remedy}, or train with {alone}."
+                f"{len(count.lacking)} of {count.expected} clips ({count.lacking[0]} is one); "
+                f"look at these and try {remedy}, or train with {alone}."
             )
 
 

@@ -112,10 +112,10 @@ def _claim(root, what):
     """Makes the folder, and refuses one in which the corpus would mix with other recordings."""
     mark = root / "synthetic.json"
     if mark.is_file():
-        found = json.loads(mark.read_text(encoding="utf-8"))
-        if found != what:
+        recorded = json.loads(mark.read_text(encoding="utf-8"))
+        if recorded != what:
             raise ValueError(
-                f"{root} holds the synthetic corpus {found}, not {what}; remove it or choose "
+                f"{root} holds the synthetic corpus {recorded}, not {what}; remove it or choose "
                 "another folder."
             )
     elif any((root / name).exists() for name in ("audios", "videos")):

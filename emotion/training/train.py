@@ -269,8 +269,8 @@ def _schedule(recipe):
 
 def _learned(model, names):
     """The layers of the encoders of these names, without those that are frozen for good."""
-    found = [layer for layer in model.layers if layer.name in names]
-    return [part for encoder in found for part in encoder.layers if part.trainable]
+    layers = [layer for layer in model.layers if layer.name in names]
+    return [part for encoder in layers for part in encoder.layers if part.trainable]
 
 
 def _write_history(folder, state):

@@ -34,11 +34,14 @@ class Initial:
         }
         shared = weights["audio"].keys() & weights["video"].keys()
         self._weights = {
-            name: {layer: arrays for layer, arrays in own.items() if layer not in shared}
-            for name, own in weights.items()
+            name: {layer: arrays for layer, arrays in layers.items() if layer not in shared}
+            for name, layers in weights.items()
         }
         self.freeze = freeze
-        self.record = {**{n: _digest(own) for n, own in self._weights.items()}, "frozen": freeze}
+        self.record = {
+            **{n: _digest(layers) for n, layers in self._weights.items()},
+            "frozen": freeze,
+        }
 
     def load(self, model, preset, labels, speakers, protocol):
         """Sets the weights of the layers that bear the names of a branch's.
@@ -77,11 +80,11 @@ class Initial:
         """Returns a list of (layer of the model, its arrays)."""
         layers = {layer.name: layer for layer in model.layers}
         pairs = []
-        for modality, own in self._weights.items():
-            found = {name: arrays for name, arrays in own.items() if name in layers}
-            if not found:
+        for modality, weights in self._weights.items():
+            shared = {name: arrays for name, arrays in weights.items() if name in layers}
+            if not shared:
                 raise ValueError(f"{self.runs[modality].folder} shares no layer with {model.name}.")
-            for name, arrays in found.items():
+            for name, arrays in shared.items():
                 shapes = [array.shape for array in arrays]
                 expected = [tuple(weight.shape) for weight in layers[name].weights]
                 if shapes != expected:
@@ -94,11 +97,11 @@ class Initial:
 
 
 def _refuse_other(run, modality, preset, labels):
-    own = run.preset
-    if (own.name, own.modality) != (preset.name, modality):
+    trained = run.preset
+    if (trained.name, trained.modality) != (preset.name, modality):
         raise ValueError(
             f"{run.folder} must be a run of {preset.name} with {modality} alone. "
-            f"Received: {own.name} with {own.modality}."
+            f"Received: {trained.name} with {trained.modality}."
         )
     if run.labels != tuple(labels):
         raise ValueError(

@@ -90,8 +90,8 @@ def main():
         f"A model was trained to tell {', '.join(own.recognizer.labels)} in acted speech. See what "
         "it makes of a recording, or of you."
     )
-    given, live = st.tabs(["A recording", "Live"])
-    with given:
+    recorded, live = st.tabs(["A recording", "Live"])
+    with recorded:
         data, sound = _recording(limits)
         if data is not None:
             _shown(own, data, sound)
@@ -111,7 +111,7 @@ def main():
 
 def _recording(limits):
     """Asks for a recording: its bytes and those of a sound of its own, or None."""
-    film = st.file_uploader("A video, or a sound", KINDS, max_upload_size=int(limits.megabytes))
+    upload = st.file_uploader("A video, or a sound", KINDS, max_upload_size=int(limits.megabytes))
     sound = st.file_uploader(
         "A sound that belongs to a video without one (optional)",
         ["wav", "flac", "mp3", "m4a"],
@@ -120,8 +120,8 @@ def _recording(limits):
     with st.expander("Or record with this browser's camera and microphone"):
         recorder.show(20, "chosen")
     st.button("Or try a sample: a drawn face that speaks", on_click=_choose_sample)
-    if film:
-        return film.getvalue(), sound.getvalue() if sound else None
+    if upload:
+        return upload.getvalue(), sound.getvalue() if sound else None
     if sound:
         st.info("Add the video that this sound belongs to, above.")
     if "chosen" not in st.session_state:
@@ -158,9 +158,12 @@ def _shown(own, data, sound):
     st.write(basis.capitalize() + ".")
     if "annotated.mp4" in files:
         st.video(files["annotated.mp4"], alt="The recording with boxes and labels drawn on it")
-    told = ", ".join(f"{one.label} from {one.start:.1f} s" for one in timeline.predictions[:20])
-    st.image(files["timeline.png"], alt=f"Probability of each emotion over time: {told}")
-    offered = [one for one in DOWNLOADS if one[0] in files]
+    labels = ", ".join(
+        f"{prediction.label} from {prediction.start:.1f} s"
+        for prediction in timeline.predictions[:20]
+    )
+    st.image(files["timeline.png"], alt=f"Probability of each emotion over time: {labels}")
+    offered = [prediction for prediction in DOWNLOADS if prediction[0] in files]
     for column, (name, label, kind) in zip(st.columns(len(DOWNLOADS)), offered):
         column.download_button(label, files[name], name, kind, on_click="ignore")
     with st.expander("Every window as a table"):
@@ -174,17 +177,17 @@ def _shown(own, data, sound):
 def _explained(own, data, sound, timeline):
     st.header("Why it says so")
     names = {
-        f"{one.start:.1f} to {one.end:.1f} s"
-        + (f", face {one.track}" if one.track else "")
-        + f": {one.label}, {one.confidence:.0%}": one
-        for one in timeline.predictions
+        f"{prediction.start:.1f} to {prediction.end:.1f} s"
+        + (f", face {prediction.track}" if prediction.track else "")
+        + f": {prediction.label}, {prediction.confidence:.0%}": prediction
+        for prediction in timeline.predictions
     }
     chosen = st.selectbox("A moment", names)
     if not st.button("Explain this moment"):
         return
     try:
         with st.spinner("Working out what speaks for it"):
-            told, files = _explain(own, data, sound, names[chosen])
+            record, files = _explain(own, data, sound, names[chosen])
     except (uploads.Busy, MediaError, ValueError) as error:
         st.warning(f"This moment cannot be explained now: {error}")
         return
@@ -196,8 +199,8 @@ def _explained(own, data, sound, timeline):
             st.image(files[name], caption=alt, alt=alt)
     if "heat.mp4" in files:
         st.video(files["heat.mp4"], alt="The face, and heat on it")
-    parts = ", ".join(f"{name} {part:+.2f}" for name, part in told["shares"].items())
-    st.write(f"What each adds to the score of {told['label']}: {parts}.")
+    parts = ", ".join(f"{name} {part:+.2f}" for name, part in record["shares"].items())
+    st.write(f"What each adds to the score of {record['label']}: {parts}.")
 
 
 def _explain(own, data, sound, prediction):
@@ -205,10 +208,10 @@ def _explain(own, data, sound, prediction):
     recognizer = own.recognizer
     with _turn(own, data, sound) as (info, file, _):
         signal, folder = moment(info.path, recognizer, prediction, file), info.path.parent
-        told = explain_clip(
+        record = explain_clip(
             recognizer.model, recognizer.preset, recognizer.labels, signal, "This moment", folder
         )
-        return told, _files(folder, "mfcc.png", "frames.png", "heat.mp4")
+        return record, _files(folder, "mfcc.png", "frames.png", "heat.mp4")
 
 
 def _work(own, data, sound, place):

@@ -70,6 +70,8 @@ def show(seconds, name):
         name: str, the part of the visitor's session that takes what is recorded: bytes of WebM or
             MP4, as the browser makes it.
     """
-    told = _component()(key="recorder", data={"seconds": seconds}, on_recording_change=lambda: None)
-    if told.recording:
-        st.session_state[name] = base64.b64decode(told.recording.partition(",")[2])
+    state = _component()(
+        key="recorder", data={"seconds": seconds}, on_recording_change=lambda: None
+    )
+    if state.recording:
+        st.session_state[name] = base64.b64decode(state.recording.partition(",")[2])

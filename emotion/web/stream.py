@@ -222,8 +222,8 @@ async def _received(socket, kind):
 def _admitted(text):
     """Returns (Access, rate) of a first message, or (None, None)."""
     with suppress(ValueError, TypeError, KeyError):
-        told = json.loads(text)
-        access, rate = _accesses.get(told["key"]), int(told["rate"])
+        request = json.loads(text)
+        access, rate = _accesses.get(request["key"]), int(request["rate"])
         if access and 8000 <= rate <= 384000:
             return access, rate
     return None, None

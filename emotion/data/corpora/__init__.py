@@ -52,8 +52,8 @@ def clips(root, corpus=None, features=None):
     corpus = corpus or guess(root)
     if corpus not in CORPORA:
         raise ValueError(f"`corpus` must be one of {', '.join(CORPORA)}. Received: {corpus!r}.")
-    found = sorted(CORPORA[corpus](root), key=lambda clip: clip.id)
-    return feature_tables.join(found, features) if features else found
+    listed = sorted(CORPORA[corpus](root), key=lambda clip: clip.id)
+    return feature_tables.join(listed, features) if features else listed
 
 
 def left_out(root, corpus=None):

@@ -141,11 +141,11 @@ def clips(root, labels="intended"):
         FileNotFoundError: `root` is not a folder, or it lacks the table of votes.
         ValueError: unknown labels, no such recording below `root`, or a table that breaks a rule.
     """
-    found, omitted = _sort(root, labels)
-    if not found:
+    listed, omitted = _sort(root, labels)
+    if not listed:
         why = f" ({'; '.join(omitted)})" if omitted else ""
         raise ValueError(f"No CREMA-D recording to use found in {root}{why}. {_HOW_TO_GET}")
-    return found
+    return listed
 
 
 def left_out(root, labels="intended"):
@@ -177,19 +177,19 @@ def _sort(root, labels):
         named = ", ".join(f"{id}: {BROKEN[id]}" for id in broken)
         lines.append(f"left out, known to be broken: {len(broken)} ({named})")
     votes = _votes(root) if labels == "crowd" and takes else {}
-    found, ties, unrated = [], 0, 0
+    listed, ties, unrated = [], 0, 0
     for id, members in sorted(takes.items()):
         name = members[0][0]
         voted = votes.get(id, ()) if labels == "crowd" else (EMOTIONS[name.emotion],)
         if len(voted) == 1:
-            found.append(_clip(id, name, [path for _, path in members], voted[0], labels))
+            listed.append(_clip(id, name, [path for _, path in members], voted[0], labels))
         ties += len(voted) > 1
         unrated += not voted
     if ties:
         lines.append(f"left out, the crowd's vote is a tie: {ties}")
     if unrated:
         lines.append(f"left out, {VOTES.name} has no vote: {unrated}")
-    return found, lines
+    return listed, lines
 
 
 def _clip(id, name, paths, label, labels):
@@ -220,7 +220,7 @@ def _votes(root):
             "repository, or use --corpus cremad for the intended labels."
         )
     letters = {code[0]: label for code, label in EMOTIONS.items()}
-    found = {}
+    votes = {}
     with open(path, newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file, restval="")
         columns = {str(column).lower(): column for column in reader.fieldnames or []}
@@ -237,5 +237,5 @@ def _votes(root):
                     f"or several with colons between them. Received: {vote!r}."
                 )
             id = Path(row[columns["filename"]].strip()).stem
-            found[id] = tuple(letters[letter] for letter in vote.split(":"))
-    return found
+            votes[id] = tuple(letters[letter] for letter in vote.split(":"))
+    return votes

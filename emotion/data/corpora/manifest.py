@@ -42,9 +42,9 @@ def clips(path):
         )
     if not rows:
         raise ValueError(f"{path} has no rows: give it one row a clip, below the column names.")
-    found = [(number, _clip(path, number, columns, row)) for number, row in rows]
-    _check_together(path, found)
-    return sorted((clip for _, clip in found), key=lambda clip: clip.id)
+    numbered = [(number, _clip(path, number, columns, row)) for number, row in rows]
+    _check_together(path, numbered)
+    return sorted((clip for _, clip in numbered), key=lambda clip: clip.id)
 
 
 def _clip(path, number, columns, row):
@@ -61,38 +61,38 @@ def _clip(path, number, columns, row):
     for column in ("label", "speaker"):
         if not row[column]:
             raise ValueError(f"{where}: `{column}` must not be empty.")
-    given = {column: row.pop(column, "") for column in ("audio", "video", "id", "split")}
-    media = {kind: path.parent / given[kind] for kind in ("audio", "video") if given[kind]}
+    fields = {column: row.pop(column, "") for column in ("audio", "video", "id", "split")}
+    media = {kind: path.parent / fields[kind] for kind in ("audio", "video") if fields[kind]}
     if not media:
         raise ValueError(f"{where}: `audio`, `video` or both must name a file.")
     for file in media.values():
         if not file.is_file():
             raise FileNotFoundError(f"{where}: {file} does not exist; paths start at the CSV.")
-    if given["split"] and given["split"] not in SPLITS:
+    if fields["split"] and fields["split"] not in SPLITS:
         raise ValueError(
-            f"{where}: `split` must be {', '.join(SPLITS)} or empty. Received: {given['split']!r}."
+            f"{where}: `split` must be {', '.join(SPLITS)} or empty. Received: {fields['split']!r}."
         )
     return Clip(
-        id=given["id"] or Path(given["video"] or given["audio"]).with_suffix("").as_posix(),
+        id=fields["id"] or Path(fields["video"] or fields["audio"]).with_suffix("").as_posix(),
         label=row.pop("label"),
         speaker=row.pop("speaker"),
         audio=media.get("audio", media.get("video")),
         video=media.get("video"),
         info=row,
-        split=given["split"] or None,
+        split=fields["split"] or None,
     )
 
 
-def _check_together(path, found):
-    """Raises where rows contradict one another; `found` holds (row number, Clip) pairs."""
-    without = [number for number, clip in found if clip.split is None]
-    if 0 < len(without) < len(found):
+def _check_together(path, numbered):
+    """Raises where rows contradict one another; `numbered` holds (row number, Clip) pairs."""
+    without = [number for number, clip in numbered if clip.split is None]
+    if 0 < len(without) < len(numbered):
         raise ValueError(
             f"{path}, row {without[0]}: `split` is empty but other rows have one; "
             "fill it in every row or in none."
         )
     rows, splits = {}, {}
-    for number, clip in found:
+    for number, clip in numbered:
         if clip.id in rows:
             raise ValueError(
                 f"{path}, row {number}: the id {clip.id!r} is that of row {rows[clip.id]} already; "

@@ -142,18 +142,18 @@ def files(root):
     root = Path(root)
     if not root.is_dir():
         raise FileNotFoundError(f"{root} is not a folder. {_how_to_get()}")
-    found, seen = [], set()
+    named, visited = [], set()
     for folder, subfolders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
         drawn = "synthetic.json" in names and Path(folder) != root  # its names are RAVDESS's
-        if real in seen or drawn:  # a link back to a folder above would be walked for ever
+        if real in visited or drawn:  # a link back to a folder above would be walked for ever
             subfolders.clear()
             continue
-        seen.add(real)
+        visited.add(real)
         subfolders[:] = sorted(n for n in subfolders if n[0] != "." and n != "__MACOSX")
-        found += [Path(folder, name) for name in names if name[0] != "."]
+        named += [Path(folder, name) for name in names if name[0] != "."]
     media = suffixes.AUDIO | suffixes.VIDEO
-    return sorted(path for path in found if path.suffix.lower() in media)
+    return sorted(path for path in named if path.suffix.lower() in media)
 
 
 def clips(root, channel="speech"):
@@ -253,8 +253,8 @@ def _clip(members):
 
 def _holds(path):
     """Returns which of "audio" and "video" a file has streams of; both if it cannot be opened."""
-    found = path.stat()
-    return _look(path, found.st_size, found.st_mtime_ns)
+    status = path.stat()
+    return _look(path, status.st_size, status.st_mtime_ns)
 
 
 @cache  # a report lists the clips once for each fold

@@ -17,7 +17,7 @@ def clips(path):
         FileNotFoundError: `path` does not exist.
         ValueError: the table breaks a rule, or a name in it is not one RAVDESS can have.
     """
-    found = []
+    listed = []
     for id, place in feature_tables.index(path).items():
         name = ravdess.parse(f"01-{id}.mp4")
         if name is None:
@@ -26,5 +26,5 @@ def clips(path):
                 "01-01-05-02-01-02-12; leave it out, or list the clips in a manifest and join this "
                 "table with --features."
             )
-        found.append(ravdess.clip(name, given=place))
-    return found
+        listed.append(ravdess.clip(name, given=place))
+    return listed
