@@ -14,7 +14,7 @@ faster, on a few hundred clips a linear map of action units, leaves the other li
 from keras import Input, Model, layers, ops
 
 from emotion.features import ActionUnits, Mfcc
-from emotion.models.cnn3d_mfcc import MOMENTUM, hear
+from emotion.models.cnn3d_mfcc import MOMENTUM, audio_branch
 from emotion.preset import Preset, Recipe
 
 PRESETS = (
@@ -51,7 +51,7 @@ def build(preset, classes):
 
 
 def _audio_branch(x):
-    x = layers.Dense(128, use_bias=False, name="audio_dense_out")(hear(x))
+    x = layers.Dense(128, use_bias=False, name="audio_dense_out")(audio_branch(x))
     x = layers.BatchNormalization(momentum=MOMENTUM, name="audio_dense_out_bn")(x)
     return layers.ReLU(name="audio_dense_out_relu")(x)
 
