@@ -1,4 +1,4 @@
-"""BestModel: the whole model of the best epoch so far, in a file, as soon as there is one."""
+"""BestModel: saves the whole model of the best epoch so far."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Milestones: the learning rate falls at the epochs that were named beforehand."""
+"""Milestones: lowers the learning rate at given epochs."""
 
 import keras
 

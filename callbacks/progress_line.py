@@ -1,4 +1,4 @@
-"""ProgressLine: one line an epoch, with the validation UAR and the time left."""
+"""ProgressLine: prints one line an epoch, with the validation UAR and the time left."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""RunState: everything that decides how training goes on, saved after each epoch in one file."""
+"""RunState: saves after each epoch, in one file, everything that decides how training continues."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Stopwatch: the seconds that each epoch trains, in a file of its own beside the state."""
+"""Stopwatch: records the training time of each epoch in a file beside the state."""
 
 import json
 import os

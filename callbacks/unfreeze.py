@@ -1,4 +1,4 @@
-"""Unfreeze: pretrained layers rest while the head learns, then all train at another rate."""
+"""Unfreeze: keeps pretrained layers frozen while the head learns, then trains them too."""
 
 import keras
 
@@ -39,7 +39,7 @@ class Unfreeze(keras.callbacks.Callback):
         self._train(False)
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Sets them free; sets the rate in the first epoch in which they are."""
+        """Unfreezes the layers and sets their learning rate."""
         if epoch < self.epoch or self._trained:
             return
         self._train(True)

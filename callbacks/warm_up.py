@@ -1,4 +1,4 @@
-"""WarmUp: the learning rate rises in equal steps over the first epochs."""
+"""WarmUp: raises the learning rate linearly over the first epochs."""
 
 import keras
 

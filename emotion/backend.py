@@ -1,4 +1,4 @@
-"""Backend: starts Keras and what computes for it, quietly and repeatably."""
+"""Starts Keras and its backend, without their start-up messages and with repeatable results."""
 
 import itertools
 import os
@@ -37,7 +37,7 @@ def make_deterministic(seed):
     """Seeds Python, NumPy and the backend, and forbids operations that differ between two runs.
 
     On TensorFlow's CPU, op determinism alone leaves 3D convolutions that differ when the machine
-    is loaded; the single inter-op thread of `start` mends it.
+    is loaded; the single inter-op thread of `start` prevents that.
 
     Args:
         seed: int.

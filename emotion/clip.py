@@ -1,4 +1,4 @@
-"""The plain values everything else passes around: a clip on disk, its signal, a prediction."""
+"""The plain values that all packages use: a clip on disk, its signal, a prediction."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, and locked against other processes."""
+"""Atomic writes and locks."""
 
 import os
 import threading

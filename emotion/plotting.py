@@ -1,4 +1,4 @@
-"""Plotting: what all pictures share: one colour for each class, one style, one way of saving."""
+"""The palette, the figure style and the saving of all plots."""
 
 import textwrap
 from functools import lru_cache

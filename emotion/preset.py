@@ -1,4 +1,4 @@
-"""Preset: what enters the model and what the model is, with its recipe's training numbers."""
+"""Preset: what enters a model, what the model is, and the recipe of its training."""
 
 import difflib
 import math

@@ -1,4 +1,4 @@
-"""Run: one training of a preset, as the folder that it leaves."""
+"""Run: the folder of one training, and its record."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Draws boxes, labels and charts, on RGB arrays or straight on the YUV planes of a video frame."""
+"""Draws boxes, labels and charts on RGB arrays or on the YUV planes of a video frame."""
 
 import os
 from dataclasses import dataclass

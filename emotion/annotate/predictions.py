@@ -1,4 +1,4 @@
-"""Transcript: the predictions of a timeline as a table, a record or subtitles (WebVTT).
+"""Writes the predictions of a timeline as CSV, JSON or subtitles (WebVTT).
 
 docs/annotate.md describes what is in them.
 """

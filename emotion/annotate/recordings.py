@@ -1,4 +1,4 @@
-"""Jobs: one recording each, from the file to all that is written of it, and lists of them."""
+"""Annotates recordings one by one: what to read, what to write, and lists of both."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Writes a video back with what is predicted of its faces, its sound and its timing kept.
+"""Writes a recording with boxes and labels drawn on it; sound and timing stay as they are.
 
 Two streaming passes: `analyse` gathers boxes and predictions, then the frames are decoded again and
 drawn on as they pass, so a box knows where its face goes next and memory does not grow.

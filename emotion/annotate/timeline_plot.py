@@ -1,4 +1,4 @@
-"""Storyline: a picture of a whole recording, the probability of each emotion over time."""
+"""Plots the probability of each emotion over a whole recording."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a data folder holds: a table by speaker and emotion, and what is missing or broken."""
+"""Checks a data folder: a table by speaker and emotion, and what is missing or broken."""
 
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor

@@ -12,7 +12,7 @@ from emotion.data.corpora import ravdess as names
 
 DOI = "10.5281/zenodo.1188976"
 _ATTEMPTS_AGAIN = 3
-_ARCHIVES = ".archives"  # hidden, so that corpora/ravdess.py passes over what is in it
+_ARCHIVES = ".archives"  # hidden, so that corpora/ravdess.py ignores it
 
 
 def ravdess(actors=names.ACTORS, audio_only=False, output="dataset", channel="speech", record=None):

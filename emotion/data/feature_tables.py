@@ -1,4 +1,4 @@
-"""Tables: features that were computed elsewhere, read from a file and joined to clips by id.
+"""Tables of features computed by other programs, joined to clips by id.
 
 Three kinds of file:
 

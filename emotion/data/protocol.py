@@ -1,4 +1,4 @@
-"""Protocol and Result: what the file of a corpus says of its published folds and results."""
+"""Protocol and Result: the types in which a corpus lists its published folds and results."""
 
 from dataclasses import dataclass
 

@@ -169,7 +169,7 @@ def _test_speakers(clips, protocol, seed):
 
 
 def _balanced(clips, count, seed):
-    """Deals whole speakers into folds so that each fold has its share of every class.
+    """Assigns speakers to folds so that each fold has its share of every class.
 
     Greedy: speakers with many clips first, ties in seeded order, each to the fold where it adds
     least to the sum of squares of class shares (then to the fold with fewest speakers).

@@ -1,4 +1,4 @@
-"""Checkpoints: files of published weights, on this machine or on a hub, and what is in them."""
+"""Finds, downloads and reads files of published weights."""
 
 import re
 from pathlib import Path

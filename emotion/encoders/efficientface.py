@@ -1,4 +1,4 @@
-"""EfficientFace: a light face network, with its authors' AffectNet weights where the user has them.
+"""EfficientFace: a light face network, with its authors' AffectNet weights if the user has them.
 
     frame (224, 224, 3) -> conv 3x3/2 to 29, max-pool 3/2
     -> ShuffleNetV2 stage of 4 units, 116 channels, times its modulator

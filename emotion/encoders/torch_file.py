@@ -1,4 +1,4 @@
-"""PyTorch files: the arrays of a state dict, read without PyTorch.
+"""Reads the arrays of a PyTorch state dict without PyTorch.
 
 `torch.save` writes a zip: NAME/data.pkl, a pickle in which each tensor names the storage that
 holds its numbers, and NAME/data/KEY, the bytes of a storage. A pickle is a program. The one that

@@ -1,4 +1,4 @@
-"""Evaluation: what a run is worth on speakers it has never met."""
+"""Evaluates a run on speakers that it was not trained on."""
 
 import keras
 import numpy as np
@@ -60,7 +60,7 @@ def check(run, split):
 
     Args:
         run: run.Run.
-        split: splits.Split. One that deals clips and not speakers must be the run's own: of other
+        split: splits.Split. A random split must be the run's own: of other
             clips it would deal those that were trained on into the test.
 
     Raises:

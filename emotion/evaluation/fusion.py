@@ -1,4 +1,4 @@
-"""Late fusion: what several systems say of the same clips, as one."""
+"""Late fusion of the scores of several systems."""
 
 import numpy as np
 from scipy import special

@@ -1,4 +1,4 @@
-"""Pictures: what metrics.json and history.csv hold, drawn in one style as PNG and SVG."""
+"""Plots of metrics.json and history.csv, as PNG and SVG."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Findings: what predictions are worth, in numbers; of a run's or of any other system's."""
+"""Evaluation results: computed from predictions, joined over folds, saved and read."""
 
 import json
 import zipfile

@@ -1,4 +1,4 @@
-"""Robustness: what is left of a run's UAR in noise, in the dark, out of focus, or deaf or blind."""
+"""Robustness: UAR under noise, low light, blur or a missing modality."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Scores: what any system says of each clip, as a table. Ours is predictions.csv (docs/scores.md).
+"""Score files: the scores of any system for each clip (docs/scores.md).
 
 A clip's label and speaker are read from its id, so no media is needed.
 """
@@ -26,7 +26,7 @@ CORPORA = {
 IDS = ("id", "clip", "clip_id", "file", "filename", "name", "path")
 # Columns that are no classes; label and speaker must be the corpus's. Row numbers have no name.
 BESIDES = ("", "label", "predicted", "repetition", "fold", "split", *ATTRIBUTES)
-_NEVER_PUBLISHED = {"cremad": 20}  # how many clips, not named by crema_d.py, nobody can have
+_NEVER_PUBLISHED = {"cremad": 20}  # clips that were never published and are not in crema_d.BROKEN
 _ROUNDING = 0.005  # of a probability in whole per cent
 
 
@@ -69,7 +69,7 @@ def published(corpus):
 
 
 def read(path, corpus=None):
-    """Reads a file of scores; rows of clips that the corpus leaves out as broken are passed over.
+    """Reads a file of scores; rows of clips that the corpus leaves out as broken are ignored.
 
     Args:
         path: path of a CSV, UTF-8: a row a clip, a column of ids (a name of IDS), and a column a

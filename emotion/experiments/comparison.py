@@ -1,4 +1,4 @@
-"""Comparison: presets side by side, each with sound alone, picture alone and both.
+"""Compares presets, each with sound alone, picture alone and both.
 
 All are trained on the same clips, those that every one of them can use, and on the same folds and
 seeds. A run is a folder OUT/PRESET-MODALITY/seed-S-fold-F; the one that is complete is never

@@ -1,4 +1,4 @@
-"""Completion: what belongs to a run that was scored, its numbers and pictures, into a folder."""
+"""Completes a trained run: metrics, plots and explanations in its folder."""
 
 from emotion.evaluation import evaluate, plots, results, robustness
 from emotion.explain.explanations import drawable, explain_clip, explain_tests, training_clips
@@ -113,7 +113,7 @@ def explain(run, split, load):
 
     Args:
         run: run.Run whose folder holds what `results.save` writes.
-        split: splits.Split; predictions of other clips than it tests are passed over.
+        split: splits.Split; predictions of other clips are ignored.
         load: function of a Clip that returns its Signal.
     """
     folder, trained = run.folder / "explained", (run.folder / "model.keras").stat().st_mtime

@@ -1,4 +1,4 @@
-"""Resume: which training goes on, and what its run.json says that it is.
+"""Resume: finds unfinished trainings and the settings in their run.json.
 
 A training is a run, or a folder of the folds of a protocol that one command trains.
 """

@@ -1,4 +1,4 @@
-"""Standings: the table of a comparison, from the files that its runs left."""
+"""The table of a comparison, computed from the files of its runs."""
 
 import json
 

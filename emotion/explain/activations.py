@@ -1,4 +1,4 @@
-"""Inside: what a model makes of a clip on its way to the logits."""
+"""Activations inside a model: attention maps, embeddings and their projection."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Explain: why a model says what it says, in numbers that add up.
+"""Attributions: integrated gradients with a stated error, and exact modality shares.
 
 What they divide is the difference of a logit from what it is at a baseline: among the values of the
 inputs (`attribute`), or between sound and picture (`shares`). They say what the model went by, not
@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 TOLERANCE = 0.01
-_FEWEST, _MOST = 16, 1024  # steps; with fewer the sum can be right by chance and its parts wrong
+_FEWEST, _MOST = 16, 1024  # steps; with fewer the sum can be right while its parts are wrong
 _VALUES = 2**22  # of inputs that are differentiated at once, 16 MiB; layers take tens of times that
 
 

@@ -1,4 +1,4 @@
-"""Reasons: why a run says what it says, of a clip or of its test clips, as a folder of pictures.
+"""Explains a clip, or the test clips of a run, as a folder of plots and numbers.
 
 explanation.json is the last file: where it is, the folder is complete.
 """

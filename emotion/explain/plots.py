@@ -1,4 +1,4 @@
-"""Illustrate: explanations as pictures (PNG and SVG), and heat on the face as a video.
+"""Plots of explanations (PNG and SVG), and a video with attributions over the face.
 
 Orange speaks for the class, blue against it.
 """

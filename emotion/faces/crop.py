@@ -1,4 +1,4 @@
-"""Face crops: the one path from the frames of a recording to the crops that a model sees.
+"""Face crops: the one code path from video frames to the crops that a model reads.
 
 Training, recordings and live use it alike: a face is looked for at every STEP on the recording's
 clock, followed, and cut out along a box that is smoothed over time. The smoothing looks at no frame
@@ -11,7 +11,7 @@ import numpy as np
 from emotion.faces.tracking import Tracker, areas, smooth
 
 STEP = 1 / 6  # seconds between detections: a head moves less than its width in that time
-MEMORY = 5  # seconds for which a face that was lost is known again
+MEMORY = 5  # seconds for which a lost face can be re-identified
 # What is kept of a frame until its stretch is complete: the face with more around it than the
 # margin, at a multiple of the crop's resolution. A smoothed box lies well inside.
 SLACK = 0.25  # of the box's longer side, on every side

@@ -1,7 +1,7 @@
 """Detects the faces in a frame.
 
-YuNet (Wu et al. 2023, "YuNet: a tiny millisecond-level face detector") where its weights are at
-hand, else the Haar cascade that OpenCV 4 carries. Both answer in the same units and extent: a box
+YuNet (Wu et al. 2023, "YuNet: a tiny millisecond-level face detector") if its weights
+exist, else the Haar cascade that OpenCV 4 carries. Both answer in the same units and extent: a box
 from the forehead to the chin, so that a crop holds the same whichever of them found the face.
 """
 
@@ -34,7 +34,7 @@ YUNET_IN_HAAR = np.array((0.08, -0.05, 0.92, 1.13))
 
 
 def yunet_path():
-    """Returns the Path of YuNet's weights where they are at hand, else None.
+    """Returns the Path of YuNet's weights if they exist, else None.
 
     The file that the environment variable EMOTION_YUNET names comes first, then the one that
     `fetch_yunet` keeps; a damaged copy of the latter does not count.
@@ -99,7 +99,7 @@ class Detector:
     """Finds the faces of a frame; the same frame gives the same boxes. One serves one thread.
 
     Args:
-        name: "yunet", "haar", or "auto": YuNet where its weights are at hand, else Haar.
+        name: "yunet", "haar", or "auto": YuNet if its weights exist, else Haar.
         weights: path of YuNet's .onnx file; None takes that of `yunet_path`.
 
     Attributes:

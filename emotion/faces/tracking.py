@@ -1,4 +1,4 @@
-"""Tracks: which of the boxes found along a recording are the same face.
+"""Tracks faces: decides which boxes along a recording are the same face.
 
 A face is looked for where its motion would have brought it (constant velocity, as SORT has it:
 Bewley et al. 2016), told from its neighbours by its colours, and kept in mind for some seconds

@@ -1,4 +1,4 @@
-"""Action units: how far each facial muscle group moves, as OpenFace tells, from a table."""
+"""Action units: the intensity of facial muscle groups as OpenFace measures it, from a table."""
 
 from dataclasses import dataclass
 

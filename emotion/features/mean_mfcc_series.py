@@ -1,4 +1,4 @@
-"""Mean-MFCC series: one number a frame, the mean of 13 MFCCs."""
+"""Mean-MFCC series: the mean of 13 MFCCs at each step."""
 
 from dataclasses import dataclass
 

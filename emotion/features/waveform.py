@@ -1,4 +1,4 @@
-"""Waveform: 4 seconds of sound as they are, of zero mean and unit variance."""
+"""Waveform: 4 seconds of samples with zero mean and unit variance."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Export: a run as other runtimes read it, with what is needed to feed it, and checked.
+"""Exports a run to ONNX, LiteRT or SavedModel, and compares the two.
 
 Keras writes a SavedModel; ONNX and LiteRT are made of that. A run without Keras is `runtime`'s.
 """
@@ -132,7 +132,7 @@ def compare(recognizer, exported, windows, source, targets=None):
 
 
 def noise(recognizer, count=WINDOWS):
-    """Returns seeded Signals of noise, for a check where no recording is at hand."""
+    """Returns seeded Signals of noise, for a check without recordings."""
     generator, size = np.random.default_rng(0), recognizer.spec.size or 1
     duration, rate = recognizer.window, recognizer.sample_rate
     times = np.arange(0, duration, STEP)

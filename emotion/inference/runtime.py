@@ -1,4 +1,4 @@
-"""Runtime: an exported model as a function from the model's inputs to probabilities.
+"""Runs an exported model: from the model's inputs to probabilities.
 
 ONNX Runtime and LiteRT load no Keras and no TensorFlow.
 """

@@ -1,4 +1,4 @@
-"""Smoothing: each face's probabilities averaged over neighbouring windows."""
+"""Smooths the probabilities of each face over neighbouring windows."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What is seen, heard and predicted along a recording, gathered in one streaming pass."""
+"""Analyses a recording in one streaming pass: faces, sound and predictions over time."""
 
 import heapq
 from dataclasses import dataclass, replace
@@ -272,7 +272,7 @@ def _timeline(info, labels, duration, recent, predictions):
     followed = {}
     for p in predictions:
         id = same.get(p.track, p.track)
-        if id in renamed:  # one a window: a face may have been known again only after it
+        if id in renamed:  # one a window: a face may have been re-identified only after it
             followed.setdefault((p.start, id), replace(p, track=renamed[id]))
     followed = sorted(followed.values(), key=lambda p: (p.start, p.track or 0))
     return Timeline(info, tuple(labels), duration, np.array(recent.times), tracks, followed)

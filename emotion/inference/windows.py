@@ -1,4 +1,4 @@
-"""What was seen and heard lately, cut into windows as these fill."""
+"""Cuts live sound and pictures into windows."""
 
 import numpy as np
 

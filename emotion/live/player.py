@@ -1,4 +1,4 @@
-"""Shows a live session in a window, prints what it predicts, and records it on request."""
+"""Displays a live session, prints its predictions, and records it."""
 
 import os
 import queue

@@ -1,4 +1,4 @@
-"""A camera and a microphone in front of a Recognizer: threads that no one has to wait for.
+"""A live session: threads that read a camera and a microphone and predict.
 
 One thread takes pictures, one takes sound, one looks for faces and cuts what was seen and heard
 into windows, one predicts them. Whoever displays reads `Session.events` and gets each picture as it
@@ -21,7 +21,7 @@ from emotion.media.decode import place
 
 # A clock is read when a block of sound has come, so it tells the block's place to some hundredths.
 SLACK = 0.1  # seconds
-LOOKS = 2  # pictures that may wait for the detector; it passes over those that come then
+LOOKS = 2  # pictures that may wait for the detector; those that come meanwhile are dropped
 BACKLOG = 3  # pictures that may wait to be displayed; those that come then are lost
 
 

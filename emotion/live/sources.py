@@ -1,4 +1,4 @@
-"""Pictures and sound as they happen: from a camera and a microphone, or from files in their place.
+"""Live sources: a camera and a microphone, or files in place of them.
 
 A source is open once it is made. Its `read(start)` yields (time, value), time in seconds since
 `start` on `clock`, until the source ends or the reader stops, and closes it. It is read once, by

@@ -1,4 +1,4 @@
-"""Says what a media file holds and decodes its streams (PyAV), tolerating damage.
+"""Probes media files and decodes their streams (PyAV), tolerating damage.
 
 Two clocks meet here. A file has its own (`Info.start` is its first timestamp); the rest of the
 project counts from the first video frame, or from the first sample where there is no video.

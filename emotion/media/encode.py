@@ -1,4 +1,4 @@
-"""Writes sound and pictures, in the project's own time: 0 is the first frame."""
+"""Writes video and sound; time 0 is the first frame."""
 
 import os
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""Reads the sound and the pictures of a file, in the project's own time: 0 is the first frame."""
+"""Reads the sound and the frames of a file; time 0 is the first frame."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Suffixes by which files of sound and of pictures are known before they are opened."""
+"""File suffixes of sound and video."""
 
 AUDIO = frozenset(".aac .aif .aiff .flac .m4a .mka .mp2 .mp3 .oga .ogg .opus .wav .wma".split())
 VIDEO = frozenset(".3gp .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split())

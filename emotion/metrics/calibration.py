@@ -1,4 +1,4 @@
-"""Calibration: whether a model that is 70 % sure is right in 70 % of cases."""
+"""Calibration: whether a confidence of 70 % is right in 70 % of cases."""
 
 import numpy as np
 from scipy import optimize, special

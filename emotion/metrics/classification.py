@@ -1,4 +1,4 @@
-"""Metrics from a confusion matrix: the labels come from the run, never from the batch.
+"""Scores from a confusion matrix; the labels come from the run, never from the batch.
 
 Where a class has no clip, its recall is undefined: it is nan by class and left out of means.
 """
@@ -66,7 +66,7 @@ def recalls(counts):
 
 
 def precisions(counts):
-    """Precision of each class: of the clips it was said of, the share that is right.
+    """Precision of each class: TP / (TP + FP).
 
     Args:
         counts: array (c, c) of `confusion`.

@@ -1,4 +1,4 @@
-"""Uncertainty: what chance has to do with a score, told from speakers and not from clips.
+"""Confidence intervals and significance by resampling speakers, not clips.
 
 The clips of a speaker resemble one another, so they are no independent witnesses: intervals and
 tests here draw whole speakers. They speak of other speakers; not of other trainings of the model.

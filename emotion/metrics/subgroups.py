@@ -1,4 +1,4 @@
-"""Groups: whether a model serves women as well as men, and the quiet as well as the loud."""
+"""Compares scores between subgroups, such as women and men."""
 
 import numpy as np
 
@@ -18,12 +18,12 @@ def compare(predictions, labels):
 
     Args:
         predictions: pandas.DataFrame with the columns label and predicted, and those of ATTRIBUTES
-            that the corpus tells. One that tells clips apart, not groups, is passed over: any but
-            speaker with more than 50 values, or fewer than two clips a value.
+            that the corpus gives. An attribute that identifies clips, not groups, is ignored: any
+            but speaker with more than 50 values, or fewer than two clips per value.
         labels: tuple of str.
 
     Returns:
-        dict of attribute, where it is told of some clip, to a dict: groups (name to uar, clips and
+        dict of each attribute that some clip has to a dict: groups (name to uar, clips and
         lacks, the classes it has no clip of), not_compared (names of groups that share two classes
         with no other), and gap: best and worst (names), uar of both and size, on the `classes`
         compared, of the two groups furthest apart; None where there are no two to compare.

@@ -8,7 +8,7 @@
     concatenate -> Dense classes (logits)
 
 Source: a student project on the action units and features that Luna-Jimenez et al. 2022 published.
-Mended: it split clips at random and reported about 80 % (here: --protocol random); a pickle was
+Corrected: it split clips at random and reported about 80 % (here: --protocol random); a pickle was
 loaded with whatever it would run. The 259 are one number for each of 259 frames, not coefficients;
 as one step, the LSTM is a gated dense layer over them, which is the design.
 

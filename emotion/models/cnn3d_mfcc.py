@@ -7,7 +7,7 @@
     concatenate -> Dense 128, BN, ReLU, dropout -> Dense classes (logits)
 
 Source: a student project that feeds 40 x 44 MFCC maps and 20 frames of 112 x 112 to a 2D-CNN and
-a 3D-CNN. Mended: global pooling where Flatten -> Dense(2048) held 264 of 267.6 M parameters;
+a 3D-CNN. Corrected: global pooling where Flatten -> Dense(2048) held 264 of 267.6 M parameters;
 steps and frames that span the whole utterance, not its first second; face crops, RGB, scaled; the
 same take's sound and picture; validation without augmentation. A spatial and a temporal
 convolution take the place of each 3 x 3 x 3 one ("(2+1)D", Tran et al. 2018, arXiv:1711.11248)

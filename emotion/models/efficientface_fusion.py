@@ -23,7 +23,7 @@ attention head, as there by default. Left out is what never learns there: in eac
 parameters are 2 043 486, 1 936 350 and 1 815 646 here (trainable, 8 classes). With one modality a
 preset is that branch and a head: no fusion.
 
-Mended: a resume that forgot the optimizer; folds that followed the order of a folder; 15 frames
+Corrected: a resume that forgot the optimizer; folds that followed the order of a folder; 15 frames
 over a fixed 3.6 seconds, which here span the whole utterance, as in every preset. The sound stays
 at 3.6 seconds: the middle of a longer clip, a shorter one with silence behind it.
 """

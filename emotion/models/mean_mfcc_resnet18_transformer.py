@@ -11,8 +11,8 @@
 Attention over a single token is a linear map: its one weight is 1 whatever is asked, so what makes
 queries and keys never learns. They stay, as they are the design's.
 
-Source: a student project; 1 230 216 parameters for 8 classes behind ResNet-18. Mended: half of the
-sound was another actor's; training saw BGR at the file's own rate, the app RGB at 22 050 Hz;
+Source: a student project; 1 230 216 parameters for 8 classes behind ResNet-18. Corrected: half of
+the sound was another actor's; training saw BGR at the file's own rate, the app RGB at 22 050 Hz;
 ImageNet's normalisation was left out; whole frames, where the face is small; 82 % was measured on
 what was trained on, 120 clips of one actor. The vector is standardised inside the model, by batch
 normalization without gain and offset, since the first coefficient is hundreds and ResNet's are

@@ -1,10 +1,10 @@
-"""Our own: the 2D-CNN on the MFCC map of the sound, and action units from a table, fused late.
+"""MFCC and action units: a 2D-CNN on the MFCC map and an MLP on action units, late fusion.
 
     python train_model.py --preset mfcc_action_units --data dataset --features action_units.csv
 
     audio (40, 44, 1) -> cnn3d_mfcc with sound alone -> classes
     video (1, 35) -> BN -> dropout -> Dense classes
-    mean (logits), in training one of the two by chance
+    mean (logits), in training one of the two at random
 
 The modalities meet as two opinions do: the geometric mean of their probabilities. Each opinion is
 formed alone, since in training a clip is judged by one of them: together, the one that learns

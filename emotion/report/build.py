@@ -1,4 +1,4 @@
-"""Report: a run, the folds of a protocol, or a comparison, as a page one can look at.
+"""Builds the HTML report of a run, of the folds of a protocol, or of a comparison.
 
 Every figure is one of metrics.json, run.json, history.csv or comparison.csv.
 """
@@ -33,7 +33,7 @@ def of_run(folder, runs, clips, command):
         folder: Path with metrics.json, predictions.csv and pictures; `explained` within the first
             of the runs is shown where it is there.
         runs: list of run.Run, one or one a fold.
-        clips: dict of id to Clip, those whose media is at hand.
+        clips: dict of id to Clip, those whose media exists.
         command: str, what made the page.
     """
     measured = json.loads((folder / "metrics.json").read_text())
@@ -179,7 +179,7 @@ def _published(measured, m):
     over = "mean over " if len(m.get("folds", ())) > 1 else ""
     rows = [
         (name, SENSES[modality], f"{100 * war:.1f}", f"{m['protocol']}, {over}{_folds(m)}")
-        + ("the speakers that are at hand", "this page")
+        + ("the speakers in the data", "this page")
         for name, modality, war in measured
     ]
     rows += [

@@ -1,4 +1,4 @@
-"""Page: one HTML file that needs nothing else: no network, no script, nothing beside it.
+"""Renders a self-contained HTML page: no network, no script, no other files.
 
 Pictures and clips are inside it, as data: URLs; its policy forbids all that is not.
 """
@@ -46,7 +46,7 @@ class Picture:
     Attributes:
         source: str, a data: URL.
         caption: str, beneath it.
-        alt: str, what one sees who sees it not.
+        alt: str, the alternative text.
         chart: bool, whether its colours may be turned for a dark page; a photograph's may not.
     """
 
@@ -64,7 +64,7 @@ class Player:
         id: str.
         said: str, beneath it.
         kind: str, "audio" or "video".
-        source: str, a data: URL, or None where its media is not at hand.
+        source: str, a data: URL, or None where its media is missing.
     """
 
     id: str
@@ -99,7 +99,7 @@ def html(title, lead, sections, numbers=(), warnings=()):
         title, lead: str.
         sections: list of Section.
         numbers: sequence of (name, value, note), shown large.
-        warnings: sequence of str, which nobody is to miss.
+        warnings: sequence of str, shown at the top.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),

@@ -1,4 +1,4 @@
-"""Sections: the parts of a run's page.
+"""The sections of a run's report.
 
 Each takes `m`, what metrics.json holds, and most the Path of the `folder` with the pictures; each
 returns a page.Section, or None where there is nothing to tell.
@@ -191,7 +191,8 @@ def reasons(run):
             ]
             text.append(
                 f"The test clips in the layer before the logits: silhouette by {', by '.join(said)}"
-                ". A model that parts people better than emotions has learned people."
+                ". If silhouette by speaker exceeds silhouette by emotion, the model has learned "
+                "speaker identity."
             )
             text.append(
                 f"Mean share of each modality in the logit, "
@@ -239,7 +240,7 @@ def wrong(table, m, clips):
         lacking += players[-1].source is None
     text = [f"The {len(players)} clips of {m['clips']} that it is most sure of and wrong about."]
     if lacking:
-        text.append(f"{lacking} cannot be played: their media is not at hand.")
+        text.append(f"{lacking} cannot be played: their media is missing.")
     return Section("Most confidently wrong", text, clips=players) if players else None
 
 

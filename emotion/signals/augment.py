@@ -1,4 +1,4 @@
-"""Augmentation of a signal, in training only: the waveform by audiomentations, the frames here.
+"""Augmentation of signals in training: the waveform by audiomentations, the frames here.
 
 audiomentations and the frame transforms take every value from the generator they are given, so
 the same (seed, epoch, clip) gives the same signal in any thread of any process.

@@ -1,4 +1,4 @@
-"""From files to signals, and the decoded signals kept on disk.
+"""Decodes clips into signals, and caches the signals on disk.
 
 `decode` is the one path from media to a `Signal`, for training and for inference. A `SignalCache`
 keeps what it returns under a key made of the content and of every setting that decides it, so an

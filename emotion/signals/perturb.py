@@ -1,4 +1,4 @@
-"""Disturbance of a signal, in evaluation only: a noisy room, a dark one, a blurred or missing face.
+"""Perturbations of signals in evaluation: noise, low light, blur, a missing modality.
 
 A disturbance is called as an Augmentation is, with a signal and a generator. Its chance comes from
 the clip's id alone, so a clip has the same noise in any process, and the same at every level.

@@ -1,4 +1,4 @@
-"""Presence: which clips really have the sound and the face that a model learns from.
+"""Presence: counts the clips that lack the sound or the face that a model needs.
 
 A clip without a face gives the model black frames, and one without sound silence. A model that is
 trained on many of these learns nothing from that modality, and its loss does not tell.

@@ -1,4 +1,4 @@
-"""The face of the synthetic corpus: drawn with OpenCV from a few numbers.
+"""The face of the synthetic corpus, drawn with OpenCV.
 
 A head of unit height is centred on (0, 0), x to the right and y down; its chin is near (0, 1).
 Skin, shade and hair are painted once; eyes, brows and mouth are drawn anew in every frame

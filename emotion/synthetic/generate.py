@@ -1,7 +1,7 @@
-"""A corpus that is drawn and spoken by this file, for the demo and for tests.
+"""Generates the synthetic corpus of the demo and the tests.
 
 Eight emotions in the names and folders of RAVDESS, a few seconds each: drawn faces
-(face.py) and a source-filter voice (voice.py). Nobody was recorded, and what
+(face.py) and a source-filter voice (voice.py). No person was recorded, and what
 is "happy" here was decided in the tables below: numbers reached on it say that the code works,
 and mean nothing about people.
 

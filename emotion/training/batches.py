@@ -1,4 +1,4 @@
-"""Batches: the data generator. It holds the clips' list and a few batches, never the corpus."""
+"""Batches: the Keras data generator. It holds the list of clips and a few batches in memory."""
 
 from functools import partial
 

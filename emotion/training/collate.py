@@ -1,4 +1,4 @@
-"""Collate: the work of a worker process, from clips to a batch. It loads no backend."""
+"""Makes one batch from clips, in a worker process that loads no backend."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Embeddings: what frozen encoders make of the clips, computed once and kept on disk.
+"""Frozen encoders: their embeddings are computed once per clip and cached.
 
 A branch in which nothing trains says the same of a clip in every epoch. `cut` asks it once; what
 is trained then begins behind the layer `audio_embedding` or `video_embedding`. The clip enters the

@@ -1,4 +1,4 @@
-"""Training: a preset and a split in, a run folder out; resumable to the bit."""
+"""Trains a preset on a split; can be resumed exactly."""
 
 import json
 import platform

@@ -1,4 +1,4 @@
-"""Initial: the branches of a model for sound and picture, from a run of each alone.
+"""Warm start: begins the training of both modalities from a run of each alone.
 
 Design 5 trains a voice model and a face model first and then the two together. What a branch is
 follows from names: the layers of a run that the run of the other modality does not have, since

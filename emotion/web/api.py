@@ -1,4 +1,4 @@
-"""Serve: what run_inference.py does, over HTTP.
+"""The HTTP interface: predictions and annotated videos of uploaded recordings.
 
 1. `request_limits.Door` admits recordings: no more at once than the queue holds, none too large or
    too slow.

@@ -1,4 +1,4 @@
-"""Camera: the part of the page that sends what a visitor's camera and microphone take.
+"""The component of the page that sends the camera and the microphone.
 
 It speaks with `stream.answer`, which tells what the messages are.
 """

@@ -1,4 +1,4 @@
-"""The web page: a recording or a camera in, what the model hears and sees in it out.
+"""The web page: analyses a recording or a camera.
 
 `python -m emotion web` starts it, or `streamlit run` on this file, with or without the options
 below. Streamlit serves `app` and runs this file anew at each touch. What it is to find out is

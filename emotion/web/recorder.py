@@ -1,4 +1,4 @@
-"""Recorder: a button in the page that records the visitor's camera and microphone."""
+"""The component of the page that records the camera and the microphone."""
 
 import base64
 

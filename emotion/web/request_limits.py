@@ -1,4 +1,4 @@
-"""Door: what goes in and out over HTTP is bounded in number, size and time."""
+"""Limits the number, the size and the duration of HTTP requests."""
 
 import anyio
 from starlette.datastructures import Headers, MutableHeaders
@@ -40,7 +40,7 @@ class Door:
         try:
             await self.app(scope, self._receiving(scope, receive), send)
         except ClientDisconnect:
-            pass  # nobody is there to be told
+            pass  # the client is gone
         finally:
             self._inside -= 1
 

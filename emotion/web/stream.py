@@ -1,4 +1,4 @@
-"""Stream: a visitor's camera and microphone in front of a Recognizer, over a WebSocket.
+"""Live recognition over a WebSocket.
 
 The page's component sends pictures (JPEG) and sound (PCM) and shows the pictures that come back
 with what is predicted drawn on them. It runs over the page's own address and port, so it passes

@@ -1,4 +1,4 @@
-"""Upload: a stranger's recording, received within limits, worked on in turn, gone afterwards.
+"""Untrusted uploads: limits, queue, deletion.
 
 What the sender calls the file never meets the file system: it lies under one fixed name in a
 private folder of its own.
@@ -27,7 +27,7 @@ class TooMuch(ValueError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a stranger may ask for.
+    """The limits of an upload and of the work on it.
 
     Attributes:
         megabytes: float, of a file.

@@ -1,4 +1,4 @@
-"""CREMA-D: 91 actors speak twelve sentences in six emotions, and a crowd says what it perceives.
+"""CREMA-D: 91 actors speak twelve sentences in six emotions; raters label what they perceive.
 
 Source: Cao, Cooper, Keutmann, Gur, Nenkova & Verma, "CREMA-D: Crowd-sourced Emotional Multimodal
 Actors Dataset", IEEE Transactions on Affective Computing 5(4), 2014,
@@ -112,7 +112,7 @@ def laid_out(root):
 def files(root):
     """Lists the media files below a folder, whatever their names, as `ravdess.files` does.
 
-    The .mp3 are passed over: they are the sound of the .wav again, and some of them are blank.
+    The .mp3 files are ignored: they are the sound of the .wav again, and some of them are blank.
 
     Raises:
         FileNotFoundError: `root` is not a folder.
@@ -127,7 +127,7 @@ def clips(root, labels="intended"):
 
     The sound is an audio file where there is one, else that of the video. Of two files of a kind
     the one whose path sorts first is taken; files of zero bytes count as absent. `left_out` tells
-    what else is passed over.
+    what else is ignored.
 
     Args:
         root: path of a folder that holds CREMA-D files at any depth.

@@ -1,4 +1,4 @@
-"""Any other corpus: a CSV with one row a clip.
+"""Any other corpus: a CSV with one row per clip.
 
 Columns: `label`, `speaker`, and `audio` and/or `video` (paths relative to the CSV); optional: `id`
 (default: the path without its suffix) and `split` (train, validation or test); any further column

@@ -134,7 +134,7 @@ def files(root):
     """Lists the media files below a folder, whatever their names, in a fixed order.
 
     Hidden files and folders, the `__MACOSX` folders of unpacked archives, and a synthetic corpus
-    below are passed over; linked folders are followed.
+    below are ignored; linked folders are followed.
 
     Raises:
         FileNotFoundError: `root` is not a folder.

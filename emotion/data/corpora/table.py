@@ -1,4 +1,4 @@
-"""Clips that a table of features lists, named as RAVDESS names its files; no media is needed."""
+"""Clips that a feature table lists under RAVDESS names; no media is needed."""
 
 from emotion.data import feature_tables
 from emotion.data.corpora import ravdess
