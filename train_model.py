@@ -281,10 +281,10 @@ def _train(options, preset, clips, signals, pool):
                 if several:  # it is of the folds as they were before
                     (folder / "metrics.json").unlink(missing_ok=True)
                 reports.append(completion.complete(run, split, signals.load, pool))
-            print(f"{place}: {_score(reports[-1].metrics)}")
+            print(f"{place}: {_score(reports[-1])}")
         if several:
             joined = completion.join(reports, folder)
-            print(f"{folder}: {_score(joined.metrics)}, mean of {len(reports)} folds")
+            print(f"{folder}: {_score(joined)}, mean of {len(reports)} folds")
     return 0
 
 
@@ -369,13 +369,10 @@ def _told(split):
 
 
 def _score(measured):
-    from emotion.evaluation.results import accuracies, told
-
-    met = "trained on as well" if measured["warning"] else "never trained on"
+    met = "trained on as well" if measured.warning else "never trained on"
     return (
-        f"UAR {told(measured, 'uar')}, WAR {told(measured, 'war')} on "
-        f"{measured['clips']} clips of {len(measured['speakers'])} speakers {met}; "
-        f"{accuracies(measured)}"
+        f"UAR {measured.text('uar')}, WAR {measured.text('war')} on {measured.clips} clips of "
+        f"{len(measured.speakers)} speakers {met}; {measured.accuracies()}"
     )
 
 

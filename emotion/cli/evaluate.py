@@ -57,14 +57,14 @@ def _score(path, corpus, protocol, output):
 
     backend.start()
     from emotion.cli import printing
-    from emotion.evaluation import evaluate, plots, results, scores
+    from emotion.evaluation import evaluate, plots, scores
 
     system = scores.read(path, corpus)
     scored = evaluate.score(system, protocol)
-    print(printing.report(f"{path} holds {system.kind}", scored.metrics))
+    print(printing.report(f"{path} holds {system.kind}", scored))
     if output:
-        plots.draw(scored.metrics, Path(output))
-        results.save(scored, Path(output))
+        plots.draw(scored, Path(output))
+        scored.save(output)
         print(f"{output} holds this as metrics.json, predictions.csv and pictures.")
 
 
@@ -90,8 +90,8 @@ def _examine(options, pool):
         with alone:
             reports.append(completion.full(one, split, load, place, pool))
     scored = completion.join(reports, output) if of_folds else reports[0]
-    preset, modality = runs[0].preset.name, scored.metrics["modality"]
-    print(printing.report(f"{name}, {preset} with {modality}", scored.metrics))
+    preset, modality = runs[0].preset.name, scored.modality
+    print(printing.report(f"{name}, {preset} with {modality}", scored))
     print(f"{output} holds this as metrics.json, the scores of each clip and pictures.")
 
 
@@ -127,9 +127,8 @@ def _split(run, options):
 
 
 def _compare(options, altered, pool):
-    from pathlib import Path
 
-    from emotion.evaluation import evaluate, results
+    from emotion.evaluation import evaluate
     from emotion.run import load_run
 
     told = "".join(f", {how} {modality}" for how, modality in altered.items())
@@ -141,10 +140,10 @@ def _compare(options, altered, pool):
             run.refuse_other(split)
         report = evaluate.evaluate_run(run, split, load, pool, **altered)
         for how, modality in altered.items():
-            results.save(report, Path(options.output or run.folder / f"{how}-{modality}"))
-        m = report.metrics
+            report.save(options.output or run.folder / f"{how}-{modality}")
+        m = report
         print(
-            f"{folder:24s} {m['modality']:8s} {m['uar']:6.3f} {m['war']:6.3f} {m['macro_f1']:6.3f}"
-            f"  {m['clips']} clips of {len(m['speakers'])} speakers, {m['protocol']} {m['fold']}"
+            f"{folder:24s} {m.modality:8s} {m.uar:6.3f} {m.war:6.3f} {m.macro_f1:6.3f}"
+            f"  {m.clips} clips of {len(m.speakers)} speakers, {m.protocol} {m.fold}"
             f"{told}"
         )

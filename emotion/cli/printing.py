@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from emotion.evaluation import results
 from emotion.metrics import subgroups
 
 # Kind of disturbance to what it is and what its levels are.
@@ -21,67 +20,69 @@ def report(title, measured):
 
     Args:
         title: str, what was evaluated.
-        measured: dict, what metrics.json holds, of a run or of a file of scores.
+        measured: Evaluation, of a run or of a file of scores.
 
     Returns:
         str, lines.
     """
     m = measured
-    lines = [f"WARNING: {m['warning']}"] if m["warning"] else []
-    absent = f"; absent: {', '.join(m['absent_speakers'])}" if m["absent_speakers"] else ""
-    tested = f"{m['clips']} clips of {len(m['speakers'])} speakers, {m['protocol']}"
-    folds = ", ".join(map(str, m.get("folds") or [m["fold"]]))
+    lines = [f"WARNING: {m.warning}"] if m.warning else []
+    absent = f"; absent: {', '.join(m.absent_speakers)}" if m.absent_speakers else ""
+    tested = f"{m.clips} clips of {len(m.speakers)} speakers, {m.protocol}"
+    folds = ", ".join(map(str, m.folds or [m.fold]))
     lines.append(f"{title}: {tested}, fold {folds}{absent}")
-    if m.get("epochs", 0) is None:
+    if m.model and m.epochs is None:
         lines.append("its training has not ended; this is its best model so far")
     for name in ("uar", "war"):
-        over = f", over folds {results.told(m, name)}" if len(m.get("folds", ())) > 1 else ""
-        lines.append(f"{name.upper()} {m[name]:.3f} {_between(m['intervals'][name])}{over}")
-    tops = "".join(f", top-{k} {m[f'top_{k}']:.3f}" for k in (2, 3, 5) if f"top_{k}" in m)
-    lines += [f"macro F1 {m['macro_f1']:.3f}{tops}, ECE {m['ece']:.3f}", results.accuracies(m)]
+        over = f", over folds {m.text(name)}" if len(m.folds or ()) > 1 else ""
+        lines.append(f"{name.upper()} {getattr(m, name):.3f} {_between(m.intervals[name])}{over}")
+    tops = [(k, getattr(m, f"top_{k}")) for k in (2, 3, 5)]
+    tops = "".join(f", top-{k} {share:.3f}" for k, share in tops if share is not None)
+    lines += [f"macro F1 {m.macro_f1:.3f}{tops}, ECE {m.ece:.3f}", m.accuracies()]
     lines += _by_class(m)
     lines += [
         subgroups.sentence(attribute, compared)
-        for attribute, compared in m["groups"].items()
+        for attribute, compared in m.groups.items()
         if len(compared["groups"]) > 1
     ]
-    if "temperature" in m:
+    full = m.robustness is not None
+    if full or m.temperature is not None:
         lines.append(_calibrated(m))
-    if "robustness" in m:
+    if full:
         lines += _robustness(m)
     return "\n".join(lines)
 
 
 def _by_class(m):
     """The classification report: a line a class that occurs as truth or as prediction."""
-    width = max(map(len, m["labels"]))
+    width = max(map(len, m.labels))
     yield f"{'':{width}s}  precision  recall [95 % over speakers]     F1  clips"
-    for label, clips in zip(m["labels"], np.sum(m["confusion"], axis=1)):
-        if m["f1"][label] is None:
+    for label, clips in zip(m.labels, np.sum(m.confusion, axis=1)):
+        if m.f1[label] is None:
             continue
-        precision, recall, f1 = (_number(m[name][label]) for name in ("precision", "recall", "f1"))
-        interval = _between(m["intervals"]["recall"][label]) if clips else ""
+        precision, recall, f1 = (_number(by[label]) for by in (m.precision, m.recall, m.f1))
+        interval = _between(m.intervals["recall"][label]) if clips else ""
         yield f"{label:{width}s}  {precision:>9s}  {recall} {interval:21s}  {f1}  {clips:5d}"
 
 
 def _calibrated(m):
-    if m["temperature"] is None:
+    if m.temperature is None:
         return "temperature: none, since no clip of validation speakers is there or tells anything"
     return (
-        f"temperature {m['temperature']:.3f}, fitted on validation speakers: with it ECE "
-        f"{m['ece_calibrated']:.3f}"
+        f"temperature {m.temperature:.3f}, fitted on validation speakers: with it ECE "
+        f"{m.ece_calibrated:.3f}"
     )
 
 
 def _robustness(m):
-    rows = {kind: [r for r in m["robustness"] if r["kind"] == kind] for kind in _DISTURBED}
-    yield f"UAR when disturbed (chance {1 / len(m['labels']):.3f}):"
+    rows = {kind: [r for r in m.robustness if r["kind"] == kind] for kind in _DISTURBED}
+    yield f"UAR when disturbed (chance {1 / len(m.labels):.3f}):"
     for kind, own in rows.items():
         if own:
             scores = ", ".join(f"{_level(r['level'])}: {r['uar']:.3f}" for r in own)
             yield f"  {_DISTURBED[kind]:29s}  {scores}"
     for modality, kind in _OF.items():
-        if m["modality"] in (modality, "both") and not rows[kind]:
+        if m.modality in (modality, "both") and not rows[kind]:
             yield f"  {modality}: nothing to disturb, its values come from a table"
 
 

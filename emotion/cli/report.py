@@ -23,7 +23,7 @@ def run(options):
     from emotion import backend
 
     backend.start()
-    from emotion.evaluation import results
+    from emotion.evaluation.results import Evaluation
     from emotion.experiments import completion
     from emotion.files import write_text
     from emotion.report import build
@@ -41,7 +41,7 @@ def run(options):
         runs = load_runs(folder)
         clips = _complete(runs, options)
         if runs[0].folder != folder:  # folds, of which some may have been scored by themselves
-            completion.join([results.read(run.folder) for run in runs], folder)
+            completion.join([Evaluation.read(run.folder) for run in runs], folder)
         text = build.of_run(folder, runs, clips, command)
     write_text(output, text)
     print(f"{output} holds the report: open it in a browser.")

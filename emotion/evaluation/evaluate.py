@@ -1,11 +1,13 @@
 """Evaluates a run on speakers that it was not trained on."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 
 from emotion import backend
 from emotion.evaluation import scores
-from emotion.evaluation.results import CONDITIONS, Report, aggregate, measure, weights_digest
+from emotion.evaluation.results import aggregate, measure, weights_digest
 from emotion.training.batches import Batches
 
 
@@ -25,7 +27,7 @@ def evaluate_run(run, split, load, pool=None, without=None, noise=None, model=No
         model: keras.Model, that of the run, where it is loaded already.
 
     Returns:
-        Report.
+        Evaluation.
 
     Raises:
         ValueError: as `check`, or `without` or `noise` leaves the model nothing that is real.
@@ -36,23 +38,21 @@ def evaluate_run(run, split, load, pool=None, without=None, noise=None, model=No
         _refuse_nothing(preset, without, noise)
     digest = weights_digest(run.folder)
     predictions = predict(run, clips, load, pool, without, noise, model)
-    measured = {
-        **measure(predictions, labels),
-        "model": digest,
-        "protocol": split.protocol,
-        "fold": split.fold,
-        "validation_speakers": run.record.speakers["validation"],
-        "absent_speakers": list(split.absent),
-        "labels": list(labels),
-        "label_target": clips[0].info.get("label_target", "intended"),
-        "adapted_to_test_speaker": False,
-        "modality": preset.modality,
-        "without": without,
-        "noise": noise,
-        "warning": split.warning,
-    }
-    measured["epochs"] = run.record.ended and run.record.ended["epochs"]
-    return Report(measured, predictions)
+    return replace(
+        measure(predictions, labels),
+        model=digest,
+        epochs=run.record.ended and run.record.ended["epochs"],
+        protocol=split.protocol,
+        fold=split.fold,
+        validation_speakers=run.record.speakers["validation"],
+        absent_speakers=list(split.absent),
+        label_target=clips[0].info.get("label_target", "intended"),
+        adapted_to_test_speaker=False,
+        modality=preset.modality,
+        without=without,
+        noise=noise,
+        warning=split.warning,
+    )
 
 
 def check(run, split):
@@ -108,29 +108,30 @@ def score(system, protocol=None):
         protocol: str; None takes the corpus's own, see `splits.default_protocol`.
 
     Returns:
-        Report, as `aggregate` joins the folds; what a file does not tell, such as the speakers
-        of validation, or the loss where it holds no probabilities, is None in its metrics.
+        Evaluation, as `aggregate` joins the folds; what a file does not say, such as the speakers
+        of validation, or the loss where it holds no probabilities, is None.
 
     Raises:
         ValueError: the protocol does not fit the corpus, or a clip that it tests has no row.
     """
-    reports = []
+    evaluations = []
     for split, tested in scores.tests(system, protocol):
         predictions = scores.table(tested.clips, tested.probabilities, tested.labels)
-        conditions = dict.fromkeys(CONDITIONS) | {
-            "protocol": split.protocol,
-            "absent_speakers": split.absent,
-            "labels": list(system.labels),
-            "label_target": "intended",
-            "warning": split.warning,
-            "scores": {"file": str(system.path), "kind": system.kind},
-        }
-        of_fold = {"fold": split.fold, "validation_speakers": None}
         measured = measure(predictions, system.labels)
-        if system.kind != "probabilities":  # any scores may be given as logits
-            of_fold["loss"] = None
-        reports.append(Report({**measured, **conditions, **of_fold}, predictions))
-    return aggregate(reports)
+        evaluations.append(
+            replace(
+                measured,
+                # Any scores may be given as logits.
+                loss=measured.loss if system.kind == "probabilities" else None,
+                protocol=split.protocol,
+                fold=split.fold,
+                absent_speakers=list(split.absent),
+                label_target="intended",
+                warning=split.warning,
+                scores={"file": str(system.path), "kind": system.kind},
+            )
+        )
+    return aggregate(evaluations)
 
 
 def _refuse_nothing(preset, without, noise):

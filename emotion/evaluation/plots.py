@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from emotion import plotting
-from emotion.evaluation import results
 from emotion.metrics.subgroups import ends
 from emotion.plotting import BLUE, COLOURS, GREY, MODALITIES, ORANGE, plt, save, styled
 
@@ -17,15 +16,15 @@ _DISTURBED = {
 
 
 def draw(measured, folder):
-    """Draws all that an evaluation's metrics tell.
+    """Draws all plots of an evaluation.
 
     Args:
-        measured: dict, what metrics.json holds.
+        measured: Evaluation.
         folder: Path; each picture is named as its function, PNG and SVG.
     """
     for picture in (confusion, recall, reliability, groups):
         picture(measured, folder)
-    if measured.get("robustness"):
+    if measured.robustness:
         robustness(measured, folder)
 
 
@@ -55,10 +54,10 @@ def confusion(measured, folder):
     """Draws row shares and counts.
 
     Args:
-        measured: dict, the metrics of an results.Report.
+        measured: Evaluation.
         folder: Path.
     """
-    counts, labels = np.array(measured["confusion"]), measured["labels"]
+    counts, labels = np.array(measured.confusion), measured.labels
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 2.2 + 0.62 * len(labels)
     figure, axes = plt.subplots(figsize=(side + 0.8, side))
@@ -87,20 +86,20 @@ def recall(measured, folder):
     Args:
         measured, folder: as `confusion`.
     """
-    counts, looks = np.sum(measured["confusion"], axis=1), plotting.looks(tuple(measured["labels"]))
-    shown = zip(measured["labels"], counts, looks)
+    counts, looks = np.sum(measured.confusion, axis=1), plotting.looks(tuple(measured.labels))
+    shown = zip(measured.labels, counts, looks)
     rows = [(name, clips, colour) for name, clips, (colour, _) in shown if clips]
     figure, axes = plt.subplots(figsize=(6.5, 1.6 + 0.36 * len(rows)))
     for row, (name, _, colour) in enumerate(rows):
-        value, interval = measured["recall"][name], measured["intervals"]["recall"][name]
+        value, interval = measured.recall[name], measured.intervals["recall"][name]
         axes.barh(row, value, height=0.7, color=colour)
         axes.plot(interval or [], [row] * len(interval or []), color="black", linewidth=2)
         axes.plot(value, row, "o", color="black")
-    axes.axvline(measured["uar"], color=GREY, linestyle="--", label="UAR")
+    axes.axvline(measured.uar, color=GREY, linestyle="--", label="UAR")
     _chance(axes.axvline, measured)
     axes.set_yticks(range(len(rows)), [f"{name} ({clips})" for name, clips, _ in rows])
     axes.invert_yaxis()
-    level = f"line: {measured['intervals']['level']:.0%} interval over speakers"
+    level = f"line: {measured.intervals['level']:.0%} interval over speakers"
     axes.set(xlim=(0, 1.02), xlabel=f"recall ({level})", ylabel="class (clips)")
     axes.set_title(_headline(measured))
     figure.legend(loc="outside lower right", ncols=2)
@@ -114,10 +113,10 @@ def reliability(measured, folder):
     Args:
         measured, folder: as `confusion`.
     """
-    shown = [(measured["calibration"], measured["ece"], BLUE, "o", "as it is")]
-    if measured.get("temperature"):
-        after = measured["calibration_after"], measured["ece_calibrated"]
-        shown.append((*after, ORANGE, "s", f"temperature {measured['temperature']:.2f}"))
+    shown = [(measured.calibration, measured.ece, BLUE, "o", "as it is")]
+    if measured.temperature:
+        after = measured.calibration_after, measured.ece_calibrated
+        shown.append((*after, ORANGE, "s", f"temperature {measured.temperature:.2f}"))
     figure, (upper, lower) = plt.subplots(2, 1, figsize=(5.2, 6), sharex=True, height_ratios=(3, 1))
     upper.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="as sure as right")
     for bins, error, colour, marker, name in shown:
@@ -140,7 +139,7 @@ def robustness(measured, folder):
     Args:
         measured, folder: as `confusion`; `robustness` has rows.
     """
-    rows = pd.DataFrame(measured["robustness"])
+    rows = pd.DataFrame(measured.robustness)
     kinds = list(rows["kind"].unique())
     figure, several = plt.subplots(
         1, len(kinds), figsize=(1.2 + 2.9 * len(kinds), 3.6), sharey=True, squeeze=False
@@ -148,7 +147,7 @@ def robustness(measured, folder):
     for axes, kind in zip(several[0], kinds):
         part = rows[rows["kind"] == kind]
         place = range(len(part))
-        undisturbed = axes.axhline(measured["uar"], color=GREY, linestyle="--")
+        undisturbed = axes.axhline(measured.uar, color=GREY, linestyle="--")
         chance = _chance(axes.axhline, measured)
         if kind == "without":
             axes.bar(
@@ -166,7 +165,7 @@ def robustness(measured, folder):
             axes.set_xticks(place, [f"{modality:g}" for modality in part["level"]])
             axes.set(title=title, xlabel=axis, xlim=(-0.3, len(part) - 0.7))
     several[0][0].set(ylim=(0, 1), ylabel="UAR")
-    names = [f"undisturbed, {measured['uar']:.3f}", "chance"]
+    names = [f"undisturbed, {measured.uar:.3f}", "chance"]
     figure.legend([undisturbed, chance], names, loc="outside lower center", ncols=2)
     save(figure, folder / "robustness")
 
@@ -185,7 +184,7 @@ def groups(measured, folder):
             bool(score["lacks"]),
             place,
         )
-        for place, (attribute, compared) in enumerate(measured["groups"].items())
+        for place, (attribute, compared) in enumerate(measured.groups.items())
         for name, score in ends(compared)
     ]
     heights = [row + 0.8 * place for row, (*_, place) in enumerate(rows)]
@@ -193,14 +192,14 @@ def groups(measured, folder):
     for height, (_, value, lacks, place) in zip(heights, rows):
         colour = COLOURS[place]
         axes.plot(value, height, "o", color=colour, fillstyle="none" if lacks else "full")
-    axes.axvline(measured["uar"], color=GREY, linestyle="--", label="all clips")
+    axes.axvline(measured.uar, color=GREY, linestyle="--", label="all clips")
     _chance(axes.axvline, measured)
     axes.set_yticks(heights, [name for name, *_ in rows], fontsize=8)
     axes.set(xlim=(0, 1.02), ylim=(heights[-1] + 0.8, -0.8), title=_headline(measured))
     hollow = "\nhollow: a class is lacking" if any(lacks for *_, lacks, _ in rows) else ""
     many = "".join(
         f"\nof {len(compared['groups'])} by {attribute}: the lowest, and the highest"
-        for attribute, compared in measured["groups"].items()
+        for attribute, compared in measured.groups.items()
         if len(ends(compared)) < len(compared["groups"])
     )
     axes.set(xlabel=f"UAR{hollow}{many}", ylabel="group (clips)")
@@ -242,9 +241,9 @@ def _short(name):
 
 
 def _headline(measured):
-    clips, protocol = measured["clips"], measured["protocol"]
-    return f"UAR {results.told(measured, 'uar')}, {clips} clips, {protocol}"
+    clips, protocol = measured.clips, measured.protocol
+    return f"UAR {measured.text('uar')}, {clips} clips, {protocol}"
 
 
 def _chance(line, measured):
-    return line(1 / len(measured["labels"]), color=GREY, linestyle=":", label="chance")
+    return line(1 / len(measured.labels), color=GREY, linestyle=":", label="chance")

@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,33 +16,146 @@ from emotion.run import Record
 
 # What all folds of a protocol share.
 CONDITIONS = (
-    "protocol",
-    "absent_speakers",
-    "labels",
-    "label_target",
-    "adapted_to_test_speaker",
-    "modality",
-    "without",
-    "noise",
-    "warning",
-    "scores",
+    *("protocol", "absent_speakers", "label_target", "adapted_to_test_speaker", "modality"),
+    *("without", "noise", "warning", "scores"),
 )
-# Of a run's best model, on clips without augmentation; None where these are not there.
+# Of a run's best model, on clips without augmentation.
 ACCURACIES = ("train_accuracy", "validation_accuracy")
+SCORES = (
+    *("uar", "war", "macro_f1", "top_1", "top_2", "top_3", "top_5", "loss", "ece"),
+    *("temperature", "ece_calibrated", *ACCURACIES),
+)
 
 
-@dataclass(frozen=True)
-class Report:
-    """The result of an evaluation.
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What predictions are worth, and what they were made of; None where it was not measured.
 
     Attributes:
-        metrics: dict, what metrics.json holds: what `measure` gives, and under which conditions:
-            protocol, fold, labels, modality, and which modality was `without` or `noise`, or None.
         predictions: pandas.DataFrame, of `scores.table`.
+        labels: list of str.
+        clips: int.
+        speakers: list of str.
+        confusion: list of list of int, rows are true classes.
+        uar, war, macro_f1, top_1, top_2, top_3, top_5: float in [0, 1]; top_1 is war.
+        precision, recall, f1: dict of class to float, None where undefined.
+        loss: float, of `calibration.loss`.
+        ece: float, expected calibration error.
+        calibration: list of dict, the bins of `calibration.reliability`.
+        intervals: dict: level, and (low, high) of uar, war and of recall by class, of
+            `intervals.bootstrap_intervals`; None where undefined.
+        groups: dict, of `subgroups.compare`.
+        temperature, ece_calibrated, calibration_after: as `calibrate` gives them.
+        robustness: list of dict, of `robustness.curves`.
+        train_accuracy, validation_accuracy: float, of the model that was tested.
+        model: str, `weights_digest` of the model.
+        epochs: int, that were trained; None while training goes on.
+        protocol: str.
+        fold: int; None of several.
+        folds: dict of fold to UAR, where several are joined.
+        means, stds: dict of score to its mean and standard deviation (ddof=0) over folds.
+        validation_speakers: list of str, or dict of fold to list.
+        absent_speakers: list of str, of the protocol, that the corpus lacks.
+        label_target: str, "intended" or "crowd".
+        adapted_to_test_speaker: bool.
+        modality: str, "audio", "video" or "both".
+        without, noise: str, the modality that was taken away or replaced.
+        warning: str, of the split.
+        scores: dict, the `file` and `kind` of the scores of another system.
     """
 
-    metrics: dict
-    predictions: pd.DataFrame
+    predictions: pd.DataFrame | None = None
+    labels: list | None = None
+    clips: int | None = None
+    speakers: list | None = None
+    confusion: list | None = None
+    uar: float | None = None
+    war: float | None = None
+    macro_f1: float | None = None
+    top_1: float | None = None
+    top_2: float | None = None
+    top_3: float | None = None
+    top_5: float | None = None
+    precision: dict | None = None
+    recall: dict | None = None
+    f1: dict | None = None
+    loss: float | None = None
+    ece: float | None = None
+    calibration: list | None = None
+    intervals: dict | None = None
+    groups: dict | None = None
+    temperature: float | None = None
+    ece_calibrated: float | None = None
+    calibration_after: list | None = None
+    robustness: list | None = None
+    train_accuracy: float | None = None
+    validation_accuracy: float | None = None
+    model: str | None = None
+    epochs: int | None = None
+    protocol: str | None = None
+    fold: int | None = None
+    folds: dict | None = None
+    means: dict = field(default_factory=dict)
+    stds: dict = field(default_factory=dict)
+    validation_speakers: list | dict | None = None
+    absent_speakers: list | None = None
+    label_target: str | None = None
+    adapted_to_test_speaker: bool | None = None
+    modality: str | None = None
+    without: str | None = None
+    noise: str | None = None
+    warning: str | None = None
+    scores: dict | None = None
+
+    @classmethod
+    def read(cls, folder):
+        """Returns the Evaluation that `save` has left in a folder.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        texts = dict.fromkeys(("id", "label", "predicted", *subgroups.ATTRIBUTES), str)
+        predictions = pd.read_csv(Path(folder) / "predictions.csv", dtype=texts)
+        values = json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))
+        known = {item.name: values.get(item.name) for item in fields(cls)}
+        scores = [name for name in values if name.endswith("_mean")]
+        known["means"] = {name[:-5]: values[name] for name in scores}
+        known["stds"] = {name[:-5]: values[f"{name[:-5]}_std"] for name in scores}
+        return cls(**known | {"predictions": predictions})
+
+    def save(self, folder):
+        """Writes predictions.csv and then metrics.json, the sign that both are there."""
+        write_text(Path(folder) / "predictions.csv", self.predictions.to_csv(index=False))
+        write_text(Path(folder) / "metrics.json", json.dumps(self.to_json(), indent=1))
+
+    def to_json(self):
+        """Returns the dict of metrics.json; `means` and `stds` are NAME_mean and NAME_std there."""
+        hidden = ("predictions", "means", "stds")
+        values = {name: value for name, value in vars(self).items() if name not in hidden}
+        values |= {f"{name}_mean": value for name, value in self.means.items()}
+        return values | {f"{name}_std": value for name, value in self.stds.items()}
+
+    def score(self, name):
+        """Returns a score as most publications give it: of several folds, the mean over them."""
+        return self.means.get(name, getattr(self, name))
+
+    def text(self, name):
+        """Returns a score as "0.564 ± 0.067", mean and deviation over folds, or as "0.564"."""
+        if len(self.folds or ()) > 1:
+            return f"{self.means[name]:.3f} ± {self.stds[name]:.3f}"
+        return f"{getattr(self, name):.3f}"
+
+    def accuracies(self):
+        """Returns in words the accuracy on training, validation and test clips, and the loss."""
+        names = {"train": "train_accuracy", "validation": "validation_accuracy", "test": "war"}
+        known = [
+            f"{role} {self.text(name)}"
+            for role, name in names.items()
+            if getattr(self, name) is not None
+        ]
+        known[0] = known[0].replace(" ", " accuracy ", 1)
+        loss = "" if self.loss is None else f"; test loss {self.text('loss')}"
+        return f"{', '.join(known)}{loss}"
 
 
 def measure(predictions, labels):
@@ -53,10 +166,7 @@ def measure(predictions, labels):
         labels: sequence of str.
 
     Returns:
-        dict: what `metrics.summary` gives; loss, of `calibration.loss`; ece; calibration, the bins
-        of `calibration.reliability`; intervals, (low, high) of uar, war and recall by class, of
-        `intervals.bootstrap_intervals`, None where undefined; groups, of `subgroups.compare`;
-        clips, their number; speakers, their names.
+        Evaluation without the conditions of the predictions.
     """
     targets, probabilities = _arrays(predictions, labels)
     bins = calibration.reliability(targets, probabilities)
@@ -67,21 +177,23 @@ def measure(predictions, labels):
         None if np.isnan(interval).any() else interval.tolist()
         for interval in intervals.bootstrap_intervals(counts)
     ]
-    return {
+    return Evaluation(
+        predictions,
+        list(labels),
         **metrics.summary(targets, probabilities, labels),
-        "loss": calibration.loss(targets, probabilities),
-        "ece": calibration.expected_calibration_error(bins),
-        "calibration": bins,
-        "intervals": {
+        loss=calibration.loss(targets, probabilities),
+        ece=calibration.expected_calibration_error(bins),
+        calibration=bins,
+        intervals={
             "level": intervals.LEVEL,
             "uar": uar,
             "war": war,
             "recall": dict(zip(labels, recall)),
         },
-        "groups": subgroups.compare(predictions, labels),
-        "clips": len(predictions),
-        "speakers": speakers,
-    }
+        groups=subgroups.compare(predictions, labels),
+        clips=len(predictions),
+        speakers=speakers,
+    )
 
 
 def calibrate(predictions, validation, labels):
@@ -125,55 +237,43 @@ def _arrays(predictions, labels):
     return predictions["label"].map(place).to_numpy(), predictions[list(labels)].to_numpy()
 
 
-def aggregate(reports):
-    """Joins the reports of a protocol's folds.
+def aggregate(evaluations):
+    """Joins the evaluations of a protocol's folds.
 
     Args:
-        reports: list of Report, one a fold.
+        evaluations: list of Evaluation, one a fold.
 
     Returns:
-        Report: its metrics are of all clips together, and beside uar, war, macro_f1, top-k, loss
-        and ece stand their means over folds (`uar_mean`) and standard deviations (`uar_std`,
-        ddof=0). Each of ACCURACIES is the mean over folds. What is None in a fold is None.
-        Where all folds have a temperature, each cools its own clips; where all were disturbed,
-        `robustness` is of all clips together, of the disturbances that reached every fold.
+        Evaluation of all clips together, with the `means` and `stds` of the scores over folds. Each
+        of ACCURACIES is the mean over folds. What is None in a fold is None. If all folds have a
+        temperature, each is applied to its own clips; `robustness` is of all clips together, of
+        the perturbations that reached every fold.
     """
-    predictions = pd.concat([report.predictions for report in reports], ignore_index=True)
-    first = reports[0].metrics
-    joined = measure(predictions, first["labels"])
-    if all("temperature" in report.metrics for report in reports):
-        pairs = [(report.predictions, report.metrics["temperature"]) for report in reports]
-        joined |= _calibrated(pairs, first["labels"])
-    if all("robustness" in report.metrics for report in reports):
-        disturbed = [
-            {(row["kind"], row["level"]): row for row in report.metrics["robustness"]}
-            for report in reports
-        ]
-        joined["robustness"] = [
-            _pooled([rows[key] for rows in disturbed])
-            for key in disturbed[0]
-            if all(key in rows for rows in disturbed)
-        ]
-    for name in ("loss", *ACCURACIES):
-        values = [report.metrics.get(name) for report in reports]
-        if None in values:
-            joined[name] = None
-        elif name in ACCURACIES:
-            joined[name] = float(np.mean(values))
-    for name in [name for name, value in joined.items() if isinstance(value, float)]:
-        values = [report.metrics[name] for report in reports]
-        joined |= {f"{name}_mean": float(np.mean(values)), f"{name}_std": float(np.std(values))}
-    return Report(
-        {
-            **joined,
-            "folds": {str(report.metrics["fold"]): report.metrics["uar"] for report in reports},
-            "validation_speakers": {
-                str(report.metrics["fold"]): report.metrics["validation_speakers"]
-                for report in reports
-            },
-            **{name: first[name] for name in CONDITIONS if name in first},
-        },
-        predictions,
+    first = evaluations[0]
+    predictions = pd.concat([each.predictions for each in evaluations], ignore_index=True)
+    joined = measure(predictions, first.labels)
+    pairs = [(each.predictions, each.temperature) for each in evaluations]
+    joined = replace(joined, **_calibrated(pairs, first.labels))
+    if all(each.robustness is not None for each in evaluations):
+        rows = [{(r["kind"], r["level"]): r for r in each.robustness} for each in evaluations]
+        common = [key for key in rows[0] if all(key in others for others in rows)]
+        pooled = [_pooled([others[key] for others in rows]) for key in common]
+        joined = replace(joined, robustness=pooled)
+    means, stds = {}, {}
+    for name in SCORES:
+        values = [getattr(each, name) for each in evaluations]
+        if None not in values:
+            means[name], stds[name] = float(np.mean(values)), float(np.std(values))
+    loss = joined.loss if "loss" in means else None
+    return replace(
+        joined,
+        **{name: means.get(name) for name in ACCURACIES},
+        **{name: getattr(first, name) for name in CONDITIONS},
+        loss=loss,
+        means=means,
+        stds=stds,
+        folds={str(each.fold): each.uar for each in evaluations},
+        validation_speakers={str(each.fold): each.validation_speakers for each in evaluations},
     )
 
 
@@ -194,47 +294,6 @@ def surest(predictions, labels, right=False):
     """
     some = predictions[(predictions["label"] == predictions["predicted"]) == right]
     return some.iloc[np.argsort(-some[list(labels)].max(axis=1).to_numpy(), kind="stable")]
-
-
-def told(measured, name):
-    """Returns a score as "0.564 ± 0.067", the mean over folds and its deviation, or as "0.564"."""
-    if len(measured.get("folds", ())) > 1:
-        return f"{measured[f'{name}_mean']:.3f} ± {measured[f'{name}_std']:.3f}"
-    return f"{measured[name]:.3f}"
-
-
-def accuracies(measured):
-    """Returns in words the accuracy on training, validation and test clips, and the test loss.
-
-    Args:
-        measured: dict, what metrics.json holds; what it lacks is left out.
-    """
-    names = {"train": "train_accuracy", "validation": "validation_accuracy", "test": "war"}
-    known = [
-        f"{role} {told(measured, name)}"
-        for role, name in names.items()
-        if measured.get(name) is not None
-    ]
-    known[0] = known[0].replace(" ", " accuracy ", 1)
-    loss = "" if measured.get("loss") is None else f"; test loss {told(measured, 'loss')}"
-    return f"{', '.join(known)}{loss}"
-
-
-def save(report, folder):
-    """Writes predictions.csv and then metrics.json, the sign that both are there."""
-    write_text(folder / "predictions.csv", report.predictions.to_csv(index=False))
-    write_text(folder / "metrics.json", json.dumps(report.metrics, indent=1))
-
-
-def read(folder):
-    """Returns the Report that `save` has left in a folder.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
-    texts = dict.fromkeys(("id", "label", "predicted", *subgroups.ATTRIBUTES), str)
-    predictions = pd.read_csv(folder / "predictions.csv", dtype=texts)
-    return Report(json.loads((folder / "metrics.json").read_text()), predictions)
 
 
 def weights_digest(folder):

@@ -1,6 +1,9 @@
 """Completes a trained run: metrics, plots and explanations in its folder."""
 
+from dataclasses import replace
+
 from emotion.evaluation import evaluate, plots, results, robustness
+from emotion.evaluation.results import Evaluation
 from emotion.explain.explanations import drawable, explain_clip, explain_tests, training_clips
 from emotion.files import write_text
 
@@ -17,7 +20,7 @@ def complete(run, split, load, pool=None):
         pool: processes.Pool, or None to make batches in this process.
 
     Returns:
-        results.Report, with the keys of `results.ACCURACIES` in its metrics.
+        Evaluation, with `results.ACCURACIES`.
 
     Raises:
         ValueError: as `evaluate.evaluate_run`.
@@ -29,12 +32,11 @@ def complete(run, split, load, pool=None):
         evaluate.predict(run, clips, load, pool, model=model) if own and clips else None
         for clips in (split.train, split.validation)
     ]
-    measured = {**scored.metrics, **_accuracies(*known)}
-    scored = results.Report(measured, scored.predictions)
+    scored = replace(scored, **_accuracies(*known))
     plots.curves(run.folder)
-    plots.confusion(measured, run.folder)
-    plots.recall(measured, run.folder)
-    results.save(scored, run.folder)
+    plots.confusion(scored, run.folder)
+    plots.recall(scored, run.folder)
+    scored.save(run.folder)
     return scored
 
 
@@ -50,8 +52,7 @@ def full(run, split, load, folder, pool=None):
         pool: processes.Pool, or None to make batches in this process.
 
     Returns:
-        results.Report, with the keys of `results.ACCURACIES`, `results.calibrate` and
-        `robustness` in its metrics.
+        Evaluation, with `results.ACCURACIES`, what `results.calibrate` gives, and `robustness`.
 
     Raises:
         ValueError: as `evaluate.evaluate_run`.
@@ -63,17 +64,16 @@ def full(run, split, load, folder, pool=None):
     held_out = evaluate.predict(run, validation, load, pool, model=model) if validation else ()
     own = run.owns(split)
     train = evaluate.predict(run, split.train, load, pool, model=model) if own else None
-    measured = {
-        **scored.metrics,
+    scored = replace(
+        scored,
         **_accuracies(train, held_out if own else None),
         **results.calibrate(scored.predictions, held_out, run.labels),
-        "robustness": robustness.curves(run, split.test, load, pool, model),
-    }
+        robustness=robustness.curves(run, split.test, load, pool, model),
+    )
     if validation:
         write_text(folder / "validation.csv", held_out.to_csv(index=False))
-    plots.draw(measured, folder)
-    scored = results.Report(measured, scored.predictions)
-    results.save(scored, folder)
+    plots.draw(scored, folder)
+    scored.save(folder)
     return scored
 
 
@@ -90,19 +90,19 @@ def _accuracies(*tables):
     return {name: None if share is None else float(share) for name, share in pairs}
 
 
-def join(reports, folder):
-    """Joins the reports of a protocol's folds, and writes what they are worth together.
+def join(evaluations, folder):
+    """Joins the evaluations of a protocol's folds, and writes what they are worth together.
 
     Args:
-        reports: list of results.Report, one a fold.
+        evaluations: list of Evaluation, one a fold.
         folder: Path to write metrics.json, predictions.csv and the pictures into.
 
     Returns:
-        results.Report, of `results.aggregate`.
+        Evaluation, of `results.aggregate`.
     """
-    joined = results.aggregate(reports)
-    plots.draw(joined.metrics, folder)
-    results.save(joined, folder)
+    joined = results.aggregate(evaluations)
+    plots.draw(joined, folder)
+    joined.save(folder)
     return joined
 
 
@@ -112,7 +112,7 @@ def explain(run, split, load):
     Explanations go into `explained` of the run's folder; those newer than its model are kept.
 
     Args:
-        run: run.Run whose folder holds what `results.save` writes.
+        run: run.Run whose folder holds what `Evaluation.save` writes.
         split: splits.Split; predictions of other clips are ignored.
         load: function of a Clip that returns its Signal.
     """
@@ -125,7 +125,7 @@ def explain(run, split, load):
     if not there("tests"):
         explain_tests(run, split, load, folder / "tests")
     clips, model = {clip.id: clip for clip in split.test}, None
-    table = results.read(run.folder).predictions
+    table = Evaluation.read(run.folder).predictions
     table = table[table["id"].isin(clips)]
     for part in ("wrong", "right"):
         found = results.surest(table, run.labels, right=part == "right")

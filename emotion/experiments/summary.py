@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 
+from emotion.evaluation.results import Evaluation
 from emotion.run import load_run
 
 SCORES = ("uar", "war", "top_1", "top_5", "loss")
@@ -29,10 +30,10 @@ def summarize(folders):
     rows = []
     for parent, own in groups.items():
         preset = load_run(own[0]).preset
-        measured = [json.loads((folder / "metrics.json").read_text()) for folder in own]
+        measured = [Evaluation.read(folder) for folder in own]
         row = {"preset": preset.name, "modality": preset.modality}
         for score in SCORES:
-            values = np.array([one.get(score) for one in measured], float)  # None is nan
+            values = np.array([getattr(each, score) for each in measured], float)  # None is nan
             row[score], row[f"{score}_std"] = float(np.mean(values)), float(np.std(values))
         speeds = [t["clips"] / s for t in map(timing, own) for s in t["seconds"].values()]
         row.update(json.loads((parent / "cost.json").read_text()))

@@ -3,11 +3,12 @@
 Every figure is one of metrics.json, run.json, history.csv or comparison.csv.
 """
 
-import json
+from dataclasses import replace
 
 import pandas as pd
 
 from emotion.data.corpora import crema_d, ravdess
+from emotion.evaluation.results import Evaluation
 from emotion.experiments.summary import spread
 from emotion.metrics.subgroups import few
 from emotion.report import sections
@@ -36,9 +37,8 @@ def of_run(folder, runs, clips, command):
         clips: dict of id to Clip, those whose media exists.
         command: str, what made the page.
     """
-    measured = json.loads((folder / "metrics.json").read_text())
-    table = pd.read_csv(folder / "predictions.csv", dtype={"id": str, "speaker": str})
-    preset, modality = runs[0].preset, measured["modality"]
+    measured = Evaluation.read(folder)
+    preset, modality = runs[0].preset, measured.modality
     parts = [
         sections.training(runs, measured),
         sections.classes(folder, measured),
@@ -46,20 +46,20 @@ def of_run(folder, runs, clips, command):
         sections.groups(folder, measured),
         sections.robustness(folder, measured),
         sections.reasons(runs[0]),
-        sections.wrong(table, measured, clips),
-        _published([(preset.name, modality, _headline(measured, "war"))], measured),
+        sections.wrong(measured, clips),
+        _published([(preset.name, modality, measured.score("war"))], measured),
         Section("What it must not be used for", LIMITS),
         _made(runs[0].record, command),
     ]
-    people = f"{len(measured['speakers'])} speakers ({few(measured['speakers'])})"
-    met = "some of them trained on" if measured["warning"] else "none of them trained on"
+    people = f"{len(measured.speakers)} speakers ({few(measured.speakers)})"
+    met = "some of them trained on" if measured.warning else "none of them trained on"
     return html(
         f"{preset.name}, {SENSES[modality]}",
-        f"Tested on {measured['clips']} clips of {people}, {met}. "
-        f"Protocol {measured['protocol']}, {_folds(measured)}.",
+        f"Tested on {measured.clips} clips of {people}, {met}. "
+        f"Protocol {measured.protocol}, {_folds(measured.folds or [measured.fold])}.",
         [part for part in parts if part],
         _numbers(measured),
-        [measured["warning"]] if measured["warning"] else [],
+        [measured.warning] if measured.warning else [],
     )
 
 
@@ -76,7 +76,7 @@ def of_comparison(folder, runs, command):
     shown = [name for name in columns if name in table]  # an older table has no loss
     *notes, _ = (folder / "comparison.md").read_text().strip().split("\n\n")[1:]
     record, tested = runs[0].record, sorted({run.record.fold for run in runs})
-    scored = json.loads(min(folder.glob("*/*/metrics.json")).read_text())  # alike in what it is of
+    scored = Evaluation.read(min(folder.glob("*/*/metrics.json")).parent)  # they share conditions
     rows = [
         (
             f"{row.preset}, {row.modality}",
@@ -102,14 +102,14 @@ def of_comparison(folder, runs, command):
         Section("What was compared", tuple(notes)),
         _published(
             [(row.preset, row.modality, row.war) for row in table.itertuples()],
-            {**scored, "folds": tested},
+            replace(scored, folds=dict.fromkeys(map(str, tested))),
         ),
         Section("What these models must not be used for", LIMITS),
         _made(record, command),
     ]
     return html(
         "Models compared",
-        f"Protocol {record.protocol}, {_folds({'folds': tested})}.",
+        f"Protocol {record.protocol}, {_folds(tested)}.",
         [part for part in parts if part],
         warnings=[record.warning] if record.warning else [],
     )
@@ -117,56 +117,51 @@ def of_comparison(folder, runs, command):
 
 def _numbers(m):
     def number(title, name, note):
-        if f"{name}_mean" in m:
-            spread = f"mean over folds, ± {m[f'{name}_std']:.3f}"
-            note = f"{spread}; of all clips {m[name]:.3f}, {note}"
-        return title, f"{_headline(m, name):.3f}", note
+        if name in m.means:
+            spread = f"mean over folds, ± {m.stds[name]:.3f}"
+            note = f"{spread}; of all clips {getattr(m, name):.3f}, {note}"
+        return title, f"{m.score(name):.3f}", note
 
     held = {
         name: f"95 % interval over speakers {interval[0]:.3f} to {interval[1]:.3f}"
         if interval
         else "one speaker"
-        for name, interval in m["intervals"].items()
+        for name, interval in m.intervals.items()
         if name in ("uar", "war")
     }
-    tops = [k for k in (2, 3, 5) if f"top_{k}" in m]
-    loss = m.get("loss") is not None  # an older metrics.json has none, nor have all scores
+    tops = [k for k in (2, 3, 5) if getattr(m, f"top_{k}") is not None]
+    loss = m.loss is not None  # an older metrics.json has none, nor have all scores
     return [
-        number("UAR", "uar", f"{held['uar']}; chance {1 / len(m['labels']):.3f}"),
+        number("UAR", "uar", f"{held['uar']}; chance {1 / len(m.labels):.3f}"),
         number("WAR", "war", held["war"]),
         number("macro F1", "macro_f1", "mean over classes"),
         *(number(f"top-{k}", f"top_{k}", f"among the {k} likeliest") for k in tops),
         *([number("test loss", "loss", "cross-entropy; 0 is best")] if loss else []),
-        ("ECE", f"{m['ece']:.3f}", "of all clips; 0 where it is as sure as it is right"),
+        ("ECE", f"{m.ece:.3f}", "of all clips; 0 where it is as sure as it is right"),
     ]
-
-
-def _headline(m, name):
-    """A score as most publications give it: where there are folds, the mean over them."""
-    return m.get(f"{name}_mean", m[name])
 
 
 def published(m):
     """Lists what is published on the task that an evaluation was of.
 
     Args:
-        m: dict, what metrics.json holds.
+        m: Evaluation.
 
     Returns:
         List of protocol.Result, those with the same folds first. All are of speech, with all
         classes of the corpus and intended labels: empty where one of these is otherwise, for then
         no number can be compared.
 
-    >>> measured = {"labels": "abcdef", "label_target": "intended", "groups": {}}
-    >>> [result.system for result in published({**measured, "protocol": "cremad-5fold"})][:2]
+    >>> measured = Evaluation(labels=list("abcdef"), label_target="intended", groups={})
+    >>> [item.system for item in published(replace(measured, protocol="cremad-5fold"))][:2]
     ['HiCMAE', 'VAVL']
     """
-    corpora = [corpus for corpus in (ravdess, crema_d) if m["protocol"] in corpus.PROTOCOLS]
-    channels = m["groups"].get("channel", {"groups": ()})["groups"]
+    corpora = [corpus for corpus in (ravdess, crema_d) if m.protocol in corpus.PROTOCOLS]
+    channels = m.groups.get("channel", {"groups": ()})["groups"]
     for corpus in corpora:
-        alike = len(m["labels"]) == len(corpus.LABELS) and m["label_target"] == "intended"
+        alike = len(m.labels) == len(corpus.LABELS) and m.label_target == "intended"
         if alike and not {*channels} - {"speech"}:
-            return sorted(corpus.PUBLISHED, key=lambda result: result.protocol != m["protocol"])
+            return sorted(corpus.PUBLISHED, key=lambda result: result.protocol != m.protocol)
     return []
 
 
@@ -176,9 +171,10 @@ def _published(measured, m):
     if not results:
         return None
     columns = ("system", "hears and sees", "WAR, %", "folds", "conditions", "source")
-    over = "mean over " if len(m.get("folds", ())) > 1 else ""
+    folds = _folds(m.folds or [m.fold])
+    over = "mean over " if len(m.folds or ()) > 1 else ""
     rows = [
-        (name, SENSES[modality], f"{100 * war:.1f}", f"{m['protocol']}, {over}{_folds(m)}")
+        (name, SENSES[modality], f"{100 * war:.1f}", f"{m.protocol}, {over}{folds}")
         + ("the speakers in the data", "this page")
         for name, modality, war in measured
     ]
@@ -200,6 +196,5 @@ def _made(record, command):
     return Section("How it was made", facts=(("Command", command), ("Versions", versions)))
 
 
-def _folds(m):
-    folds = [str(fold) for fold in m.get("folds") or [m["fold"]]]
-    return f"fold{'s' if len(folds) > 1 else ''} {', '.join(folds)}"
+def _folds(numbers):
+    return f"fold{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"

@@ -1,6 +1,6 @@
 """The sections of a run's report.
 
-Each takes `m`, what metrics.json holds, and most the Path of the `folder` with the pictures; each
+Each takes `m`, an Evaluation, and most the Path of the `folder` with the pictures; each
 returns a page.Section, or None where there is nothing to tell.
 """
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from emotion import media, models
 from emotion.clip import Clip, MediaError
-from emotion.evaluation.results import accuracies, surest
+from emotion.evaluation.results import surest
 from emotion.metrics.subgroups import ends, few, sentence
 from emotion.report.page import Player, Section, Table, picture, player
 from emotion.signals.presence import NAMES
@@ -38,7 +38,7 @@ def training(runs, m):
         ("Hears and sees", SENSES[preset.modality]),
         ("Trained on", f"{counts} clips of the speakers {speakers['train']}"),
         ("Chosen on", f"speakers {speakers['validation']}, by validation UAR"),
-        ("Absent speakers", ", ".join(m["absent_speakers"] or ["none"])),
+        ("Absent speakers", ", ".join(m.absent_speakers or ["none"])),
         ("Clips left out", f"{len(record.left_out or ())} (run.json says why)"),
         (
             "Clips without a sound or face that was found",
@@ -49,9 +49,9 @@ def training(runs, m):
             )
             or "not recorded",
         ),
-        ("Classes", ", ".join(m["labels"])),
-        ("Label target", f"{m['label_target']}"),
-        ("Adapted to test speakers", "yes" if m["adapted_to_test_speaker"] else "no"),
+        ("Classes", ", ".join(m.labels)),
+        ("Label target", f"{m.label_target}"),
+        ("Adapted to test speakers", "yes" if m.adapted_to_test_speaker else "no"),
         (
             "Epochs",
             "; ".join(
@@ -60,7 +60,7 @@ def training(runs, m):
                 for part, epochs, row in zip(parts, history, best)
             ),
         ),
-        ("Accuracy and loss", accuracies(m)),
+        ("Accuracy and loss", m.accuracies()),
         ("Pretrained encoders", "; ".join(f"{k}: {v}" for k, v in weights.items()) or "none"),
         ("Face detector", record.detector or "none"),
         ("Seed", str(record.seed)),
@@ -76,15 +76,15 @@ def training(runs, m):
 
 def classes(folder, m):
     """Tells precision, recall and F1 by class, and what is mistaken for what."""
-    counts, labels = np.array(m["confusion"]), m["labels"]
+    counts, labels = np.array(m.confusion), m.labels
     columns = ("class", "precision", "recall", "95 % interval", "F1", "clips")
     rows, mistaken = [], []
     for index, label in enumerate(labels):
-        if m["f1"][label] is None:
+        if m.f1[label] is None:
             continue
-        low_high = m["intervals"]["recall"][label]
+        low_high = m.intervals["recall"][label]
         interval = f"{low_high[0]:.3f} to {low_high[1]:.3f}" if low_high else ""
-        scores = [_number(m[name][label]) for name in ("precision", "recall", "f1")]
+        scores = [_number(by[label]) for by in (m.precision, m.recall, m.f1)]
         row = counts[index]
         rows.append((label, *scores[:2], interval, scores[2], str(row.sum())))
         other = int(np.argmax(np.where(np.arange(len(labels)) == index, -1, row)))
@@ -110,15 +110,15 @@ def classes(folder, m):
 
 def calibration(folder, m):
     """Tells whether the model is as sure as it is right."""
-    text = [f"Expected calibration error {m['ece']:.3f}: 0 where it is as sure as it is right."]
-    if m.get("temperature"):
+    text = [f"Expected calibration error {m.ece:.3f}: 0 where it is as sure as it is right."]
+    if m.temperature:
         text.append(
-            f"With the temperature {m['temperature']:.3f}, fitted on validation speakers, it would "
-            f"be {m['ece_calibrated']:.3f}."
+            f"With the temperature {m.temperature:.3f}, fitted on validation speakers, it would "
+            f"be {m.ece_calibrated:.3f}."
         )
     bins = [
         f"{bin_['confidence']:.2f} sure, {bin_['accuracy']:.2f} right ({bin_['clips']} clips)"
-        for bin_ in m["calibration"]
+        for bin_ in m.calibration
         if bin_["clips"]
     ]
     shown = picture(
@@ -133,12 +133,12 @@ def groups(folder, m):
     """Tells the UAR of groups of clips, with the largest gaps."""
     text = [
         f"{sentence(attribute, compared)}."
-        for attribute, compared in m["groups"].items()
+        for attribute, compared in m.groups.items()
         if len(compared["groups"]) > 1
     ]
     parts = [
         f"{attribute} {name} {score['uar']:.3f}"
-        for attribute, compared in m["groups"].items()
+        for attribute, compared in m.groups.items()
         for name, score in ends(compared)
     ]
     shown = picture(
@@ -158,11 +158,11 @@ def robustness(folder, m):
             f"{row['uar']:.3f}",
             f"{row['war']:.3f}",
         )
-        for row in m.get("robustness") or ()
+        for row in m.robustness or ()
     ]
     if not rows:
         return None
-    rows = [("undisturbed", "", f"{m['uar']:.3f}", f"{m['war']:.3f}"), *rows]
+    rows = [("undisturbed", "", f"{m.uar:.3f}", f"{m.war:.3f}"), *rows]
     columns = ("disturbance", "level", "UAR", "WAR")
     shown = picture(
         folder / "robustness",
@@ -227,18 +227,18 @@ def reasons(run):
     return Section("Why it says so", text, pictures=pictures, clips=films) if text else None
 
 
-def wrong(table, m, clips):
+def wrong(m, clips):
     """Plays the ten clips most confidently wrong: those of `clips`, a dict by id."""
-    worst, players, lacking = surest(table, m["labels"])[:_WORST], [], 0
+    worst, players, lacking = surest(m.predictions, m.labels)[:_WORST], [], 0
     for row in worst.to_dict("records"):
         said = f"Said {row['predicted']}, {row[row['predicted']]:.0%}; it is {row['label']}, "
         said += f"{row[row['label']]:.0%}."
         try:
-            players.append(player(clips[row["id"]], m["modality"], said))
+            players.append(player(clips[row["id"]], m.modality, said))
         except (KeyError, FileNotFoundError, MediaError):
             players.append(Player(row["id"], said))
         lacking += players[-1].source is None
-    text = [f"The {len(players)} clips of {m['clips']} that it is most sure of and wrong about."]
+    text = [f"The {len(players)} clips of {m.clips} that it is most sure of and wrong about."]
     if lacking:
         text.append(f"{lacking} cannot be played: their media is missing.")
     return Section("Most confidently wrong", text, clips=players) if players else None

@@ -32,14 +32,14 @@ def tested(trained, split, load):
 
 
 def test_metrics_are_those_of_the_predictions(tested):
-    table, measured = tested.predictions, tested.metrics
-    assert measured["war"] == pytest.approx((table["label"] == table["predicted"]).mean())
+    table, measured = tested.predictions, tested
+    assert measured.war == pytest.approx((table["label"] == table["predicted"]).mean())
     by_class = (table["label"] == table["predicted"]).groupby(table["label"]).mean()
-    assert measured["uar"] == pytest.approx(by_class.mean())
-    assert np.sum(measured["confusion"]) == measured["clips"] == len(table)
-    assert np.allclose(table[measured["labels"]].sum(axis=1), 1, atol=1e-5)
-    assert measured["speakers"] == sorted(set(table["speaker"]))
-    assert measured["modality"] == "both" and measured["adapted_to_test_speaker"] is False
+    assert measured.uar == pytest.approx(by_class.mean())
+    assert np.sum(measured.confusion) == measured.clips == len(table)
+    assert np.allclose(table[measured.labels].sum(axis=1), 1, atol=1e-5)
+    assert measured.speakers == sorted(set(table["speaker"]))
+    assert measured.modality == "both" and measured.adapted_to_test_speaker is False
 
 
 @pytest.mark.parametrize("how", ["without", "noise"])
@@ -47,8 +47,8 @@ def test_metrics_are_those_of_the_predictions(tested):
 def test_a_modality_is_missing_or_noise(trained, split, load, tested, how, modality):
     test = split.test
     changed = evaluate.evaluate_run(trained, split, load, **{how: modality})
-    assert changed.metrics[how] == modality and tested.metrics[how] is None
-    assert results.aggregate([changed]).metrics[how] == modality
+    assert getattr(changed, how) == modality and getattr(tested, how) is None
+    assert getattr(results.aggregate([changed]), how) == modality
     again = evaluate.evaluate_run(trained, split, load, **{how: modality})
     pd.testing.assert_frame_equal(changed.predictions, again.predictions)
     inputs, chance = trained.preset.extract(load(test[0])), np.random.default_rng(0)
@@ -66,14 +66,14 @@ def test_a_modality_is_missing_or_noise(trained, split, load, tested, how, modal
 
 
 def test_a_run_is_measured_by_speaker_and_group(tested, trained):
-    measured, labels = tested.metrics, trained.labels
-    assert set(measured["groups"]) == {"speaker", "sex", "intensity", "statement", "channel"}
-    assert set(measured["intervals"]["recall"]) == set(labels)
-    sexes = measured["groups"]["sex"]["groups"]
+    measured, labels = tested, trained.labels
+    assert set(measured.groups) == {"speaker", "sex", "intensity", "statement", "channel"}
+    assert set(measured.intervals["recall"]) == set(labels)
+    sexes = measured.groups["sex"]["groups"]
     assert sum(group["clips"] for group in sexes.values()) == len(tested.predictions)
-    assert 0 <= measured["ece"] <= 1
-    assert sum(one["clips"] for one in measured["calibration"]) == measured["clips"]
-    json.loads(json.dumps(measured, allow_nan=False))
+    assert 0 <= measured.ece <= 1
+    assert sum(one["clips"] for one in measured.calibration) == measured.clips
+    json.loads(json.dumps(measured.to_json(), allow_nan=False))
 
 
 def test_nothing_real_is_refused(trained, split, load):
@@ -91,8 +91,8 @@ def test_the_command_leaves_a_modality_out(trained, corpus, signals, tmp_path, c
     arguments += ["--workers", "0"]
     assert main([*arguments, "--without", "video"]) == 0
     assert capsys.readouterr().out.endswith(", without video\n")
-    measured = json.loads((folder / "without-video/metrics.json").read_text())
-    assert measured["without"] == "video" and measured["noise"] is None
+    measured = results.Evaluation.read(folder / "without-video")
+    assert measured.without == "video" and measured.noise is None
     assert not (folder / "metrics.json").exists()
     (folder / "run.json").write_text(json.dumps({**record, "data": "of other clips"}))
     kept = (folder / "without-video/metrics.json").stat().st_mtime_ns
@@ -130,61 +130,54 @@ def test_labels_the_run_does_not_know_are_refused(trained, clips, split, load):
 
 def test_folds_are_averaged_and_pooled(tested):
     half = len(tested.predictions) // 2
-    worse = results.Report({**tested.metrics, "uar": 0.0, "fold": 1}, tested.predictions[:half])
-    joined = results.aggregate([tested, worse]).metrics
-    assert joined["uar_mean"] == pytest.approx(tested.metrics["uar"] / 2)
+    worse = replace(tested, uar=0.0, fold=1, predictions=tested.predictions[:half])
+    joined = results.aggregate([tested, worse])
+    assert joined.means["uar"] == pytest.approx(tested.uar / 2)
     table = pd.concat([tested.predictions, worse.predictions])
     right = table["label"] == table["predicted"]
-    assert joined["uar"] == pytest.approx(right.groupby(table["label"]).mean().mean())
-    assert joined["war"] == pytest.approx(right.mean()) and joined["war_std"] == 0
-    assert results.told(joined, "uar") == f"{joined['uar_mean']:.3f} ± {joined['uar_std']:.3f}"
-    assert results.told(tested.metrics, "uar") == f"{tested.metrics['uar']:.3f}"
-    assert joined["uar_std"] == pytest.approx(tested.metrics["uar"] / 2)
-    assert joined["clips"] == len(tested.predictions) + half
-    assert joined["folds"] == {"0": tested.metrics["uar"], "1": 0.0}
+    assert joined.uar == pytest.approx(right.groupby(table["label"]).mean().mean())
+    assert joined.war == pytest.approx(right.mean()) and joined.stds["war"] == 0
+    assert joined.text("uar") == f"{joined.means['uar']:.3f} ± {joined.stds['uar']:.3f}"
+    assert tested.text("uar") == f"{tested.uar:.3f}"
+    assert joined.stds["uar"] == pytest.approx(tested.uar / 2)
+    assert joined.clips == len(tested.predictions) + half
+    assert joined.folds == {"0": tested.uar, "1": 0.0}
 
 
 def test_loss_and_accuracies_are_averaged_over_folds(tested):
-    labels, (first, second) = tested.metrics["labels"], ((0.5, 0.75, 0.25), (1.5, 0.25, 0.25))
+    labels, (first, second) = tested.labels, ((0.5, 0.75, 0.25), (1.5, 0.25, 0.25))
     names = ("loss", *results.ACCURACIES)
-    reports = [replace(tested, metrics={**tested.metrics, **dict(zip(names, values))})
-               for values in (first, second)]  # fmt: skip
-    joined = results.aggregate(reports).metrics
-    assert (joined["loss_mean"], joined["loss_std"]) == (1.0, 0.5)
-    assert joined["loss"] == results.measure(tested.predictions, labels)["loss"]
-    assert (joined["train_accuracy"], joined["train_accuracy_std"]) == (0.5, 0.25)
-    assert results.accuracies({**joined, "folds": {"0": 0, "1": 0}}) == (
+    reports = [replace(tested, **dict(zip(names, values))) for values in (first, second)]
+    joined = results.aggregate(reports)
+    assert (joined.means["loss"], joined.stds["loss"]) == (1.0, 0.5)
+    assert joined.loss == results.measure(tested.predictions, labels).loss
+    assert (joined.train_accuracy, joined.stds["train_accuracy"]) == (0.5, 0.25)
+    assert replace(joined, folds={"0": 0, "1": 0}).accuracies() == (
         "train accuracy 0.500 ± 0.250, validation 0.250 ± 0.000, "
-        f"test {joined['war']:.3f} ± 0.000; test loss 1.000 ± 0.500"
+        f"test {joined.war:.3f} ± 0.000; test loss 1.000 ± 0.500"
     )
-    lacking = replace(tested, metrics={**reports[0].metrics, **dict.fromkeys(names)})
-    older = {name: value for name, value in tested.metrics.items() if name != "loss"}
-    for other in (lacking, replace(tested, metrics=older)):
-        joined = results.aggregate([reports[0], other]).metrics
-        assert [joined[name] for name in names] == [None] * 3
-        assert not any(f"{name}_mean" in joined for name in names)
+    lacking = replace(reports[0], **dict.fromkeys(names))
+    for other in (lacking, replace(tested, loss=None)):
+        joined = results.aggregate([reports[0], other])
+        assert [getattr(joined, name) for name in names] == [None] * 3
+        assert not set(names) & joined.means.keys()
 
 
 def test_each_fold_is_cooled_by_its_own_temperature(tested):
-    labels = tested.metrics["labels"]
+    labels = tested.labels
     heated = [
-        results.Report(
-            {**tested.metrics, **results._calibrated([(tested.predictions, t)], labels)},
-            tested.predictions,
-        )
+        replace(tested, **results._calibrated([(tested.predictions, t)], labels))
         for t in (0.5, 4.0)
     ]
-    joined = results.aggregate(heated).metrics
-    assert joined["temperature"] == 2.25 and joined["temperature_std"] == 1.75
+    joined = results.aggregate(heated)
+    assert joined.temperature == 2.25 and joined.stds["temperature"] == 1.75
     sure = [
-        sum(
-            one["clips"] * one["confidence"] for one in metrics["calibration_after"] if one["clips"]
-        )
-        for metrics in (joined, *(one.metrics for one in heated))
+        sum(one["clips"] * one["confidence"] for one in scored.calibration_after if one["clips"])
+        for scored in (joined, *heated)
     ]
     assert sure[0] == pytest.approx(sure[1] + sure[2]) and sure[1] > sure[2]
-    one = results.Report({**heated[0].metrics, "temperature": None}, tested.predictions)
-    assert results.aggregate([*heated, one]).metrics["temperature"] is None
+    one = replace(heated[0], temperature=None)
+    assert results.aggregate([*heated, one]).temperature is None
 
 
 def test_only_disturbances_that_reached_every_fold_are_pooled(tested):
@@ -194,9 +187,9 @@ def test_only_disturbances_that_reached_every_fold_are_pooled(tested):
     noise, dark = [row("noise", 10.0, n) for n in (1, 3)], row("darkness", 0.5, 2)
     deaf = row("without", "audio", 4)
     rows = [[noise[0], dark, deaf], [noise[1], deaf]]
-    reports = [replace(tested, metrics={**tested.metrics, "robustness": own}) for own in rows]
+    reports = [replace(tested, robustness=own) for own in rows]
     for some in (reports, reports[::-1]):
-        joined = results.aggregate(some).metrics["robustness"]
+        joined = results.aggregate(some).robustness
         assert [(one["kind"], one["level"]) for one in joined] == [
             ("noise", 10.0), ("without", "audio")
         ]  # fmt: skip
@@ -204,23 +197,20 @@ def test_only_disturbances_that_reached_every_fold_are_pooled(tested):
 
 
 def test_files_are_written_whole(tested, tmp_path):
-    results.save(tested, tmp_path)
-    again = results.read(tmp_path)
-    assert again.metrics == json.loads(json.dumps(tested.metrics))
-    assert (
-        results.measure(again.predictions, tested.metrics["labels"])["groups"]
-        == (tested.metrics["groups"])
-    )
+    tested.save(tmp_path)
+    again = results.Evaluation.read(tmp_path)
+    assert again.to_json() == json.loads(json.dumps(tested.to_json()))
+    assert results.measure(again.predictions, tested.labels).groups == tested.groups
     table = pd.read_csv(tmp_path / "predictions.csv", dtype={"speaker": str})
     assert list(table.columns)[:4] == ["id", "speaker", "label", "predicted"]
-    plots.confusion(tested.metrics, tmp_path)
+    plots.confusion(tested, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
         "predictions.csv", "metrics.json", "confusion.png", "confusion.svg"
     }  # fmt: skip
 
 
 def test_fused_scores_have_a_place(tested, tmp_path, monkeypatch):
-    results.save(tested, tmp_path)
+    tested.save(tmp_path)
     monkeypatch.chdir(tmp_path)
     assert main(["fuse", "predictions.csv", "predictions.csv"]) == 0
     assert pd.read_csv("fused.csv")["id"].tolist() == tested.predictions["id"].tolist()

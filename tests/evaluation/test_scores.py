@@ -227,8 +227,8 @@ def test_crema_d_is_read_from_its_names(tmp_path):
     pd.concat([lacking, extra]).to_csv(path, index=False)
     system = scores.read(path)
     assert system.corpus == "cremad" and len(system.clips) == len(lacking)
-    measured = evaluate.score(system, "cremad-5fold").metrics
-    assert measured["clips"] == len(lacking) and len(measured["absent_speakers"]) == 87
+    measured = evaluate.score(system, "cremad-5fold")
+    assert measured.clips == len(lacking) and len(measured.absent_speakers) == 87
     table.drop(index=range(21)).to_csv(path, index=False)
     with pytest.raises(ValueError, match="nor for 20 more"):
         evaluate.score(scores.read(path), "cremad-5fold")

@@ -12,6 +12,7 @@ from emotion import encoders, models
 from emotion.__main__ import main
 from emotion.data import corpora, splits
 from emotion.evaluation import plots
+from emotion.evaluation.results import Evaluation
 from emotion.experiments import comparison, completion, summary
 from emotion.training.train import load_run
 from tests.encoders.test_wav2vec2 import STABLE, publish
@@ -125,7 +126,7 @@ def finished(folder, values):
         run.mkdir(parents=True)
         (run / "run.json").write_text(json.dumps({"preset": preset.to_json()}))
         scores = {"uar": value, "war": value / 2, "top_1": value / 2, "loss": 1 + value}
-        (run / "metrics.json").write_text(json.dumps(scores))
+        Evaluation(pd.DataFrame({"id": ["a"]}), **scores).save(run)
         (run / "timing.json").write_text(json.dumps({"clips": 10, "seconds": {"1": 5, "2": 2}}))
         yield run
     (run.parent / "cost.json").write_text('{"trainable_parameters": 1234567, "window_ms": 8.25}')

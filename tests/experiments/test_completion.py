@@ -56,7 +56,11 @@ def test_metrics_are_those_of_the_files_beside_them(folder, measured):
         pd.read_csv(folder / f"{name}.csv", dtype={"speaker": str})
         for name in ("predictions", "validation")
     ]
-    again = results.measure(tables[0], measured["labels"])
+    again = {
+        name: value
+        for name, value in results.measure(tables[0], measured["labels"]).to_json().items()
+        if value is not None
+    }
     again |= results.calibrate(*tables, measured["labels"])
     again["validation_accuracy"] = (tables[1]["label"] == tables[1]["predicted"]).mean()
     assert set(tables[1]["speaker"]) == set(measured["validation_speakers"])
@@ -82,9 +86,9 @@ def test_robustness_has_every_kind_and_a_missing_modality_is_its_zeros(
     assert [level for kind, level in rows if kind == "blur"] == [1, 2, 4]
     assert len(rows) == 14
     for modality in ("audio", "video"):
-        zeros = evaluate.evaluate_run(trained, split, load, without=modality).metrics
+        zeros = evaluate.evaluate_run(trained, split, load, without=modality)
         row = rows["without", modality]
-        assert (row["uar"], row["war"]) == (zeros["uar"], zeros["war"])
+        assert (row["uar"], row["war"]) == (zeros.uar, zeros.war)
 
 
 @pytest.mark.slow
@@ -126,7 +130,7 @@ def test_temperature_is_fitted_on_validation_speakers_alone(trained, split, load
     assert targets.tolist() == table["label"].map(trained.labels.index).tolist()
     np.testing.assert_allclose(np.exp(logits), table[list(trained.labels)], atol=1e-6)
     saved = json.loads((tmp_path / "metrics.json").read_text())
-    assert saved["temperature"] == 2.0 and saved == scored.metrics
+    assert saved["temperature"] == 2.0 and saved == json.loads(json.dumps(scored.to_json()))
     cooled = np.sqrt(scored.predictions[list(trained.labels)].to_numpy(float))
     confidence = (cooled / cooled.sum(axis=1, keepdims=True)).max(axis=1)
     bins = [one for one in saved["calibration_after"] if one["clips"]]
@@ -135,7 +139,7 @@ def test_temperature_is_fitted_on_validation_speakers_alone(trained, split, load
 
 @pytest.fixture(scope="module")
 def completed(trained, split, load, tmp_path_factory):
-    """The run as training leaves it, and its Report."""
+    """The run as training leaves it, and its Evaluation."""
     folder = shutil.copytree(trained.folder, tmp_path_factory.mktemp("completed") / "run")
     run = Run(folder, trained.record)
     return run, completion.complete(run, split, load)
@@ -144,7 +148,7 @@ def completed(trained, split, load, tmp_path_factory):
 def test_training_ends_with_accuracies_loss_and_pictures(completed, split, load):
     run, scored = completed
     saved = json.loads((run.folder / "metrics.json").read_text())
-    assert saved == scored.metrics
+    assert saved == json.loads(json.dumps(scored.to_json()))
     tables = {role: evaluate.predict(run, getattr(split, role), load)
               for role in ("train", "validation", "test")}  # fmt: skip
     shares = {role: (one["label"] == one["predicted"]).mean() for role, one in tables.items()}
@@ -168,10 +172,10 @@ def test_other_clips_than_the_run_s_have_no_accuracy_of_training(completed, spli
     monkeypatch.setattr(completion.robustness, "curves", lambda *_: [])
     monkeypatch.setattr(completion.plots, "draw", lambda *_: None)
     other = replace(split, train=split.train[:-1])
-    measured = completion.full(run, other, load, tmp_path).metrics
-    assert [measured[name] for name in results.ACCURACIES] == [None, None]
-    assert measured["loss"] == scored.metrics["loss"]
-    assert f"test accuracy {measured['war']:.3f}; test loss" in printing.report("RUN", measured)
+    measured = completion.full(run, other, load, tmp_path)
+    assert [getattr(measured, name) for name in results.ACCURACIES] == [None, None]
+    assert measured.loss == scored.loss
+    assert f"test accuracy {measured.war:.3f}; test loss" in printing.report("RUN", measured)
 
 
 def made(labels=("neutral", "calm"), **more):
@@ -187,9 +191,8 @@ def made(labels=("neutral", "calm"), **more):
     )
     for label in labels:
         table[label] = np.where(table["predicted"] == label, 0.9, 0.1 / max(1, len(labels) - 1))
-    conditions = {"protocol": "speaker-kfold", "fold": 0, "labels": list(labels)}
-    unknown = dict.fromkeys(("warning", "absent_speakers"))
-    return results.measure(table, labels) | conditions | unknown | more
+    measured = results.measure(table, labels)
+    return replace(measured, **{"protocol": "speaker-kfold", "fold": 0, **more})
 
 
 def said_of(*given, **more):
@@ -231,7 +234,7 @@ def test_a_bar_of_recall_has_the_colour_of_its_class(tmp_path):
     measured = made(names)
     plots.recall(measured, tmp_path)
     drawn = (tmp_path / "recall.svg").read_text().upper()
-    shown = [clips > 0 for clips in np.sum(measured["confusion"], axis=1)]
+    shown = [clips > 0 for clips in np.sum(measured.confusion, axis=1)]
     assert [plotting.LOOKS[name][0] in drawn for name in names] == shown and True in shown
 
 
@@ -319,11 +322,10 @@ def scored(of_folds, trained, split, load):
     """`of_folds`, each scored by itself, in full as far as a page can tell."""
     scored = evaluate.evaluate_run(trained, split, load)
     row = {"kind": "noise", "level": 10.0, "uar": 0.125, "war": 0.125}
-    metrics = {**scored.metrics, "robustness": [{**row, "confusion": scored.metrics["confusion"]}]}
-    metrics |= results.calibrate(scored.predictions, scored.predictions, trained.labels)
+    cooled = results.calibrate(scored.predictions, scored.predictions, trained.labels)
+    rows = [{**row, "confusion": scored.confusion}]
     for fold in (0, 1):
-        report = results.Report({**metrics, "fold": fold}, scored.predictions)
-        results.save(report, of_folds / f"fold-{fold}")
+        replace(scored, robustness=rows, fold=fold, **cooled).save(of_folds / f"fold-{fold}")
     return of_folds
 
 
@@ -366,7 +368,7 @@ def test_predictions_of_other_clips_are_passed_over(trained, split, load, tmp_pa
     folder = tmp_path / "run"
     run = Run(shutil.copytree(trained.folder, folder), trained.record)
     scored, explained = evaluate.evaluate_run(trained, split, load), []
-    results.save(scored, folder)
+    scored.save(folder)
     monkeypatch.setattr(completion, "explain_tests", lambda *_: None)
     monkeypatch.setattr(
         completion, "explain_clip", lambda *given: explained.append((given[4], given[5].name))

@@ -1,6 +1,7 @@
 """Groups: who is served worse, on the classes that both have."""
 
 import tracemalloc
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -114,11 +115,11 @@ def test_the_picture_of_many_groups_is_readable(tmp_path, monkeypatch):
     cut, sizes = watch(monkeypatch)
     one = crowd(70).assign(statement=np.arange(1120) % 2)
     one["statement"] = one["statement"].map({0: "A sentence " * 20, 1: "kids"})
-    measured = results.measure(one, RAVDESS) | {"labels": RAVDESS, "protocol": "speaker-kfold"}
+    measured = replace(results.measure(one, RAVDESS), protocol="speaker-kfold")
     plots.groups(measured, tmp_path)
     assert cut == [] and max(sizes["groups"]) < 15
     drawn = (tmp_path / "groups.svg").read_text()
-    ranked = sorted(measured["groups"]["speaker"]["groups"].items(), key=lambda one: one[1]["uar"])
+    ranked = sorted(measured.groups["speaker"]["groups"].items(), key=lambda one: one[1]["uar"])
     for place, (name, _) in enumerate(ranked):
         assert (f"{name} " in drawn) == (place < 30 or place >= 40)
     assert "of 70 by speaker: the lowest, and the highest" in drawn

@@ -81,7 +81,7 @@ def test_it_learns_and_a_file_without_action_units_is_predicted_from_sound(
     spec = run.preset.spec(None)
     split = splits.split(values, "speaker-kfold", 0)
     report = evaluate_run(run, split, lambda clip: SignalCache(spec, signals).load(clip))
-    assert report.metrics["uar"] > 0.4  # chance is 0.125
+    assert report.uar > 0.4  # chance is 0.125
     recognizer = Recognizer(run.folder)
     assert recognizer.detector is None
     heard = recognizer.predict_file(clips[0].audio)
@@ -226,8 +226,8 @@ def test_shuffled_labels_give_chance_within_its_interval(tmp_path):
         split = splits.Split(**parts, protocol="speaker-kfold", fold=0, speakers=roles)
         signals = SignalCache(preset.spec())
         run = train(Training(preset, split, labels.RAVDESS, signals), tmp_path / name)
-        measured = evaluate_run(run, split, signals.load).metrics
-        return measured["uar"], measured["intervals"]["uar"]
+        measured = evaluate_run(run, split, signals.load)
+        return measured.uar, measured.intervals["uar"]
 
     shuffled = np.random.default_rng(0).permutation([clip.label for clip in clips]).tolist()
     _, (low, high) = uar([replace(c, label=x) for c, x in zip(clips, shuffled)], "shuffled")

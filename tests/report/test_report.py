@@ -58,11 +58,9 @@ def write_run(folder, record, labels=LABELS, **conditions):
             "sex": ["male" if i // len(labels) % 2 else "female" for i in range(count)],
         }
     )
-    measured = results.measure(table, labels) | {
-        **dict.fromkeys(results.CONDITIONS),
+    settings = {
         "protocol": "ravdess-6fold",
         "fold": 0,
-        "labels": list(labels),
         "label_target": "intended",
         "modality": "audio",
         "adapted_to_test_speaker": False,
@@ -71,6 +69,7 @@ def write_run(folder, record, labels=LABELS, **conditions):
         **results.calibrate(table, table, labels),
         **conditions,
     }
+    measured = replace(results.measure(table, labels), **settings)
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(
         json.dumps({**vars(record), "labels": list(labels), "protocol": "ravdess-6fold"})
@@ -80,7 +79,7 @@ def write_run(folder, record, labels=LABELS, **conditions):
     history.to_csv(folder / "history.csv", index=False)
     plots.curves(folder)
     plots.draw(measured, folder)
-    results.save(results.Report(measured, table), folder)
+    measured.save(folder)
     return load_run(folder)
 
 
@@ -131,7 +130,7 @@ def test_the_most_confidently_wrong_stand_first(guesser, made):
             f"Said {row['predicted']}, {row[row['predicted']]:.0%}; "
             f"it is {row['label']}, {row[row['label']]:.0%}."
         )
-    assert "10 cannot be played: their media is not at hand." in words
+    assert "10 cannot be played: their media is missing." in words
 
 
 def test_published_results_stand_beside_their_protocol(guesser, made):
@@ -153,12 +152,12 @@ def test_published_results_stand_beside_their_own_task_alone(trained, compared, 
         return {"groups": {"channel": {"groups": groups, "gap": None, "not_compared": []}}}
 
     task = {"protocol": "ravdess-6fold", "labels": LABELS, "label_target": "intended"}
-    assert build.published(task | {"groups": {}})
+    assert build.published(results.Evaluation(**task, groups={}))
     task |= channels("speech")
-    assert build.published(task)
+    assert build.published(results.Evaluation(**task))
     others = {"labels": LABELS[:6]}, {"protocol": "speaker-kfold"}, {"label_target": "crowd"}
     for other in (*others, channels("song"), channels("song", "speech")):
-        assert build.published(task | other) == []
+        assert build.published(results.Evaluation(**task | other)) == []
     run = write_run(tmp_path / "run", trained.record, **channels("song", "speech"))
     assert "Published results" not in build.of_run(run.folder, [run], {}, "")
     folder = shutil.copytree(compared, tmp_path / "compared")
@@ -169,17 +168,17 @@ def test_published_results_stand_beside_their_own_task_alone(trained, compared, 
 
 def test_folds_are_headed_by_their_mean_as_publications_are(guesser, tmp_path):
     folder = shutil.copytree(guesser.folder, tmp_path / "run")
-    measured = json.loads((folder / "metrics.json").read_text())
-    table = pd.read_csv(folder / "predictions.csv", dtype={"speaker": str})
-    del measured["robustness"]
-    measured["validation_speakers"] = None
+    measured = results.Evaluation.read(folder)
+    table = measured.predictions
     parts = [table[table["speaker"] != "04"], table[table["speaker"] == "04"]]
-    reports = [
-        results.Report({**measured, **results.measure(part, LABELS), "fold": fold}, part)
+    shared = {name: getattr(measured, name) for name in results.CONDITIONS}
+    evaluations = [
+        replace(results.measure(part, LABELS), **shared, fold=fold)
         for fold, part in enumerate(parts)
     ]
-    m = results.aggregate(reports).metrics
-    results.save(results.aggregate(reports), folder)
+    joined = results.aggregate(evaluations)
+    joined.save(folder)
+    m = joined.to_json()
     words = Text(build.of_run(folder, [guesser], {}, "")).words
     text = " ".join(words)
     for name in ("uar", "war", "macro_f1", "top_2"):

@@ -193,7 +193,7 @@ def test_a_run_on_embeddings_goes_on_as_it_was(start, clips, tmp_path, monkeypat
     report = evaluate_run(
         kept, replace(split, test=split.validation), load
     )  # from the frames themselves
-    assert report.metrics["uar"] == pytest.approx(pd.read_csv(
+    assert report.uar == pytest.approx(pd.read_csv(
         whole.folder / "history.csv")["val_uar"].max(), abs=1e-6)  # fmt: skip
 
 
