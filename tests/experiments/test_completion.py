@@ -159,7 +159,7 @@ def test_training_ends_with_accuracies_loss_and_pictures(completed, split, load)
     assert saved["loss"] == pytest.approx(-np.mean(np.log(true)), rel=1e-5)
     for name in ("curves", "confusion", "recall"):
         assert np.ptp(imread(run.folder / f"{name}.png")) > 0.5, name
-    said = printing.report("RUN", saved).splitlines()
+    said = printing.report("RUN", scored).splitlines()
     assert (
         f"train accuracy {shares['train']:.3f}, validation {shares['validation']:.3f}, "
         f"test {shares['test']:.3f}; test loss {saved['loss']:.3f}"
