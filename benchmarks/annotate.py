@@ -70,13 +70,13 @@ def seconds(function, *arguments):
     return time.perf_counter() - start
 
 
-def sound_offset(one, two, rate=48000):
+def sound_offset(item, two, rate=48000):
     """float, seconds by which the sound of `two` comes later, by cross-correlation of 30 s."""
     from scipy.signal import correlate
 
     from emotion import media
 
-    a, b = (media.read_samples(path, rate)[: 30 * rate] for path in (one, two))
+    a, b = (media.read_samples(path, rate)[: 30 * rate] for path in (item, two))
     lags = correlate(b, a[: len(b)], method="fft")
     near = slice(len(a) - 1 - rate // 2, len(a) + rate // 2)  # half a second: the clip is a loop
     return (int(np.argmax(lags[near])) - rate // 2) / rate

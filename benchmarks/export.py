@@ -45,11 +45,11 @@ def windows(recognizer, data):
         clips = corpora.clips(data / "ravdess", None, data / "ravdess/action_units.csv")
         clips = clips[:: len(clips) // export.WINDOWS][: export.WINDOWS]
         return [cache.decode(clip, recognizer.spec) for clip in clips]
-    found, recorder = [], copy.copy(recognizer)
-    recorder.predict = lambda signals: found.extend(signals) or np.zeros((len(signals), 8))
+    result, recorder = [], copy.copy(recognizer)
+    recorder.predict = lambda signals: result.extend(signals) or np.zeros((len(signals), 8))
     for path in TALKING:  # silence would give batch normalization a variance of zero
         timeline.analyse(data / path, recorder, window=2.0, hop=0.1)
-    return found[: export.WINDOWS]
+    return result[: export.WINDOWS]
 
 
 def start(name, folder, data):
@@ -77,7 +77,7 @@ def start(name, folder, data):
         for layer in normal:
             layer.momentum = index / (index + 1)  # of all ten parts the mean
         model(recognizer.inputs(signals[index::10]), training=True)
-    logits = np.concatenate([model.predict_on_batch(one) for one in inputs])
+    logits = np.concatenate([model.predict_on_batch(item) for item in inputs])
     scale = 2 / logits.std(axis=0)
     shift = -scale * logits.mean(axis=0)
     x = {name: keras.Input(x.shape[1:], dtype=x.dtype, name=name) for name, x in inputs[0].items()}
@@ -89,10 +89,10 @@ def start(name, folder, data):
 def milliseconds(predicts, inputs, repeats=5):
     """The least time of each function for one window, alternating."""
     times = {name: [] for name in predicts}
-    for one in inputs[:repeats]:
+    for item in inputs[:repeats]:
         for name, predict in predicts.items():
             begun = time.perf_counter()
-            predict(one)
+            predict(item)
             times[name].append(1000 * (time.perf_counter() - begun))
     return {name: min(taken) for name, taken in times.items()}
 

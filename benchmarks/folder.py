@@ -62,8 +62,8 @@ def killed(args, source, output, share):
     call = command(args, source, output, args.workers)
     process = subprocess.Popen(call, stderr=subprocess.PIPE, text=True, start_new_session=True)
     shown = ""
-    while not (found := re.findall(r"(\d+)/(\d+) \[", shown)) or (
-        int(found[-1][0]) < share * int(found[-1][1])
+    while not (result := re.findall(r"(\d+)/(\d+) \[", shown)) or (
+        int(result[-1][0]) < share * int(result[-1][1])
     ):
         shown = shown[-200:] + process.stderr.read(1)
     os.killpg(process.pid, signal.SIGKILL)
@@ -92,7 +92,7 @@ def main():
         make(clips, args.clip, args.clips, args.broken)
         killed(args, clips, output, 0.25)
         before = finished(output)
-        _, code, told, reasons = run(args, clips, output, args.workers)
+        _, code, text, reasons = run(args, clips, output, args.workers)
         after = finished(output)
         result = {
             "clips": args.clips,
@@ -100,7 +100,7 @@ def main():
             "repeated_of_them": sum(after[name] != when for name, when in before.items()),
             "results": len(after),
             "exit_code": code,
-            "told": told,
+            "told": text,
             "reasons": len(reasons),
             "left_over": len(list(output.glob(".*"))),
         }

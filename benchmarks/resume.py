@@ -94,13 +94,13 @@ def main():
         errors = process.communicate()[1]
         if process.returncode:
             sys.exit(errors)
-        one, other = contents(whole), contents(cut)
-        wrong = sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+        item, other = contents(whole), contents(cut)
+        wrong = sorted(name for name in {*item, *other} if item.get(name) != other.get(name))
         total, mismatches = total + kills, mismatches + len(wrong)
         print(
             f"{modality}, seed {seed}: {len(history)} of 45 epochs before early stopping, "
             f"learning rate lowered {(np.diff(rates[2:]) < 0).sum()} times, {kills} kills, "
-            f"{len(one)} parts compared, mismatches: {wrong or 0}",
+            f"{len(item)} parts compared, mismatches: {wrong or 0}",
             flush=True,
         )
     print(f"{total} kills, {half_written} while a state was being written, {mismatches} mismatches")

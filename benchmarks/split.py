@@ -37,8 +37,8 @@ def accuracy(clips, names, protocol):
     labels = np.array(sorted({clip.label for clip in clips}))
 
     def arrays(clips):
-        given = [feature_tables.values(clip.given, clip.id) for clip in clips]
-        x = [np.concatenate([np.ravel(one[name]) for name in names]) for one in given]
+        arguments = [feature_tables.values(clip.table, clip.id) for clip in clips]
+        x = [np.concatenate([np.ravel(item[name]) for name in names]) for item in arguments]
         return np.stack(x), np.array([clip.label for clip in clips])[:, None] == labels
 
     for fold in splits.fold_count(clips, protocol):
@@ -58,9 +58,9 @@ def main():
     print(f"{len(clips)} clips of {len({clip.speaker for clip in clips})} speakers\n")
     print("| features | clips dealt at random, `random` | no shared speaker, `ravdess-6fold` |")
     print("|---|---|---|")
-    for told, names in FEATURES.items():
+    for text, names in FEATURES.items():
         both = (accuracy(clips, names, protocol) for protocol in ("random", "ravdess-6fold"))
-        print(f"| {told} | " + " | ".join(f"{percent:.1f}" for percent in both) + " |")
+        print(f"| {text} | " + " | ".join(f"{percent:.1f}" for percent in both) + " |")
 
 
 if __name__ == "__main__":

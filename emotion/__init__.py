@@ -18,32 +18,8 @@
 Importing the package imports none of this: the names in `__all__` are loaded when first used.
 """
 
-import importlib
+import lazy_loader
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "PRESETS": "models",
-    "Clip": "clip",
-    "MediaError": "clip",
-    "Prediction": "clip",
-    "Recognizer": "inference.recognizer",
-    "Signal": "clip",
-    "annotate_video": "annotate.render",
-    "build_model": "models",
-    "evaluate_run": "evaluation.evaluate",
-    "load_run": "run",
-    "split": "data.splits",
-    "train": "training.train",
-}
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name):
-    if name in _HOME:
-        return getattr(importlib.import_module(f"emotion.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'emotion' has no attribute {name!r}")
-
-
-def __dir__():
-    return [*globals(), *__all__]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

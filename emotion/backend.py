@@ -79,7 +79,7 @@ def streams(*batches):
 
     raised = []
     try:
-        yield [_stream(one, raised) for one in batches]
+        yield [_stream(each, raised) for each in batches]
     except tf.errors.OpError:  # alone: what a callback raises has nothing to do with batches
         if raised:
             raise raised[0] from raised[0].__cause__  # of a worker: its own traceback
@@ -115,12 +115,12 @@ def _stream(batches, raised):
 @contextmanager
 def quiet():
     """Keeps off stderr what C and C++ libraries say there; a context manager."""
-    kept = os.dup(2)
+    stderr = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
         os.close(nowhere)

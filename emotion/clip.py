@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 # Which modality stands behind what was computed beforehand.
-_GIVEN = {
+_FEATURES = {
     "audio": ("mean_mfcc_series", "audio_embedding"),
     "video": ("action_units", "video_embedding"),
 }
@@ -68,7 +68,7 @@ class Clip:
         info: dict of str to str, what the corpus says besides: channel, intensity, statement,
             repetition, sex; `label_target` where the label may not be what the actor intended.
         split: "train", "validation" or "test" where the corpus fixes it, else None.
-        given: Path of the table (data/feature_tables.py) with values computed beforehand, or None.
+        table: Path of the table (data/feature_tables.py) with computed features, or None.
     """
 
     id: str
@@ -78,7 +78,7 @@ class Clip:
     video: Path | None = None
     info: dict = field(default_factory=dict, hash=False)
     split: str | None = None
-    given: Path | None = None
+    table: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,7 @@ class Signal:
         frames: uint8 array (t, h, w, 3), RGB face crops; None where no face is seen.
         times: float64 array (t,), seconds of each frame from the start of the signal.
         duration: float, seconds.
-        given: dict of name to array, what was computed beforehand: features that a table says of
+        features: dict of name to array, computed beforehand: features that a table gives of
             the clip, embeddings that a frozen encoder makes of it.
     """
 
@@ -100,24 +100,24 @@ class Signal:
     frames: np.ndarray | None
     times: np.ndarray | None
     duration: float
-    given: dict = field(default_factory=dict)
+    features: dict = field(default_factory=dict)
 
     @property
-    def heard(self):
+    def has_audio(self):
         """bool, whether it has sound, or what was computed from it."""
-        return self.samples is not None or any(name in self.given for name in _GIVEN["audio"])
+        return self.samples is not None or any(name in self.features for name in _FEATURES["audio"])
 
     @property
-    def seen(self):
+    def has_face(self):
         """bool, whether it has a face, or what was computed from it."""
-        return self.frames is not None or any(name in self.given for name in _GIVEN["video"])
+        return self.frames is not None or any(name in self.features for name in _FEATURES["video"])
 
     def without(self, modality):
         """Returns the signal without its "audio" or its "video"."""
-        given = {k: v for k, v in self.given.items() if k not in _GIVEN[modality]}
+        features = {k: v for k, v in self.features.items() if k not in _FEATURES[modality]}
         if modality == "audio":
-            return replace(self, samples=None, given=given)
-        return replace(self, frames=None, times=None, given=given)
+            return replace(self, samples=None, features=features)
+        return replace(self, frames=None, times=None, features=features)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +128,7 @@ class Prediction:
         start, end: float, seconds from the start of the recording.
         labels: tuple of str, the class names in the run's order.
         probabilities: float32 array (len(labels),), sums to 1.
-        heard, seen: bool, whether sound and a face entered the model.
+        has_audio, has_face: bool, whether sound and a face entered the model.
         track: int id of the face the window belongs to, or None where no face was followed.
     """
 
@@ -136,8 +136,8 @@ class Prediction:
     end: float
     labels: tuple
     probabilities: np.ndarray
-    heard: bool
-    seen: bool
+    has_audio: bool
+    has_face: bool
     track: int | None = None
 
     @property

@@ -150,7 +150,7 @@ class Preset:
         """
         files = {"audio": clip.audio, "video": clip.video if self.faces else None}
         tabled = {
-            name: clip.given is not None and _kind(feature) in NAMES
+            name: clip.table is not None and _kind(feature) in NAMES
             for name, feature in self.features.items()
         }
         return [name for name in self.features if files[name] is None and not tabled[name]]
@@ -171,7 +171,9 @@ class Preset:
             size=self.faces.size if self.faces else None,
             margin=self.faces.margin if self.faces else 0.0,
             detector=face_detector,
-            given=tuple(kind for kind in map(_kind, self.features.values()) if kind in NAMES),
+            table_features=tuple(
+                kind for kind in map(_kind, self.features.values()) if kind in NAMES
+            ),
         )
 
     def extract(self, signal, vary=None):

@@ -245,7 +245,7 @@ def identity(split):
             files = [p and (p.name, p.stat().st_size) for p in (clip.audio, clip.video)]
             digest.update(repr((role, clip.id, clip.label, clip.speaker, files)).encode())
             for name, array in (
-                feature_tables.values(clip.given, clip.id).items() if clip.given else ()
+                feature_tables.values(clip.table, clip.id).items() if clip.table else ()
             ):
                 digest.update(name.encode() + array.tobytes())
     return digest.hexdigest()
@@ -262,7 +262,7 @@ def runs_folder():
 
 
 def newest(runs=None):
-    """Finds the run that is taken where none is named, and says which it is.
+    """Finds the run that is taken where none is named.
 
     It is the one in the folder of runs whose model was written last. A single fold in a folder of
     folds, or a run of `compare`, is never taken.
@@ -280,7 +280,7 @@ def newest(runs=None):
     models = [path for path in runs.rglob("model.keras") if (path.parent / "run.json").is_file()]
     if not models:
         raise FileNotFoundError(
-            f"{runs} holds no trained run; train one with `python {program()}`, or name one "
+            f"{runs} holds no trained run; train one with `{shlex.join(program())}`, or name one "
             "with --model RUN."
         )
     models.sort(key=lambda path: path.stat().st_mtime)
@@ -290,7 +290,6 @@ def newest(runs=None):
             f"{runs} holds only single folds and runs of a comparison, which must be named: "
             f"--model {shlex.quote(str(models[-1].parent))}"
         )
-    print(f"model: {folders[-1]} (the newest in {runs.name}/)")
     return folders[-1]
 
 
@@ -304,12 +303,15 @@ def resume_command(folder, record, *more):
         more: str, further arguments.
     """
     named = folder.parent if record.folds else folder
-    return shlex.join(["python", program(), "--run", str(named), "--resume", *more])
+    return shlex.join([*program(), "--run", str(named), "--resume", *more])
 
 
 def program():
-    """Returns str, train_model.py as it can be called from the working directory."""
-    return "train_model.py" if Path.cwd() == _CHECKOUT else str(_CHECKOUT / "train_model.py")
+    """Returns list of str, the command that trains, as it can be called from anywhere."""
+    script = _CHECKOUT / "train_model.py"
+    if not script.is_file():
+        return ["emotion", "train"]
+    return ["python", script.name if Path.cwd() == _CHECKOUT else str(script)]
 
 
 def digest(record):

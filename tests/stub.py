@@ -5,7 +5,7 @@ import threading
 from types import SimpleNamespace
 
 import numpy as np
-from films import film
+from videos import write_video
 
 from emotion.faces import detect
 
@@ -19,7 +19,10 @@ class Stub:
     labels, window, sample_rate, crop_size, crop_margin = LABELS, 1.2, 16000, 32, 0.2
 
     def __init__(self, detector=None, modality="both"):
-        self.preset, self.spec = SimpleNamespace(modality=modality), SimpleNamespace(given=())
+        self.preset, self.spec = (
+            SimpleNamespace(modality=modality),
+            SimpleNamespace(table_features=()),
+        )
         self.detector = detector or detect.Detector("haar")
         self.signals = []
 
@@ -69,4 +72,4 @@ def scene(present, step=2):
 
 def moving(folder, present=lambda i: True, times=NTSC, **options):
     """Path of a film of the scene, in.mp4 of `folder`."""
-    return film(folder / "in.mp4", times, size=(320, 240), draw=scene(present), **options)
+    return write_video(folder / "in.mp4", times, size=(320, 240), draw=scene(present), **options)

@@ -37,9 +37,9 @@ def linear(rgb):
     return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
 
 
-def contrast(one, other):
+def contrast(item, other):
     """WCAG 2.1 contrast of two (r, g, b)."""
-    low, high = sorted(linear(rgb) @ (0.2126, 0.7152, 0.0722) + 0.05 for rgb in (one, other))
+    low, high = sorted(linear(rgb) @ (0.2126, 0.7152, 0.0722) + 0.05 for rgb in (item, other))
     return high / low
 
 
@@ -70,7 +70,7 @@ def test_a_class_can_be_read_on_paper_and_on_a_card(colour, ground):
 
 
 @pytest.mark.parametrize("sight", SIGHT)
-def test_classes_are_told_apart_without_some_cones(sight):
+def test_classes_are_distinguished_without_some_cones(sight):
     shown = [oklab(SIGHT[sight] @ linear(plotting.rgb(colour))) for colour in COLOURS]
     apart = [np.linalg.norm(a - b) for a, b in itertools.combinations(shown, 2)]
     assert min(apart) >= 0.1  # black and white are 1 apart
@@ -85,9 +85,11 @@ def test_a_name_has_its_colour_wherever_it_stands():
 
 def test_other_names_take_what_is_free():
     names = ("bored", "happy", "amused", "sad")
-    found = dict(zip(names, plotting.looks(names)))
-    assert found["amused"] == plotting.LOOKS["neutral"] and found["bored"] == plotting.LOOKS["calm"]
-    assert found == dict(zip(names[::-1], plotting.looks(names[::-1])))
+    result = dict(zip(names, plotting.looks(names)))
+    assert (
+        result["amused"] == plotting.LOOKS["neutral"] and result["bored"] == plotting.LOOKS["calm"]
+    )
+    assert result == dict(zip(names[::-1], plotting.looks(names[::-1])))
     many = plotting.looks(tuple(f"class {i:02d}" for i in range(32)))
     assert len(set(many)) == 32 and len({colour for colour, _ in many[:8]}) == 8
     assert len(plotting.looks(tuple(f"class {i:02d}" for i in range(99)))) == 99

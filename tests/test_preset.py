@@ -88,12 +88,12 @@ def test_a_clip_lacks_what_neither_a_file_nor_a_table_gives(tmp_path):
     def lacking(name, **has):
         return models.preset(name).lacking(Clip("id", "happy", "anna", **has))
 
-    film, table = tmp_path / "a.mp4", tmp_path / "a.csv"
-    assert lacking("cnn3d_mfcc", audio=film, video=film) == []
-    assert lacking("cnn3d_mfcc", audio=film, given=table) == ["video"]
-    assert lacking("mfcc_action_units", audio=film, video=film) == ["video"]
-    assert lacking("mfcc_action_units", given=table) == ["audio"]
-    assert lacking("action_unit_bilstm", given=table) == []
+    video, table = tmp_path / "a.mp4", tmp_path / "a.csv"
+    assert lacking("cnn3d_mfcc", audio=video, video=video) == []
+    assert lacking("cnn3d_mfcc", audio=video, table=table) == ["video"]
+    assert lacking("mfcc_action_units", audio=video, video=video) == ["video"]
+    assert lacking("mfcc_action_units", table=table) == ["audio"]
+    assert lacking("action_unit_bilstm", table=table) == []
 
 
 def test_spec_asks_for_what_the_features_need():
@@ -138,7 +138,7 @@ def test_every_field_of_a_preset_can_be_set_to_what_it_is(name):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("patience=25", "must be SECTION.FIELD=VALUE.*Received: 'patience=25'"),
         ("recipe.patience", "must be SECTION.FIELD=VALUE"),
@@ -158,8 +158,8 @@ def test_every_field_of_a_preset_can_be_set_to_what_it_is(name):
         ("video.count=0", "video.count must be positive. Received: 0"),
     ],
 )
-def test_a_setting_that_is_wrong_is_refused(text, told):
-    with pytest.raises(ValueError, match=told):
+def test_a_setting_that_is_wrong_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
         override(models.preset("cnn3d_mfcc"), [text])
 
 
@@ -176,5 +176,5 @@ def test_the_training_program_sets_them(capsys):
     assert train_model.main([*arguments, "--set", "audio.steps=30"]) == 0
     assert "20, 30, 1" in capsys.readouterr().out
     assert train_model.main([*arguments, "--set", "audio.mfccs=3"]) == 2
-    told = capsys.readouterr().err
-    assert "did you mean n_mfcc?" in told and told.count("\n") == 1
+    text = capsys.readouterr().err
+    assert "did you mean n_mfcc?" in text and text.count("\n") == 1

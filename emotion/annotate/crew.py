@@ -39,22 +39,22 @@ def work(listed, settings, count, load=Settings.load):
     try:
         while waiting or busy:
             while waiting and len(busy) < count:
-                one = idle.pop() if idle else _Worker(settings, load, threads)
+                worker = idle.pop() if idle else _Worker(settings, load, threads)
                 job = waiting.popleft()
-                one.pipe.send(job)
-                busy[one.pipe] = one, job
+                worker.pipe.send(job)
+                busy[worker.pipe] = worker, job
             for pipe in wait(list(busy)):
-                one, job = busy[pipe]
-                reason = one.answer()
+                worker, job = busy[pipe]
+                reason = worker.answer()
                 if reason is _READY:
                     continue
                 del busy[pipe]
-                idle += [one] * one.process.is_alive()
+                idle += [worker] * worker.process.is_alive()
                 yield job, reason
     finally:
-        for one in [*idle, *(one for one, _ in busy.values())]:
-            one.process.terminate()
-            one.process.join()
+        for worker in [*idle, *(worker for worker, _ in busy.values())]:
+            worker.process.terminate()
+            worker.process.join()
 
 
 class _Worker:

@@ -42,9 +42,9 @@ def compose(tracked, alone, pictured):
         (list of Face, note str or None).
     """
     if tracked:
-        heard = all(prediction is None or prediction.heard for *_, prediction in tracked)
+        has_audio = all(prediction is None or prediction.has_audio for *_, prediction in tracked)
         faces = [_face(box, str(id), prediction) for box, id, prediction in tracked]
-        return faces, None if heard else "no sound: from the picture alone"
+        return faces, None if has_audio else "no sound: from the picture alone"
     if alone is not None:
         prefix = "no face: " if pictured else ""
         return [_face(None, f"{prefix}{_sources(alone)}", alone)], None
@@ -59,9 +59,9 @@ def _face(box, name, prediction):
 
 def _sources(prediction):
     """Says what a prediction without a face on the picture is from."""
-    if not prediction.seen:
+    if not prediction.has_face:
         return "from sound alone"
-    return "from sound and action units" if prediction.heard else "from action units alone"
+    return "from sound and action units" if prediction.has_audio else "from action units alone"
 
 
 def draw_frame(frame, faces, note=None):
@@ -80,7 +80,7 @@ def draw_frame(frame, faces, note=None):
     return drawn
 
 
-def paint(planes, faces, note, cards, places, status=None):
+def paint(planes, faces, note, cards, positions, status=None):
     """Draws in place; touches the boxes' edges and the cards only.
 
     Args:
@@ -88,7 +88,7 @@ def paint(planes, faces, note, cards, places, status=None):
         faces: list of Face.
         note: str or None.
         cards: dict kept from frame to frame: rendered cards, so that each is drawn once.
-        places: dict kept from frame to frame: where each face's card was, so that it stays there.
+        positions: dict kept from frame to frame: each face's card, so that it stays there.
         status: str for the upper left corner, over all else, or None.
     """
     height, width = planes[0].shape[:2]
@@ -101,9 +101,9 @@ def paint(planes, faces, note, cards, places, status=None):
             _outline(planes, face.box, _colour(face), line)
     for face in faces:
         options = [_card(face, size, look, len(planes), cards) for look in ("full", "slim", "tag")]
-        place = _place(face, options, (height, width), blocked, line, places.get(face.name))
+        place = _place(face, options, (height, width), blocked, line, positions.get(face.name))
         if place is not None:
-            look, x, y, places[face.name] = place
+            look, x, y, positions[face.name] = place
             _stamp(planes, options[look], x, y)
             high, wide = options[look][0][1].shape[:2]
             blocked.append((x, y, x + wide, y + high))

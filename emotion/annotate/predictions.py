@@ -19,7 +19,7 @@ from emotion.clip import MediaError
 from emotion.files import atomic_write
 
 CORNERS = ("x1", "y1", "x2", "y2")
-COLUMNS = ("start", "end", "track", *CORNERS, "heard", "seen", "label", "confidence")
+COLUMNS = ("start", "end", "track", *CORNERS, "has_audio", "has_face", "label", "confidence")
 
 
 def check_place(path):
@@ -84,17 +84,25 @@ def _refusal(path, error):
 def rows(timeline):
     """Yields a dict for each prediction of a timeline: COLUMNS, and each class's probability."""
     tracks = {track.id: track for track in timeline.tracks}
-    for found in timeline.predictions:
-        row = {"start": round(found.start, 3), "end": round(found.end, 3), "track": found.track}
+    for prediction in timeline.predictions:
+        row = {
+            "start": round(prediction.start, 3),
+            "end": round(prediction.end, 3),
+            "track": prediction.track,
+        }
         row |= dict.fromkeys(CORNERS)
-        if found.track is not None:
-            track, middle = tracks[found.track], (found.start + found.end) / 2
+        if prediction.track is not None:
+            track, middle = tracks[prediction.track], (prediction.start + prediction.end) / 2
             nearest = np.argmin(np.abs(timeline.times[track.indices] - middle))
             row |= zip(CORNERS, track.boxes[nearest].round(1).tolist(), strict=True)
-        row |= {"heard": found.heard, "seen": found.seen, "label": found.label}
-        row |= {"confidence": round(found.confidence, 4)}
-        shares = (round(float(value), 4) for value in found.probabilities)
-        yield row | dict(zip(found.labels, shares, strict=True))
+        row |= {
+            "has_audio": prediction.has_audio,
+            "has_face": prediction.has_face,
+            "label": prediction.label,
+        }
+        row |= {"confidence": round(prediction.confidence, 4)}
+        shares = (round(float(value), 4) for value in prediction.probabilities)
+        yield row | dict(zip(prediction.labels, shares, strict=True))
 
 
 def _table(timeline):
@@ -117,13 +125,13 @@ def _subtitles(timeline):
     """
     ahead = max(0.0, timeline.info.origin - timeline.info.start)
     spans, parts = _spans(timeline.predictions), ["WEBVTT"]
-    for found, row in zip(timeline.predictions, rows(timeline), strict=True):
+    for prediction, row in zip(timeline.predictions, rows(timeline), strict=True):
         comment = json.dumps(row).replace(">", "\\u003e")  # an arrow ends a comment
-        start, end = (_clock(time + ahead) for time in spans[found.start, found.end])
-        text = f"{found.label} {100 * found.confidence:.0f} %"
-        if not (found.heard and found.seen):
-            text += " (sound alone)" if found.heard else " (picture alone)"
-        text = text if found.track is None else f"{found.track}: {text}"
+        start, end = (_clock(time + ahead) for time in spans[prediction.start, prediction.end])
+        text = f"{prediction.label} {100 * prediction.confidence:.0f} %"
+        if not (prediction.has_audio and prediction.has_face):
+            text += " (sound alone)" if prediction.has_audio else " (picture alone)"
+        text = text if prediction.track is None else f"{prediction.track}: {text}"
         text = html.escape(" ".join(text.split()), quote=False)
         parts.append(f"NOTE {comment}\n\n{start} --> {end}\n{text}")
     return "\n\n".join(parts) + "\n"
@@ -134,11 +142,11 @@ def _spans(predictions):
 
     The border of two windows is half way between their middles; neither leaves its window.
     """
-    windows = sorted({(found.start, found.end) for found in predictions})
+    windows = sorted({(prediction.start, prediction.end) for prediction in predictions})
     spans = {window: list(window) for window in windows}
-    for one, two in pairwise(windows):
-        border = (sum(one) + sum(two)) / 4
-        spans[one][1], spans[two][0] = min(one[1], border), max(two[0], border)
+    for first, second in pairwise(windows):
+        border = (sum(first) + sum(second)) / 4
+        spans[first][1], spans[second][0] = min(first[1], border), max(second[0], border)
     return spans
 
 

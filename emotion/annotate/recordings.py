@@ -123,9 +123,9 @@ def annotate(job, recognizer, settings, progress=None):
         FileNotFoundError, MediaError, ValueError: the recording cannot be used.
     """
     info = check(job)
-    given = settings.features and recognizer.given(job.path, settings.features)
+    features = settings.features and recognizer.table_features(job.path, settings.features)
     window, hop = settings.window, settings.hop
-    timeline = analyse(job.path, recognizer, window, hop, progress, given, job.sound)
+    timeline = analyse(job.path, recognizer, window, hop, progress, features, job.sound)
     timeline = smooth(timeline, settings.smooth)
     if job.predictions:
         write_predictions(timeline, job.predictions)
@@ -138,10 +138,10 @@ def annotate(job, recognizer, settings, progress=None):
 
 def shared(paths):
     """Returns the Path of the innermost folder that files and folders lie in."""
-    places = [os.path.abspath(path if path.is_dir() else path.parent) for path in paths]
-    if len({os.path.splitdrive(place)[0].lower() for place in places}) > 1:
+    folders = [os.path.abspath(path if path.is_dir() else path.parent) for path in paths]
+    if len({os.path.splitdrive(place)[0].lower() for place in folders}) > 1:
         raise ValueError("recordings must lie on one drive; make a call for each.")
-    return Path(os.path.commonpath(places))
+    return Path(os.path.commonpath(folders))
 
 
 def list_jobs(paths, folder, predictions=None, picture=None):
@@ -160,30 +160,36 @@ def list_jobs(paths, folder, predictions=None, picture=None):
         FileNotFoundError: a path is not there, or a folder holds no media.
     """
     wanted = suffixes.VIDEO | (suffixes.AUDIO if predictions or picture else set())
-    root, found = shared(paths), {}  # each recording once
+    root, recordings = shared(paths), {}  # each recording once
     for path in paths:
         inside = [path]
         if path.is_dir():
-            below = (one for one in sorted(path.rglob("*")) if one.suffix.lower() in wanted)
-            inside = [one for one in below if not _result(one, folder)]
+            below = (
+                recording
+                for recording in sorted(path.rglob("*"))
+                if recording.suffix.lower() in wanted
+            )
+            inside = [recording for recording in below if not _result(recording, folder)]
         if not inside or not inside[0].exists():
             fix = "" if predictions or picture else ", or add --predictions csv for files of sound"
             raise FileNotFoundError(
                 f"{path} is not there or holds no recording to annotate; check the path{fix}."
             )
-        found |= {one.resolve(): one for one in inside}
-    places = [Path(os.path.abspath(one)).relative_to(root) for one in found.values()]
+        recordings |= {recording.resolve(): recording for recording in inside}
+    relative = [
+        Path(os.path.abspath(recording)).relative_to(root) for recording in recordings.values()
+    ]
     names = Counter(
-        name for place in places for name in {_folded(place.with_suffix("")), _folded(place)}
+        name for place in relative for name in {_folded(place.with_suffix("")), _folded(place)}
     )
     listed = []
-    for one, place in zip(found.values(), places, strict=True):
+    for recording, place in zip(recordings.values(), relative, strict=True):
         if names[_folded(place.with_suffix(""))] == 1:  # else a.mp4 lies beside a.mov
             place = place.with_suffix("")
         start = f"{folder / place}_annotated"
-        video = None if one.suffix.lower() in suffixes.AUDIO else Path(f"{start}.mp4")
+        video = None if recording.suffix.lower() in suffixes.AUDIO else Path(f"{start}.mp4")
         others = (kind and Path(f"{start}{kind}") for kind in (predictions, picture))
-        listed.append(Job(one, video, *others))
+        listed.append(Job(recording, video, *others))
     return listed
 
 
@@ -220,7 +226,7 @@ def unfinished(listed, settings, folder, root):
         )
     made = {**asdict(settings), "trained": model.stat().st_mtime, "recordings": str(root)}
     record = json.dumps(made, indent=1) + "\n"
-    for place in {folder, *(one.parent for job in listed for one in job.outputs)}:
+    for place in {folder, *(output.parent for job in listed for output in job.outputs)}:
         place.mkdir(parents=True, exist_ok=True)
         for part in place.glob(".*_annotated.*.part.mp4"):
             part.unlink(missing_ok=True)  # of a call that was killed
@@ -237,7 +243,11 @@ def unfinished(listed, settings, folder, root):
 def _done(job):
     try:
         newest = job.path.stat().st_mtime
-        lacking = [one for one in job.outputs if not one.exists() or one.stat().st_mtime < newest]
+        lacking = [
+            output
+            for output in job.outputs
+            if not output.exists() or output.stat().st_mtime < newest
+        ]
         if lacking == [job.video] != job.outputs:
             return not media.probe(job.path).video  # named like a video, it may hold sound only
         return bool(job.outputs) and not lacking

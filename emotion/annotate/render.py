@@ -22,7 +22,7 @@ __all__ += ["draw_frame", "lasting", "summary", "write_annotated", "write_predic
 
 
 def annotate_video(
-    path, output, recognizer, window=None, hop=None, progress=None, given=None, sound=None
+    path, output, recognizer, window=None, hop=None, progress=None, features=None, sound=None
 ):
     """Annotates a video.
 
@@ -30,7 +30,7 @@ def annotate_video(
         path: str or Path.
         output: str or Path of the mp4; it appears only when complete.
         recognizer: Recognizer.
-        window, hop, progress, given, sound: as in `analyse`.
+        window, hop, progress, features, sound: as in `analyse`.
 
     Returns:
         Timeline.
@@ -42,7 +42,7 @@ def annotate_video(
     check_output(path, output)
     if not media.probe(path).video:
         raise MediaError(f"{path} has sound only, so there is no video to annotate; use `analyse`.")
-    timeline = analyse(path, recognizer, window, hop, progress, given, sound)
+    timeline = analyse(path, recognizer, window, hop, progress, features, sound)
     write_annotated(timeline, output, progress)
     return timeline
 
@@ -68,13 +68,13 @@ def summary(timeline):
         str of one or more lines: "person 1: happy, 14 of 20 s" for each of `lasting`, then a
         sentence on how many predictions are from sound, faces, or both.
     """
-    count, found = len(timeline.tracks), timeline.predictions
+    count, predicted = len(timeline.tracks), timeline.predictions
     faces = f"{count} face{'' if count == 1 else 's'}" if count else "no face"
-    seen = ("face", "the picture") if count else ("action units", "action units")
+    basis_names = ("face", "the picture") if count else ("action units", "action units")
     kinds = (
-        (f"from sound and {seen[0]}", sum(p.heard and p.seen for p in found)),
-        ("from sound alone", sum(p.heard and not p.seen for p in found)),
-        (f"from {seen[1]} alone", sum(p.seen and not p.heard for p in found)),
+        (f"from sound and {basis_names[0]}", sum(p.has_audio and p.has_face for p in predicted)),
+        ("from sound alone", sum(p.has_audio and not p.has_face for p in predicted)),
+        (f"from {basis_names[1]} alone", sum(p.has_face and not p.has_audio for p in predicted)),
     )
     parts = [f"{number} {name}" for name, number in kinds if number]
     lines = [
@@ -101,21 +101,35 @@ def lasting(timeline):
         which the person is there, or those windows are drawn. Of labels that lasted equally long
         the first counts. What was never predicted is not in the list.
     """
+    listed = []
+    for key, seconds in label_seconds(timeline).items():
+        if label := max(filter(None, seconds), key=seconds.get, default=None):
+            listed.append((person(key), label, seconds[label], sum(seconds.values())))
+    return listed
+
+
+def label_seconds(timeline):
+    """Counts the seconds of each label for each person, as `lasting` describes.
+
+    Returns:
+        dict of the number of a face, or of what else a prediction is from such as "sound alone",
+        to dict of label to seconds; the label is () where nothing was predicted. Faces come first.
+    """
     describe, seconds = scenes(timeline), {}
     edges = _edges(timeline)
     for start, end in zip(edges, edges[1:]):
         for face in describe((start + end) / 2)[0]:
             key = face.name.rpartition("from ")[2] if face.box is None else int(face.name)
             label = face.labels and face.labels[int(np.argmax(face.probabilities))]
-            lasted = seconds.setdefault(key, {})
-            lasted[label] = lasted.get(label, 0.0) + end - start
-    found = []
-    for key in sorted(seconds, key=lambda key: (isinstance(key, str), key)):
-        lasted = seconds[key]
-        name = key.removesuffix(" alone") if isinstance(key, str) else f"person {key}"
-        if label := max(filter(None, lasted), key=lasted.get, default=None):
-            found.append((name, label, lasted[label], sum(lasted.values())))
-    return found
+            of_key = seconds.setdefault(key, {})
+            of_key[label] = of_key.get(label, 0.0) + end - start
+    order = sorted(seconds, key=lambda key: (isinstance(key, str), key))
+    return {key: seconds[key] for key in order}
+
+
+def person(key):
+    """Returns str, the name of a key of `label_seconds`: "person 1", or "sound"."""
+    return key.removesuffix(" alone") if isinstance(key, str) else f"person {key}"
 
 
 def _edges(timeline):
@@ -147,11 +161,11 @@ def write_annotated(timeline, output, progress=None):
         FileNotFoundError, MediaError: the recording is gone, or `output` is not writable.
     """
     describe = scenes(timeline)
-    cards, places = {}, {}
+    cards, positions = {}, {}
     sound = None if timeline.sound is None else media.probe(timeline.sound)
     with media.VideoWriter(output, like=timeline.info, sound=sound) as writer:
         for time, picture in media.read_pictures(timeline.info.path):
-            paint(media.planes(picture), *describe(time), cards, places)
+            paint(media.planes(picture), *describe(time), cards, positions)
             writer.write(picture)
             if progress:
                 progress("writing", time, timeline.duration)
@@ -164,27 +178,27 @@ def scenes(timeline):
         Function of a time (s), giving (list of Face, note str or None): each face that is there,
         with the prediction whose window's centre is nearest; without any, that of no face.
     """
-    centres, found = {}, {}
+    centres, by_track = {}, {}
     for prediction in timeline.predictions:
         centres.setdefault(prediction.track, []).append((prediction.start + prediction.end) / 2)
-        found.setdefault(prediction.track, []).append(prediction)
+        by_track.setdefault(prediction.track, []).append(prediction)
     centres = {id: np.array(values) for id, values in centres.items()}
-    seen = [timeline.times[track.indices] for track in timeline.tracks]
-    spans = np.array([(times[0], times[-1]) for times in seen]).reshape(-1, 2)
+    times_of = [timeline.times[track.indices] for track in timeline.tracks]
+    spans = np.array([(times[0], times[-1]) for times in times_of]).reshape(-1, 2)
     pictured = len(timeline.times) > 0  # a run without pictures looks for no face
     slack = 2 * np.diff(timeline.times).max(initial=STEP)
 
     def nearest(id, time):
         if id not in centres:
             return None
-        return found[id][int(np.argmin(np.abs(centres[id] - time)))]
+        return by_track[id][int(np.argmin(np.abs(centres[id] - time)))]
 
     def describe(time):
         tracked = []
         there = (spans[:, 0] - slack <= time) & (time <= spans[:, 1] + slack)
         for index in np.flatnonzero(there):
             track = timeline.tracks[index]
-            box = box_at(track, timeline.times, seen[index], time)
+            box = box_at(track, timeline.times, times_of[index], time)
             if box is not None:
                 tracked.append((box, track.id, nearest(track.id, time)))
         alone = nearest(None, time)
@@ -195,7 +209,7 @@ def scenes(timeline):
     return describe
 
 
-def box_at(track, times, seen, time):
+def box_at(track, times, detected, time):
     """Says where a face is, between its detections.
 
     A face missed at one or two looks in a row is taken to have stayed; otherwise its box ends half
@@ -204,13 +218,13 @@ def box_at(track, times, seen, time):
     Args:
         track: tracking.Track.
         times: float array (n,), when faces were looked for.
-        seen: float array (k,), `times[track.indices]`.
+        detected: float array (k,), `times[track.indices]`.
         time: float, seconds.
 
     Returns:
         float array (4,), xyxy, or None where the face is not there.
     """
-    after = int(np.searchsorted(seen, time, side="right"))
+    after = int(np.searchsorted(detected, time, side="right"))
     last = track.indices[after - 1] if after > 0 else None
     following = track.indices[after] if after < len(track.indices) else None
     if last is not None and following is not None and following - last <= MISSED:

@@ -51,10 +51,10 @@ def draw(timeline, path):
 @plotting.styled
 def plot(timeline):
     """Returns the matplotlib.figure.Figure that `draw` saves; the caller closes it."""
-    found = {}
-    for one in timeline.predictions:
-        found.setdefault(one.track, []).append(one)
-    rows = sorted(found, key=lambda id: (id is None, id or 0)) or [None]
+    by_track = {}
+    for prediction in timeline.predictions:
+        by_track.setdefault(prediction.track, []).append(prediction)
+    rows = sorted(by_track, key=lambda id: (id is None, id or 0)) or [None]
     step, averaged = _step(timeline)
     named = 0.21 * len(timeline.labels)  # inches that their names need, beside lanes or in a legend
     high = max(1.9, 0.5 + named) if averaged else 1.9
@@ -62,7 +62,7 @@ def plot(timeline):
     figure, several = plt.subplots(len(rows), 1, figsize=size, sharex=True, squeeze=False)
     limit = max(timeline.duration, 0.1)
     for axes, id in zip(several[:, 0], rows):
-        _row(axes, timeline.labels, found.get(id, []), step, averaged, limit)
+        _row(axes, timeline.labels, by_track.get(id, []), step, averaged, limit)
         name = "no face" if id is None else f"face {id}"
         axes.set(ylabel=f"{name}\nprobability", ylim=(-0.08, sum(STRIP) + 0.02))
         ticks, names = (0, 0.5, 1), ("0", "0.5", "1")
@@ -72,7 +72,7 @@ def plot(timeline):
         middle = 0.5 / len(names) if averaged else 0
         ticks = [tick + middle for tick in ticks]
         axes.set_yticks((*ticks, STRIP[0] + STRIP[1] / 2), (*names, "likeliest"), fontsize=8)
-    told = f"; means over {step:g} s, a lane is as high as 1" if averaged else ""
+    note = f"; means over {step:g} s, a lane is as high as 1" if averaged else ""
     unit = "s"
     if limit > LONG:
         unit = "min:s"
@@ -81,7 +81,7 @@ def plot(timeline):
         axes.xaxis.set_major_formatter(
             FuncFormatter(lambda time, _: f"{time // 60:.0f}:{time % 60:02.0f}")
         )
-    axes.set(xlabel=f"middle of the window, {unit}{told}", xlim=(0, limit))
+    axes.set(xlabel=f"middle of the window, {unit}{note}", xlim=(0, limit))
     figure.suptitle(timeline.info.path.name)
     names = {}  # each once, though all rows have it
     for axes in several[:, 0]:
@@ -93,7 +93,7 @@ def plot(timeline):
 
 def _step(timeline):
     """Seconds from one point of a line to the next, and whether a point is the mean of windows."""
-    starts = np.unique([float(one.start) for one in timeline.predictions])
+    starts = np.unique([float(prediction.start) for prediction in timeline.predictions])
     # The last window ends with the recording, so its step is shorter than the others.
     hop = np.diff(starts)[:-1].min(initial=np.inf)
     if timeline.duration / hop <= POINTS:
@@ -102,15 +102,17 @@ def _step(timeline):
     return next((width for width in BINS if width >= longest), BINS[-1]), True
 
 
-def _row(axes, labels, found, step, averaged, limit):
+def _row(axes, labels, predictions, step, averaged, limit):
     """Draws the predictions of one face."""
-    middles = np.array([(one.start + one.end) / 2 for one in found])
-    shares = np.array([one.probabilities for one in found]).reshape(-1, len(labels))
+    middles = np.array([(prediction.start + prediction.end) / 2 for prediction in predictions])
+    shares = np.array([prediction.probabilities for prediction in predictions]).reshape(
+        -1, len(labels)
+    )
     if averaged:
-        bins, places = np.unique(middles // step, return_inverse=True)
+        bins, indices = np.unique(middles // step, return_inverse=True)
         sums = np.zeros((len(bins), len(labels)))
-        np.add.at(sums, places, shares)
-        middles, shares = (bins + 0.5) * step, sums / np.bincount(places)[:, None]
+        np.add.at(sums, indices, shares)
+        middles, shares = (bins + 0.5) * step, sums / np.bincount(indices)[:, None]
     # Broken where windows that would lie between are lacking: the face was away.
     away = np.flatnonzero(np.diff(middles) > 1.5 * step) + 1
     _strip(axes, labels, middles, shares, step, limit)
@@ -130,10 +132,16 @@ def _row(axes, labels, found, step, averaged, limit):
         axes.plot(middles, shares[:, k], color=colour, linestyle=dash, label=label)
         if alone:
             axes.plot(dots[0], dots[1][:, k], "o", color=colour, markersize=5)
-    deaf = np.array([(one.start, one.end) for one in found if not one.heard]).reshape(-1, 2)
-    if len(deaf):
-        first = np.append(True, deaf[1:, 0] > np.maximum.accumulate(deaf[:-1, 1]))
-        starts, ends = deaf[first, 0], deaf[np.append(first[1:], True), 1]
+    silent = np.array(
+        [
+            (prediction.start, prediction.end)
+            for prediction in predictions
+            if not prediction.has_audio
+        ]
+    ).reshape(-1, 2)
+    if len(silent):
+        first = np.append(True, silent[1:, 0] > np.maximum.accumulate(silent[:-1, 1]))
+        starts, ends = silent[first, 0], silent[np.append(first[1:], True), 1]
         lows = np.full(len(starts), -0.04)
         axes.hlines(lows, starts, ends, color=plotting.GREY, label="without sound")
 

@@ -4,6 +4,9 @@ What a command needs is imported inside its `run`, so that --help stays fast.
 """
 
 from emotion.cli import (
+    analyze,
+    annotate,
+    cache,
     check,
     compare,
     download,
@@ -11,21 +14,25 @@ from emotion.cli import (
     explain,
     export,
     fuse,
+    live,
     prepare,
     report,
+    score,
     serve,
     significance,
     synthetic,
+    train,
     web,
 )
 
 COMMANDS = (
-    check,
-    download,
-    synthetic,
-    prepare,
-    compare,
+    analyze,
+    annotate,
+    train,
+    live,
     evaluate,
+    score,
+    compare,
     report,
     explain,
     export,
@@ -33,4 +40,9 @@ COMMANDS = (
     web,
     fuse,
     significance,
+    check,
+    download,
+    synthetic,
+    prepare,
+    cache,
 )

@@ -5,7 +5,7 @@ def add(commands):
     """Adds the command's arguments."""
     command = commands.add_parser("check", help="what a data folder holds, lacks, or has broken")
     command.set_defaults(run=run)
-    command.add_argument("data", nargs="?", default="dataset", help="data folder or manifest CSV")
+    command.add_argument("--data", default="dataset", help="folder or manifest (dataset/)")
     command.add_argument("--corpus", help="guessed where left out, see dataset/README.md")
 
 

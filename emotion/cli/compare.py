@@ -24,7 +24,7 @@ def add(commands):
         help="another value of every preset, such as recipe.patience=25; may be repeated",
     )
     command.add_argument("--encoder-weights", action="append", default=[], metavar="ENCODER=SOURCE")
-    command.add_argument("--out", help="default: saved_models/comparison")
+    command.add_argument("--output", help="folder (default: saved_models/comparison)")
     command.add_argument("--face-detector", choices=("auto", "yunet", "haar"), default="auto")
     command.add_argument("--cache", help="folder of decoded clips")
     command.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
@@ -47,23 +47,26 @@ def run(options):
     from emotion.preset import override
     from emotion.run import runs_folder
 
-    options.out = options.out or str(runs_folder() / "comparison")
+    options.output = options.output or str(runs_folder() / "comparison")
     names = list(models.PRESETS) if options.presets == "all" else options.presets.split(",")
     presets = [override(models.preset(name), options.set) for name in dict.fromkeys(names)]
     modalities = options.modalities.split(",")
     entries = comparison.entries(
         presets, modalities, options.epochs, options.face_detector, options.cache
     )
-    found = corpora.clips(options.data, options.corpus, options.features)
+    listed = corpora.clips(options.data, options.corpus, options.features)
     with processes.pool(options.workers) as pool:
         entries, clips, unfit, lacking = comparison.usable(
-            entries, found, pool, options.encoder_weights
+            entries, listed, pool, options.encoder_weights
         )
     corpus = options.corpus or corpora.guess(options.data)
     passed_over = corpora.left_out(options.data, corpus)
     notes = [
         *passed_over,
-        *(f"Left out: {', '.join(own)}, since {reason}" for reason, own in _shared(unfit)),
+        *(
+            f"Left out: {', '.join(entry_names)}, since {reason}"
+            for reason, entry_names in _shared(unfit)
+        ),
     ]
     if lacking:
         notes.append(f"Left out: {len(lacking)} clips; {next(iter(lacking.values()))}")
@@ -71,7 +74,7 @@ def run(options):
     table = comparison.compare(
         entries,
         clips,
-        Path(options.out),
+        Path(options.output),
         options.protocol or splits.default_protocol(clips),
         numbers,
         list(dict.fromkeys(seeds)),
@@ -88,13 +91,15 @@ def run(options):
             "label_target": clips[0].info.get("label_target", "intended"),
         },
     )
-    print(summary.markdown(table) + f"{options.out} holds this as comparison.md, .csv and .png.")
+    print(summary.markdown(table) + f"{options.output} holds this as comparison.md, .csv and .png.")
 
 
 def _shared(unfit):
     """Pairs of a reason and the names that it is of."""
     reasons = dict.fromkeys(unfit.values())
-    return [(one, [name for name, own in unfit.items() if own == one]) for one in reasons]
+    return [
+        (reason, [name for name, shared in unfit.items() if shared == reason]) for reason in reasons
+    ]
 
 
 def _number(flag, text):

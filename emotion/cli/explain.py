@@ -54,13 +54,16 @@ def _clip(options):
     train, load = _baseline(run, options)
     name, stem = Path(options.clip).name, Path(options.clip).stem
     output = _output(run, options, f"clips/{stem}")
-    found = explain_clip(model, run.preset, labels, signal, name, output, chosen, train, load)
-    told, steps = f"{found['difference']:+.3f} from that of {found['baseline']}", found["steps"]
-    print(f"{found['title']}. The logit differs by {told}.")
-    print(f"Shares: {_parts(found)}.")
-    _print_error(f"Integrated gradients, {steps} steps", found["completeness_error"])
-    if "shap_error" in found:
-        _print_error("SHAP values", found["shap_error"])
+    explanation = explain_clip(model, run.preset, labels, signal, name, output, chosen, train, load)
+    difference, steps = (
+        f"{explanation['difference']:+.3f} from that of {explanation['baseline']}",
+        explanation["steps"],
+    )
+    print(f"{explanation['title']}. The logit differs by {difference}.")
+    print(f"Shares: {_parts(explanation)}.")
+    _print_error(f"Integrated gradients, {steps} steps", explanation["completeness_error"])
+    if "shap_error" in explanation:
+        _print_error("SHAP values", explanation["shap_error"])
     print(f"{output} holds the pictures and explanation.json.")
 
 
@@ -101,16 +104,16 @@ def _clips(options):
     if options.output is None:
         run.refuse_other(split)
     output = _output(run, options, "tests")
-    found = explain_tests(run, split, load, output, chosen)
-    shares = f"Mean shares of the logit, against {found['baseline']}: {_parts(found)}"
-    print(f"{found['title']}. {shares}.")
-    told = ", ".join(
-        f"{kind} {'undefined' if one is None else f'{one:.3f}'}"
-        for kind, one in found["silhouette"].items()
+    explanation = explain_tests(run, split, load, output, chosen)
+    shares = f"Mean shares of the logit, against {explanation['baseline']}: {_parts(explanation)}"
+    print(f"{explanation['title']}. {shares}.")
+    silhouettes = ", ".join(
+        f"{kind} {'undefined' if value is None else f'{value:.3f}'}"
+        for kind, value in explanation["silhouette"].items()
     )
-    print(f"Silhouette of the layer before the logits: {told}.")
-    if "shap_error" in found:
-        _print_error("SHAP values, the worst clip", found["shap_error"])
+    print(f"Silhouette of the layer before the logits: {silhouettes}.")
+    if "shap_error" in explanation:
+        _print_error("SHAP values, the worst clip", explanation["shap_error"])
     print(f"{output} holds the pictures, shares.csv and explanation.json.")
 
 
@@ -122,8 +125,8 @@ def _class(label, labels):
     return labels.index(label)
 
 
-def _parts(found):
-    return ", ".join(f"{name} {part:+.3f}" for name, part in found["shares"].items())
+def _parts(explanation):
+    return ", ".join(f"{name} {part:+.3f}" for name, part in explanation["shares"].items())
 
 
 def _print_error(what, error):

@@ -5,7 +5,7 @@ def add(commands):
     """Adds the command's arguments."""
     command = commands.add_parser("prepare", help="decode and crop every clip into the cache")
     command.set_defaults(run=run)
-    command.add_argument("data", nargs="?", default="dataset", help="data folder or manifest CSV")
+    command.add_argument("--data", default="dataset", help="folder or manifest (dataset/)")
     command.add_argument("--corpus", help="guessed where left out, see dataset/README.md")
     command.add_argument("--features", help="table of action units to join to the clips")
     command.add_argument("--preset", default="cnn3d_mfcc")
@@ -30,10 +30,10 @@ def run(options):
     preset = preset.only(options.modality or preset.modality)
     signals = SignalCache(preset.spec(options.face_detector), options.cache)
     with processes.pool(max(1, options.workers)) as pool:
-        found = signals.prepare(clips, pool)
-    lost = {id: own.reason for id, own in found.items() if own.reason}
+        facts = signals.prepare(clips, pool)
+    lost = {id: held.reason for id, held in facts.items() if held.reason}
     for id, reason in lost.items():
         print(f"{id}: {reason}")
-    for line in presence.lines(preset, presence.count(preset, clips, found)):
+    for line in presence.lines(preset, presence.count(preset, clips, facts)):
         print(line)
     print(f"{len(clips) - len(lost)} of {len(clips)} clips are in {signals.folder}.")

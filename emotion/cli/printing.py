@@ -77,9 +77,9 @@ def _calibrated(m):
 def _robustness(m):
     rows = {kind: [r for r in m.robustness if r["kind"] == kind] for kind in _DISTURBED}
     yield f"UAR when disturbed (chance {1 / len(m.labels):.3f}):"
-    for kind, own in rows.items():
-        if own:
-            scores = ", ".join(f"{_level(r['level'])}: {r['uar']:.3f}" for r in own)
+    for kind, of_kind in rows.items():
+        if of_kind:
+            scores = ", ".join(f"{_level(r['level'])}: {r['uar']:.3f}" for r in of_kind)
             yield f"  {_DISTURBED[kind]:29s}  {scores}"
     for modality, kind in _OF.items():
         if m.modality in (modality, "both") and not rows[kind]:

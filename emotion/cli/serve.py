@@ -5,9 +5,9 @@ LIMITS = {
     "--max-mb": ("megabytes", "megabytes of a file"),
     "--max-seconds": ("seconds", "length of a recording"),
     "--max-megapixels": ("megapixels", "size of its pictures"),
-    "--patience": ("patience", "seconds to analyse a recording, and as many to draw on it"),
+    "--timeout": ("timeout", "seconds to analyse a recording, and as many to draw on it"),
     "--transfer": ("transfer", "seconds to receive a file, and as many to send the answer"),
-    "--line": ("waiting", "recordings that may wait for their turn"),
+    "--queue-size": ("queue_size", "recordings that may wait for their turn"),
 }
 
 
@@ -21,7 +21,7 @@ def add(commands):
     add("--host", default="127.0.0.1", help="default: %(default)s, for this computer alone")
     add("--port", type=int, default=8000, help="default: %(default)s; 0 takes a free one")
     for option, (name, what) in LIMITS.items():
-        kind = int if name == "waiting" else float
+        kind = int if name == "queue_size" else float
         add(option, type=kind, dest=name, metavar="N", help=f"{what} (default: see docs/serve.md)")
 
 
@@ -63,13 +63,13 @@ def limits_of(options):
     """
     from emotion.web.uploads import Limits
 
-    given = {name: getattr(options, name, None) for name, _ in LIMITS.values()}
+    values = {name: getattr(options, name, None) for name, _ in LIMITS.values()}
     for option, (name, _) in LIMITS.items():
-        value, least = given[name], -1 if name == "waiting" else 0
+        value, least = values[name], -1 if name == "queue_size" else 0
         if value is not None and not value > least:
-            rule = "at least 0" if name == "waiting" else "positive"
+            rule = "at least 0" if name == "queue_size" else "positive"
             raise ValueError(f"{option} must be {rule}. Received: {value}.")
-    return Limits(**{name: value for name, value in given.items() if value is not None})
+    return Limits(**{name: value for name, value in values.items() if value is not None})
 
 
 def listen(host, port):
@@ -98,7 +98,7 @@ def load(options):
     from emotion import backend
 
     backend.start()
+    from emotion.cli.model import chosen
     from emotion.inference.recognizer import Recognizer
-    from emotion.run import newest
 
-    return Recognizer(options.model or newest(), options.yunet)
+    return Recognizer(chosen(options.model), options.yunet)

@@ -30,16 +30,16 @@ def run(options):
         metrics.confusions(s.targets, s.probabilities.argmax(axis=1), speakers, len(s.labels))[1]
         for s in systems
     ]
-    found = intervals.difference(*counts)
-    for name, one in found.items():
-        values = [getattr(metrics, name)(own.sum(axis=0)) for own in counts]
-        low, high = one["interval"]
+    differences = intervals.difference(*counts)
+    for name, difference in differences.items():
+        values = [getattr(metrics, name)(system.sum(axis=0)) for system in counts]
+        low, high = difference["interval"]
         print(
             f"{name.upper()} {values[0]:.3f} and {values[1]:.3f}: difference "
-            f"{one['difference']:+.3f} [{low:+.3f}, {high:+.3f}], p = {one['p']:.2g}"
+            f"{difference['difference']:+.3f} [{low:+.3f}, {high:+.3f}], p = {difference['p']:.2g}"
         )
-    p = found["uar"]["p"]
-    print(_verdict(p, found["uar"]["difference"], options, len(counts[0])))
+    p = differences["uar"]["p"]
+    print(_verdict(p, differences["uar"]["difference"], options, len(counts[0])))
 
 
 def _verdict(p, difference, options, speakers):

@@ -15,8 +15,8 @@ def run(options):
     """Writes the corpus."""
     from emotion.synthetic import generate
 
-    given = {"speakers": options.speakers, "takes": options.takes, "seed": options.seed}
-    generate.write(options.folder, **{k: v for k, v in given.items() if v is not None})
+    settings = {"speakers": options.speakers, "takes": options.takes, "seed": options.seed}
+    generate.write(options.folder, **{k: v for k, v in settings.items() if v is not None})
     if options.clip:
         generate.write_demo_clip(options.clip)
     print(f"The synthetic corpus is in {options.folder}. It says nothing about people.")

@@ -14,7 +14,7 @@ def add(commands):
     add("--model", metavar="RUN", help="run or export (default: newest in saved_models/)")
     add("--port", type=int, default=8501, help="default: %(default)s")
     add("--host", default="127.0.0.1", help="default: %(default)s, for this computer alone")
-    for option, kind in (("--max-mb", int), ("--max-seconds", float), ("--patience", float)):
+    for option, kind in (("--max-mb", int), ("--max-seconds", float), ("--timeout", float)):
         name, what = LIMITS[option]
         add(option, type=kind, dest=name, metavar="N", help=f"{what} (default: see docs/web.md)")
     add("--cameras", type=int, default=2, metavar="N", help="live at once (%(default)s)")
@@ -42,11 +42,14 @@ def run(options):
         "client.showErrorDetails": "none",
     }
     model = options.model or recognizer.run.folder
-    own = {"model": model, "cameras": options.cameras, "yunet": options.yunet}
-    own |= {name: getattr(limits, name) for name in ("megabytes", "seconds", "patience")}
+    arguments = {"model": model, "cameras": options.cameras, "yunet": options.yunet}
+    arguments |= {name: getattr(limits, name) for name in ("megabytes", "seconds", "timeout")}
     from emotion.web import page
 
-    sys.argv = [page.__file__, *(f"--{k}={value}" for k, value in own.items() if value is not None)]
+    sys.argv = [
+        page.__file__,
+        *(f"--{k}={value}" for k, value in arguments.items() if value is not None),
+    ]
     sys.stdout.flush()
     page.app.run(config=settings)
     return 0

@@ -120,8 +120,8 @@ def join(clips, path):
         FileNotFoundError, ValueError: as `read`, or no clip is in the table.
     """
     paths = index(path)
-    joined = [replace(clip, given=paths.get(clip_id(clip.id))) for clip in clips]
-    if not any(clip.given for clip in joined):
+    joined = [replace(clip, table=paths.get(clip_id(clip.id))) for clip in clips]
+    if not any(clip.table for clip in joined):
         raise ValueError(
             f"{path} has values of none of the clips: it names them like {min(paths)!r}, the "
             f"corpus like {clips[0].id!r}; name them alike."

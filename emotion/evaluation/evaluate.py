@@ -11,7 +11,7 @@ from emotion.evaluation.results import aggregate, measure, weights_digest
 from emotion.training.batches import Batches
 
 
-def evaluate_run(run, split, load, pool=None, without=None, noise=None, model=None):
+def evaluate_run(run, split, load, pool=None, without=None, model=None):
     """Scores a run's best model on the test clips of a split.
 
     Args:
@@ -22,22 +22,20 @@ def evaluate_run(run, split, load, pool=None, without=None, noise=None, model=No
         pool: processes.Pool, or None to make batches in this process.
         without: "audio" or "video", the input that is zero, as modality dropout makes it in
             training; or None.
-        noise: "audio" or "video", the input in whose place is noise, always the same: standard
-            normal where it is float32, uniform where it is uint8; or None.
         model: keras.Model, that of the run, where it is loaded already.
 
     Returns:
         Evaluation.
 
     Raises:
-        ValueError: as `check`, or `without` or `noise` leaves the model nothing that is real.
+        ValueError: as `check`, or `without` leaves the model no input.
     """
     check(run, split)
     preset, labels, clips = run.preset, run.labels, split.test
-    if without or noise:
-        _refuse_nothing(preset, without, noise)
+    if without:
+        _refuse_nothing(preset, without)
     digest = weights_digest(run.folder)
-    predictions = predict(run, clips, load, pool, without, noise, model)
+    predictions = predict(run, clips, load, pool, without, model)
     return replace(
         measure(predictions, labels),
         model=digest,
@@ -50,7 +48,6 @@ def evaluate_run(run, split, load, pool=None, without=None, noise=None, model=No
         adapted_to_test_speaker=False,
         modality=preset.modality,
         without=without,
-        noise=noise,
         warning=split.warning,
     )
 
@@ -81,19 +78,19 @@ def check(run, split):
         )
 
 
-def predict(run, clips, load, pool=None, without=None, noise=None, model=None):
+def predict(run, clips, load, pool=None, without=None, model=None):
     """What a run's best model says of clips: `evaluate_run` without a judgement.
 
     Args:
         clips: list of Clip.
-        run, load, pool, without, noise, model: as `evaluate_run`.
+        run, load, pool, without, model: as `evaluate_run`.
 
     Returns:
         pandas.DataFrame, of `scores.table`.
     """
     batch_size = run.preset.recipe.batch_size
-    batches = _Altered(clips, run.preset, run.labels, batch_size, load, pool=pool)
-    batches.without, batches.noise = without, noise
+    batches = _Reduced(clips, run.preset, run.labels, batch_size, load, pool=pool)
+    batches.without = without
     with backend.streams(batches) as (stream,):
         logits = (model or run.model()).predict(stream, verbose=0)
     probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
@@ -134,34 +131,21 @@ def score(system, protocol=None):
     return aggregate(evaluations)
 
 
-def _refuse_nothing(preset, without, noise):
-    if preset.modality != "both" or (without and noise):
+def _refuse_nothing(preset, without):
+    if without not in preset.features or preset.modality != "both":
         raise ValueError(
-            "one of `without` and `noise` is for a run with sound and picture. "
-            f"Received: without={without}, noise={noise}, {preset.name} with {preset.modality}."
-        )
-    if (without or noise) not in preset.features:
-        raise ValueError(
-            f"`without` and `noise` must be audio or video. Received: {without or noise}."
+            "`without` must be audio or video, of a run with sound and picture. "
+            f"Received: without={without}, {preset.name} with {preset.modality}."
         )
 
 
-class _Altered(Batches):
-    """Batches of which one input is zero, or noise that the batch's index decides."""
+class _Reduced(Batches):
+    """Batches of which one input is zero."""
 
-    without = noise = None
+    without = None
 
     def __getitem__(self, index):
         inputs, targets, weights = super().__getitem__(index)
         if self.without:
             inputs = {**inputs, self.without: np.zeros_like(inputs[self.without])}
-        elif self.noise:
-            inputs = {**inputs, self.noise: _noise(inputs[self.noise], index)}
         return inputs, targets, weights
-
-
-def _noise(array, seed):
-    generator = np.random.default_rng(seed)
-    if array.dtype == np.uint8:
-        return generator.integers(0, 256, array.shape, np.uint8)
-    return generator.standard_normal(array.shape, np.float32)

@@ -17,7 +17,7 @@ from emotion.run import Record
 # What all folds of a protocol share.
 CONDITIONS = (
     *("protocol", "absent_speakers", "label_target", "adapted_to_test_speaker", "modality"),
-    *("without", "noise", "warning", "scores"),
+    *("without", "warning", "scores"),
 )
 # Of a run's best model, on clips without augmentation.
 ACCURACIES = ("train_accuracy", "validation_accuracy")
@@ -59,7 +59,7 @@ class Evaluation:
         label_target: str, "intended" or "crowd".
         adapted_to_test_speaker: bool.
         modality: str, "audio", "video" or "both".
-        without, noise: str, the modality that was taken away or replaced.
+        without: str, the modality that was zero.
         warning: str, of the split.
         scores: dict, the `file` and `kind` of the scores of another system.
     """
@@ -103,7 +103,6 @@ class Evaluation:
     adapted_to_test_speaker: bool | None = None
     modality: str | None = None
     without: str | None = None
-    noise: str | None = None
     warning: str | None = None
     scores: dict | None = None
 
@@ -144,6 +143,15 @@ class Evaluation:
         if len(self.folds or ()) > 1:
             return f"{self.means[name]:.3f} ± {self.stds[name]:.3f}"
         return f"{getattr(self, name):.3f}"
+
+    def sentence(self):
+        """Returns UAR, WAR, accuracies and the loss in one line."""
+        known = "trained on as well" if self.warning else "never trained on"
+        folds = f", mean of {len(self.folds)} folds" if len(self.folds or ()) > 1 else ""
+        return (
+            f"UAR {self.text('uar')}, WAR {self.text('war')} on {self.clips} clips of "
+            f"{len(self.speakers)} speakers {known}; {self.accuracies()}{folds}"
+        )
 
     def accuracies(self):
         """Returns in words the accuracy on training, validation and test clips, and the loss."""

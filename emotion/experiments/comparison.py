@@ -68,16 +68,18 @@ def entries(presets, modalities=MODALITIES, epochs=None, detector="auto", cache_
         )
     if epochs is not None and epochs < 1:
         raise ValueError(f"`epochs` must be positive. Received: {epochs}.")
-    found = []
+    listed = []
     for preset in presets:
         has = {*preset.features, preset.modality}
         for modality in (name for name in MODALITIES if name in {*modalities} & has):
-            one = preset.only(modality)
-            one = replace(one, recipe=replace(one.recipe, epochs=epochs or one.recipe.epochs))
-            found.append(Entry(one, SignalCache(one.spec(detector), cache_folder)))
-    if not found:
+            reduced = preset.only(modality)
+            reduced = replace(
+                reduced, recipe=replace(reduced.recipe, epochs=epochs or reduced.recipe.epochs)
+            )
+            listed.append(Entry(reduced, SignalCache(reduced.spec(detector), cache_folder)))
+    if not listed:
         raise ValueError(f"no preset has one of the modalities {', '.join(modalities)}.")
-    return found
+    return listed
 
 
 def usable(entries, clips, pool=None, encoder_weights=()):
@@ -112,20 +114,20 @@ def usable(entries, clips, pool=None, encoder_weights=()):
         specs = parts[entry.name]
         most = max((lacking[spec] for spec in specs), key=len)
         if len(most) > len(clips) / 2:  # it would take more clips from the others than it leaves
-            told = f"it can use {len(clips) - len(most)} of {len(clips)} clips"
-            unfit[entry.name] = f"{told}: {next(iter(most.values()))}"
+            share = f"it can use {len(clips) - len(most)} of {len(clips)} clips"
+            unfit[entry.name] = f"{share}: {next(iter(most.values()))}"
         elif reason := _unfetched(entry.preset, encoder_weights):
             unfit[entry.name] = reason
         else:
             left_out |= {clip: reason for spec in specs for clip, reason in lacking[spec].items()}
     fit = [entry for entry in entries if entry.name not in unfit]
-    kept = [clip for clip in clips if clip.id not in left_out]
+    remaining = [clip for clip in clips if clip.id not in left_out]
     if not fit:
         name, reason = next(iter(unfit.items()))
         raise ValueError(f"no preset can run on this data; {name}: {reason}")
-    if not kept:
+    if not remaining:
         raise ValueError("the presets have no clip in common that each can use; compare fewer.")
-    return fit, kept, unfit, left_out
+    return fit, remaining, unfit, left_out
 
 
 def compare(
@@ -182,8 +184,8 @@ def compare(
     for index, (training, folder) in enumerate(runs):
         finished = complete(folder)
         if not finished:
-            told = f"run {index + 1} of {len(runs)}{_left(runs, index)}"
-            print(f"{told}: {folder}", file=sys.stderr, flush=True)
+            progress = f"run {index + 1} of {len(runs)}{_left(runs, index)}"
+            print(f"{progress}: {folder}", file=sys.stderr, flush=True)
         if not (finished and _costed(folder)):
             do = partial(processes.apart, _run, initializer=backend.start) if count else _run
             do(training, folder, count, origin)
@@ -199,7 +201,7 @@ def _run(training, folder, count, origin):
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     split, load = training.split, training.signals.load
     if not complete(folder):
-        with locked(folder, "choose another --out"), processes.pool(count) as pool:
+        with locked(folder, "choose another --output"), processes.pool(count) as pool:
             resume = (folder / "run.json").is_file()
             run = train(training, folder, pool=pool, resume=resume, origin=origin)
             completion.complete(run, split, load, pool)
@@ -239,8 +241,8 @@ def _costed(folder):
 def _asked(model, encoder_weights):
     """The encoder weights that are for a model's encoders, and their dict of sources."""
     has = {layer.name for layer in model.layers}
-    own = [text for text in encoder_weights if text == "none" or text.partition("=")[0] in has]
-    return own, encoders.sources(model, own)
+    asked = [text for text in encoder_weights if text == "none" or text.partition("=")[0] in has]
+    return asked, encoders.sources(model, asked)
 
 
 def _unfetched(preset, encoder_weights):
@@ -257,7 +259,7 @@ def _refuse_other(folder, training, sources):
     different = training.differences(load_run(folder), sources)
     if different:
         listed = "; ".join(f"{name}: {text}" for name, text in different.items())
-        raise ValueError(f"{folder} was another training ({listed}); choose another --out.")
+        raise ValueError(f"{folder} was another training ({listed}); choose another --output.")
 
 
 def _left(runs, index):

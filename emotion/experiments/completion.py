@@ -27,9 +27,9 @@ def complete(run, split, load, pool=None):
     """
     model = run.model()
     scored = evaluate.evaluate_run(run, split, load, pool, model=model)
-    own = run.owns(split)
+    is_own_split = run.owns(split)
     known = [
-        evaluate.predict(run, clips, load, pool, model=model) if own and clips else None
+        evaluate.predict(run, clips, load, pool, model=model) if is_own_split and clips else None
         for clips in (split.train, split.validation)
     ]
     scored = replace(scored, **_accuracies(*known))
@@ -62,11 +62,11 @@ def full(run, split, load, folder, pool=None):
     allowed = run.record.speakers["validation"]
     validation = [clip for clip in split.validation if clip.speaker in allowed]
     held_out = evaluate.predict(run, validation, load, pool, model=model) if validation else ()
-    own = run.owns(split)
-    train = evaluate.predict(run, split.train, load, pool, model=model) if own else None
+    is_own_split = run.owns(split)
+    train = evaluate.predict(run, split.train, load, pool, model=model) if is_own_split else None
     scored = replace(
         scored,
-        **_accuracies(train, held_out if own else None),
+        **_accuracies(train, held_out if is_own_split else None),
         **results.calibrate(scored.predictions, held_out, run.labels),
         robustness=robustness.curves(run, split.test, load, pool, model),
     )
@@ -128,10 +128,10 @@ def explain(run, split, load):
     table = Evaluation.read(run.folder).predictions
     table = table[table["id"].isin(clips)]
     for part in ("wrong", "right"):
-        found = results.surest(table, run.labels, right=part == "right")
-        if drawable(run.preset) and len(found) and not there(part):
+        surest = results.surest(table, run.labels, right=part == "right")
+        if drawable(run.preset) and len(surest) and not there(part):
             model = model or run.model()
-            clip = clips[found.iloc[0]["id"]]
+            clip = clips[surest.iloc[0]["id"]]
             train = training_clips(run, split)
-            given = (load(clip), clip.id, folder / part, None, train, load)
-            explain_clip(model, run.preset, run.labels, *given)
+            arguments = (load(clip), clip.id, folder / part, None, train, load)
+            explain_clip(model, run.preset, run.labels, *arguments)

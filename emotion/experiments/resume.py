@@ -36,14 +36,14 @@ def extendable(runs):
         List of (Path of the folder, int of the epochs done, str of the command line for twice as
         many).
     """
-    found = []
+    listed = []
     for folder, parts in _trainings(runs):
         done = [_epochs(part) for part in parts if _ended_by_epochs(part)]
         if done:
             more = "--epochs", str(2 * max(done))
             command = resume_command(parts[0].folder, parts[0].record, *more)
-            found.append((folder, max(done), command))
-    return found
+            listed.append((folder, max(done), command))
+    return listed
 
 
 def settings(folder):

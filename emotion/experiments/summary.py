@@ -28,17 +28,17 @@ def summarize(folders):
     for folder in folders:
         groups.setdefault(folder.parent, []).append(folder)
     rows = []
-    for parent, own in groups.items():
-        preset = load_run(own[0]).preset
-        measured = [Evaluation.read(folder) for folder in own]
+    for parent, members in groups.items():
+        preset = load_run(members[0]).preset
+        measured = [Evaluation.read(folder) for folder in members]
         row = {"preset": preset.name, "modality": preset.modality}
         for score in SCORES:
             values = np.array([getattr(each, score) for each in measured], float)  # None is nan
             row[score], row[f"{score}_std"] = float(np.mean(values)), float(np.std(values))
-        speeds = [t["clips"] / s for t in map(timing, own) for s in t["seconds"].values()]
+        speeds = [t["clips"] / s for t in map(timing, members) for s in t["seconds"].values()]
         row.update(json.loads((parent / "cost.json").read_text()))
         row["training_clips_per_second"] = float(np.median(speeds)) if speeds else np.nan
-        rows.append({**row, "runs": len(own)})
+        rows.append({**row, "runs": len(members)})
     return pd.DataFrame(rows)
 
 

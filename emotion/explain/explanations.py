@@ -66,10 +66,10 @@ def explain_clip(model, preset, labels, signal, name, folder, target=None, train
 
     title = f"{name}: {labels[target]}, {probabilities[target]:.0%}"
     caption = f"{title}; completeness error {attribution.error:.2%}"
-    if hasattr(preset.audio, "span") and signal.heard:
+    if hasattr(preset.audio, "span") and signal.has_audio:
         images = (_upright(inputs["audio"]), _upright(attribution.values["audio"]))
         plots.mfcc(*images, preset.audio.span(signal), caption, folder / "mfcc")
-    if preset.faces and signal.seen:
+    if preset.faces and signal.has_face:
         times = preset.faces.times(signal.duration)
         frames = inputs["video"][: len(times)]
         warmth = plots.heat(attribution.values["video"][: len(times)])

@@ -72,14 +72,14 @@ class CropStream:
     def __init__(self, detector, size, margin):
         self._detector, self._size, self._margin = detector, size, margin
         self._tracker = Tracker(confirm=1, memory=round(MEMORY / STEP))
-        self._times, self._found = [], []  # of the frames; (time, id, box, patch) of the faces
+        self._times, self._detections = [], []  # of the frames; (time, id, box, patch) of the faces
 
     @property
     def same(self):
         """Dict of int to int, the ids that turned out to be an earlier one (tracking.Tracker)."""
         return self._tracker.same
 
-    def see(self, time, frame):
+    def add(self, time, frame):
         """Takes the next frame.
 
         Args:
@@ -93,14 +93,14 @@ class CropStream:
         detected = list(zip(self._tracker.update(boxes, frame), boxes[:, :4], strict=True))
         for id, box in detected:
             patch = _Patch(frame, box, RESOLUTION * self._size, self._margin + SLACK)
-            self._found.append((time, id, box, patch))
+            self._detections.append((time, id, box, patch))
         self._times.append(time)
         return detected
 
     def forget(self, before):
         """Drops what lies before a time (s)."""
         self._times = [time for time in self._times if time >= before]
-        self._found = [item for item in self._found if item[0] >= before]
+        self._detections = [item for item in self._detections if item[0] >= before]
 
     def tracks(self, start, end):
         """Cuts out the faces of a stretch.
@@ -115,7 +115,7 @@ class CropStream:
         """
         looks = sum(start <= time < end for time in self._times)
         followed = {}
-        for time, id, box, patch in self._found:
+        for time, id, box, patch in self._detections:
             if start <= time < end:
                 followed.setdefault(self.same.get(id, id), []).append((time, box, patch))
         cut = {}

@@ -55,7 +55,7 @@ class Tracker:
     def __init__(self, confirm=2, gap=5, memory=0):
         self.confirm, self.gap, self.memory = confirm, gap, max(gap, memory)
         self.same = {}
-        self._faces, self._next = [], 0  # a face: box, speed, look, shown, seen, age, missed, id
+        self._faces, self._next = [], 0  # a face: box, speed, look, shown, count, age, missed, id
 
     def update(self, boxes, frame=None):
         """Takes the detections of the next frame.
@@ -87,13 +87,13 @@ class Tracker:
                 if look is not None and (near[i] > 0).sum() < 2:  # else it may show the other one
                     face["look"] = 0.8 * face["look"] + 0.2 * look
             else:
-                face = {"speed": np.zeros(2), "look": look, "seen": 0, "age": 0, "id": -1}
+                face = {"speed": np.zeros(2), "look": look, "count": 0, "age": 0, "id": -1}
                 self._faces.append(face)
-            face.update(box=box, shown=look, seen=face["seen"] + 1, missed=0)
+            face.update(box=box, shown=look, count=face["count"] + 1, missed=0)
             ids.append(face)
         self._recall([face for face in ids if face["age"] <= YOUNG and face["shown"] is not None])
         for face in ids:
-            if face["id"] < 0 and face["seen"] >= self.confirm:
+            if face["id"] < 0 and face["count"] >= self.confirm:
                 face["id"], self._next = self._next, self._next + 1
         self._faces = [face for face in self._faces if face["missed"] <= self.memory]
         return [face["id"] for face in ids]
@@ -113,7 +113,7 @@ class Tracker:
             new, old = young[row], lost[column]
             if new["id"] >= 0:
                 self.same[new["id"]] = old["id"]
-            new.update(id=old["id"], look=old["look"], seen=new["seen"] + old["seen"])
+            new.update(id=old["id"], look=old["look"], count=new["count"] + old["count"])
             new["age"] = old["age"]
             self._faces = [face for face in self._faces if face is not old]
 

@@ -35,7 +35,7 @@ class ActionUnits:
         Returns:
             float32 array (steps, 35); zeros where the signal was given none.
         """
-        values = signal.given.get("action_units")
+        values = signal.features.get("action_units")
         if values is None:
             return np.zeros(self.shape, np.float32)
         return step_means(values.T, self.steps).T.astype(np.float32)

@@ -51,8 +51,8 @@ class MeanMfccSeries:
             ValueError: the signal has another sample rate, or was given another length.
         """
         series = np.zeros(self.shape, np.float32)
-        if "mean_mfcc_series" in signal.given:
-            tabled = signal.given["mean_mfcc_series"]
+        if "mean_mfcc_series" in signal.features:
+            tabled = signal.features["mean_mfcc_series"]
             if tabled.shape != self.shape:
                 raise ValueError(
                     f"MeanMfccSeries must have the shape {self.shape} of the table's series. "

@@ -143,7 +143,7 @@ def noise(recognizer, count=WINDOWS):
             frames=generator.integers(0, 256, (len(times), size, size, 3), np.uint8),
             times=times,
             duration=duration,
-            given={"action_units": generator.uniform(0, 2, (1, len(ACTION_UNITS)))},
+            features={"action_units": generator.uniform(0, 2, (1, len(ACTION_UNITS)))},
         )
         for _ in range(count)
     ]

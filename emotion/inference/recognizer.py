@@ -1,17 +1,31 @@
 """Recognizer: a saved run or an export of it, ready to predict a file or a signal."""
 
+from __future__ import annotations
+
 import copy
+import math
 from pathlib import Path
 
 import numpy as np
 
 from emotion import media
-from emotion.clip import Clip, Prediction
+from emotion.clip import Clip, MediaError, Prediction, Signal
 from emotion.data import feature_tables
+from emotion.faces.crop import STEP, CropStream, main_face
 from emotion.faces.detect import Detector
 from emotion.inference import runtime
 from emotion.run import load_run
 from emotion.signals import cache
+
+
+def as_image(image) -> np.ndarray:
+    """Returns an image, uint8 (h, w, 3) RGB, of an array or a PIL.Image; raises ValueError."""
+    array = np.asarray(image.convert("RGB") if hasattr(image, "convert") else image)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+        raise ValueError(
+            f"an image must be a uint8 array (h, w, 3), RGB. Received: {array.dtype} {array.shape}."
+        )
+    return array
 
 
 class Recognizer:
@@ -32,11 +46,11 @@ class Recognizer:
         sample_rate: int, Hz; crop_size: int, pixels; crop_margin: float: what a signal must have.
 
     Raises:
-        FileNotFoundError: the folder is no trained run, or the run's face detector is not at hand.
+        FileNotFoundError: the folder is no trained run, or the run's face detector is missing.
         ValueError, ModuleNotFoundError: an export cannot be read, or what runs it is not there.
     """
 
-    def __init__(self, folder, detector_weights=None):
+    def __init__(self, folder: str | Path, detector_weights: str | Path | None = None):
         exported = runtime.find(folder)
         self.run = load_run(exported.parent if exported else folder)
         self.preset, self.labels = self.run.preset, self.run.labels
@@ -65,16 +79,28 @@ class Recognizer:
         rows = [self.preset.extract(signal) for signal in signals]
         return {name: np.stack([row[name] for row in rows]) for name in self.preset.features}
 
-    def predict(self, signals):
-        """Predicts.
+    @classmethod
+    def load(cls, folder: str | Path, detector_weights: str | Path | None = None) -> Recognizer:
+        """Returns the Recognizer of a run or an export; the arguments are those of the class."""
+        return cls(folder, detector_weights)
+
+    def predict(self, sources) -> np.ndarray:
+        """Predicts each of several signals, recordings or images as one window.
 
         Args:
-            signals: list of Signal; where `samples` is None nothing is heard, where `frames` is
-                None no face is seen.
+            sources: list of Signal (`samples` is None without sound, `frames` without a face), of
+                paths of recordings, or of images as uint8 arrays (h, w, 3), RGB, or PIL.Image; or
+                one path or image.
 
         Returns:
-            float32 array (len(signals), len(labels)), probabilities.
+            float32 array (n, len(labels)), probabilities.
+
+        Raises:
+            FileNotFoundError, MediaError: a recording cannot be read, or holds nothing that the
+                model uses.
         """
+        several = isinstance(sources, (list, tuple))
+        signals = [self._signal(source) for source in (sources if several else [sources])]
         if not signals:
             return np.zeros((0, len(self.labels)), np.float32)
         if self._exported:
@@ -84,7 +110,31 @@ class Recognizer:
         logits = self.model.predict_on_batch(self.inputs(signals))
         return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
 
-    def given(self, path, features):
+    def _signal(self, source):
+        if isinstance(source, Signal):
+            return source
+        return self.read(source) if isinstance(source, (str, Path)) else self.still(source)
+
+    def still(self, image) -> Signal:
+        """Returns the Signal of the main face of an image, as identical frames without sound.
+
+        Args:
+            image: uint8 array (h, w, 3), RGB, or PIL.Image.
+
+        Raises:
+            MediaError: there is no face, or the run uses no face crops.
+        """
+        if self.detector is None:
+            raise MediaError(f"{self.run.folder} uses no face crops; use another run for an image.")
+        frame, stream = as_image(image), CropStream(self.detector, self.spec.size, self.crop_margin)
+        for index in range(math.ceil(self.window / STEP)):
+            stream.add(index * STEP, frame)
+        face = main_face(stream.tracks(0.0, self.window))
+        if face is None:
+            raise MediaError("no face was found in the image; use another.")
+        return Signal(None, 0, face[2], face[0], self.window)
+
+    def table_features(self, path, features):
         """Returns what a table says of a recording, for each of its windows.
 
         Action units alone: a window is not the clip whose mean-MFCC series a table may have too,
@@ -95,13 +145,13 @@ class Recognizer:
             features: Path of a table with values of the recording under its name.
 
         Returns:
-            dict of feature name to float32 array, for `Signal.given`.
+            dict of feature name to float32 array, for `Signal.features`.
 
         Raises:
             FileNotFoundError, ValueError: the table cannot be read or lacks the recording, or the
                 run uses no action units.
         """
-        if "action_units" not in self.spec.given:
+        if "action_units" not in self.spec.table_features:
             raise ValueError(
                 f"{self.run.folder} uses no action units, which is what a table is for. "
                 f"Received: {features}; leave it out."
@@ -109,7 +159,7 @@ class Recognizer:
         values = feature_tables.values(features, Path(path).stem)
         return {"action_units": values["action_units"]}
 
-    def predict_file(self, path, features=None):
+    def predict_file(self, path: str | Path, features=None) -> Prediction:
         """Predicts a whole recording as one window, decoded as training decodes a clip.
 
         Args:
@@ -130,11 +180,11 @@ class Recognizer:
             end=signal.duration,
             labels=self.labels,
             probabilities=self.predict([signal])[0],
-            heard=signal.heard,
-            seen=signal.seen,
+            has_audio=signal.has_audio,
+            has_face=signal.has_face,
         )
 
-    def read(self, path, features=None):
+    def read(self, path: str | Path, features=None) -> Signal:
         """Decodes a whole recording as training decodes a clip.
 
         Args:
@@ -154,6 +204,6 @@ class Recognizer:
             speaker="",
             audio=path if info.audio else None,
             video=path if info.video else None,
-            given=features,
+            table=features,
         )
         return cache.decode(clip, self.spec, detector=self.detector)

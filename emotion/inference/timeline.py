@@ -1,7 +1,9 @@
 """Analyses a recording in one streaming pass: faces, sound and predictions over time."""
 
 import heapq
+import math
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from operator import itemgetter
 from pathlib import Path
 
@@ -39,13 +41,13 @@ class Timeline:
     sound: Path | None = None
 
 
-def analyse(path, recognizer, window=None, hop=None, progress=None, given=None, sound=None):
+def analyse(path, recognizer, window=None, hop=None, progress=None, features=None, sound=None):
     """Follows the faces of a recording and predicts each in every window.
 
     A window with sound and faces gives a prediction a face, from both; without a face one from
     sound alone; without sound one a face, from the picture alone; without either none. A recording
     shorter than the window is one window, and the last window ends with the recording. What a table
-    says of the recording, each window is given: its values do not follow the windows.
+    says of the recording, each window has: its values do not follow the windows.
 
     Args:
         path: str or Path.
@@ -53,7 +55,7 @@ def analyse(path, recognizer, window=None, hop=None, progress=None, given=None, 
         window: float, seconds; None takes the recogniser's.
         hop: float, seconds from one window to the next; None is a third of the window.
         progress: function(stage str, seconds done, seconds in all or None), or None.
-        given: dict of `Recognizer.given`, or None.
+        features: dict of `Recognizer.table_features`, or None.
         sound: str or Path of a file whose sound takes the place of the recording's own, or None;
             it begins with the first frame.
 
@@ -68,12 +70,12 @@ def analyse(path, recognizer, window=None, hop=None, progress=None, given=None, 
     info = media.probe(path)
     if sound is not None:
         sound = check_sound(info, sound).path
-    events = list(_events(info, recognizer, given, sound))
+    events = list(_events(info, recognizer, features, sound))
     if not events:
         needed = "action units (from a table)" if recognizer.detector is None else "picture"
         missing = needed if recognizer.preset.modality == "video" else "sound"
         raise MediaError(f"{path} has no {missing}, all that this run was trained on; use another.")
-    recent = Recent(recognizer, given or {})
+    recent = Recent(recognizer, features or {})
     predictions, waiting = [], []
     start = closed = now = 0.0
     count = 0
@@ -106,6 +108,32 @@ def analyse(path, recognizer, window=None, hop=None, progress=None, given=None, 
         close(max(0.0, duration - window), duration)
     predictions.extend(predict(recognizer, waiting))
     return replace(_timeline(info, recognizer.labels, duration, recent, predictions), sound=sound)
+
+
+def analyse_image(image, recognizer, name="image"):
+    """Predicts the faces of a still image, as identical frames without sound.
+
+    Args:
+        image: uint8 array (h, w, 3), RGB.
+        recognizer: Recognizer.
+        name: str, what the image is called.
+
+    Returns:
+        Timeline of one window.
+
+    Raises:
+        MediaError: the run uses no face crops.
+    """
+    if recognizer.detector is None:
+        raise MediaError(f"{name} is an image, and this run uses no face crops; use another run.")
+    window, (height, width) = recognizer.window, image.shape[:2]
+    rate = Fraction(1 / STEP).limit_denominator(1000)
+    info = media.Info(Path(name), window, True, False, width, height, rate)
+    recent = Recent(recognizer, {})
+    for index in range(math.ceil(window / STEP)):
+        recent.add_frame(index * STEP, image)
+    windows = [(0.0, window, *signal) for signal in recent.signals(0.0, window)]
+    return _timeline(info, recognizer.labels, window, recent, predict(recognizer, windows))
 
 
 def moment(path, recognizer, prediction, sound=None):
@@ -175,17 +203,17 @@ def check_sound(info, sound):
     return info_of_sound
 
 
-def _events(info, recognizer, given, sound=None):
+def _events(info, recognizer, features, sound=None):
     """Streams of (seconds, kind, value), each in order of time, of what the run hears and sees.
 
-    Where that is neither, but something is given, the pictures tell how long the recording is.
+    Where that is neither, but there are features, the pictures tell how long the recording is.
     """
     listens = (sound is not None or info.audio) and recognizer.preset.modality != "video"
     if listens:
         blocks = media.read_blocks(sound or info.path, recognizer.sample_rate, SOUND_BLOCK)
         size = round(SOUND_BLOCK * recognizer.sample_rate) / recognizer.sample_rate
         yield ((i * size, "sound", block) for i, block in enumerate(blocks))
-    if info.video and (recognizer.detector is not None or given and not listens):
+    if info.video and (recognizer.detector is not None or features and not listens):
         pictures = media.read_frames(info.path, step=STEP)
         yield ((time, "frame", frame) for time, frame in pictures)
 
@@ -195,28 +223,28 @@ class Recent:
 
     Args:
         recognizer: Recognizer.
-        given: dict of `Recognizer.given`; may be empty.
+        features: dict of `Recognizer.table_features`; may be empty.
     """
 
-    def __init__(self, recognizer, given):
-        self.recognizer, self.given = recognizer, given
+    def __init__(self, recognizer, features):
+        self.recognizer, self.features = recognizer, features
         self.faces = CropStream(recognizer.detector, recognizer.crop_size, recognizer.crop_margin)
         self.samples, self.first = np.zeros(0, np.float32), 0
         self.times, self.boxes = [], {}
 
     def take(self, kind, time, value):
-        """Takes "sound" or a "frame", as `hear` or `see`."""
-        self.hear(value) if kind == "sound" else self.see(time, value)
+        """Takes "sound" or a "frame", as `add_sound` or `add_frame`."""
+        self.add_sound(value) if kind == "sound" else self.add_frame(time, value)
 
-    def hear(self, block):
+    def add_sound(self, block):
         """Takes the next samples, float32 (n,); the first ever is time 0."""
         self.samples = np.concatenate([self.samples, block])
 
-    def see(self, time, frame):
+    def add_frame(self, time, frame):
         """Looks for faces in a frame, uint8 (h, w, 3) RGB, of a time (s) that grows."""
         if self.recognizer.detector is None:
             return
-        for id, box in self.faces.see(time, frame):
+        for id, box in self.faces.add(time, frame):
             self.boxes.setdefault(id, []).append((len(self.times), *box))
         self.times.append(time)
 
@@ -235,8 +263,8 @@ class Recent:
             (id, Signal(samples, rate, crops, times - start, end - start))
             for id, (times, _, crops) in self.faces.tracks(start, end).items()
         ]
-        if not signals and (samples is not None or self.given):
-            signals.append((None, Signal(samples, rate, None, None, end - start, self.given)))
+        if not signals and (samples is not None or self.features):
+            signals.append((None, Signal(samples, rate, None, None, end - start, self.features)))
         return signals
 
 
@@ -251,8 +279,8 @@ def predict(recognizer, waiting):
             end,
             tuple(recognizer.labels),
             row,
-            heard=signal.heard,
-            seen=signal.seen,
+            has_audio=signal.has_audio,
+            has_face=signal.has_face,
             track=id,
         )
         for (start, end, id, signal), row in zip(waiting, rows, strict=True)

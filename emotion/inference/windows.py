@@ -23,11 +23,11 @@ class Windows:
     """
 
     def __init__(self, recognizer, window, hop, kinds):
-        self.places = {}
+        self.boxes = {}
         self._recent, self._rate = Recent(recognizer, {}), recognizer.sample_rate
         self._window, self._hop, self._count = window, hop, 0
         self._reached = dict.fromkeys(kinds, 0.0)  # seconds
-        self._found, self._numbers = set(), {}
+        self._known, self._numbers = set(), {}
 
     def take(self, kind, time, value):
         """Takes what comes next of its kind.
@@ -42,7 +42,7 @@ class Windows:
             List of windows that are full now, each (start, end, list of (face or None, Signal)).
         """
         if kind == "sound":
-            self._recent.hear(value)
+            self._recent.add_sound(value)
             time += len(value) / self._rate
         elif value is not None:
             self._look(time, value)
@@ -56,16 +56,16 @@ class Windows:
 
     def _look(self, time, frame):
         recent = self._recent
-        recent.see(time, frame)
+        recent.add_frame(time, frame)
         # A recording keeps these to its end; a camera has none.
         here = {id: detections[-1][1:] for id, detections in recent.boxes.items()}
         recent.boxes.clear()
         del recent.times[:-1000]
-        boxes = {n: held for n, held in self.places.items() if time - held[0] <= HOLD}
-        for id in here.keys() & self._found:
+        boxes = {n: held for n, held in self.boxes.items() if time - held[0] <= HOLD}
+        for id in here.keys() & self._known:
             boxes[self._number(id)] = time, np.array(here[id])
-        self._found |= here.keys()
-        self.places = boxes
+        self._known |= here.keys()
+        self.boxes = boxes
 
     def _number(self, id):
         return self._numbers.setdefault(id, len(self._numbers) + 1)

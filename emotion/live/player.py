@@ -34,7 +34,7 @@ class Display:
             where = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or "none"
             raise ValueError(
                 "A window needs a screen and opencv-python (not -headless); print the predictions "
-                f"with `--no-window` instead. Received: display {where}."
+                f"with `--no-display` instead. Received: display {where}."
             )
         self._open = False
 
@@ -72,27 +72,27 @@ class Recorder:
     def __init__(self, path, start, sample_rate, say=print):
         self.start = start
         self._path, self._rate, self._say, self._error = Path(path), sample_rate, say, None
-        self._seen, self._heard = queue.Queue(self.WAITING), queue.SimpleQueue()
+        self._frames, self._samples = queue.Queue(self.WAITING), queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
-    def see(self, time, frame):
+    def add_frame(self, time, frame):
         """Takes a picture, uint8 (h, w, 3) RGB, that no one changes; raises what writing raised."""
         if self._error is not None:
             raise self._error
-        if not self._seen.full():
-            self._seen.put((time - self.start, frame))
+        if not self._frames.full():
+            self._frames.put((time - self.start, frame))
         if self._rate:  # no sound, but where it must have come by now: the encoder waits for it
-            self.hear(time - self.LATE, np.zeros(0, np.float32))
+            self.add_sound(time - self.LATE, np.zeros(0, np.float32))
 
-    def hear(self, time, samples):
+    def add_sound(self, time, samples):
         """Takes the next samples, float32 (n,), and the time of the first."""
-        self._heard.put((time, samples))
+        self._samples.put((time, samples))
 
     def end(self):
         """Takes no more; what is waiting is written meanwhile."""
-        self._heard.put(None)
-        self._seen.put(None)
+        self._samples.put(None)
+        self._frames.put(None)
 
     def join(self):
         """Waits, after `end`, for the file; raises what writing raised."""
@@ -106,19 +106,19 @@ class Recorder:
             self._say(f"recorded: {self._path}")
         except Exception as error:  # raised again by `see` and `join`, in the thread that calls
             self._error = error
-            while self._seen.get() is not None:  # no one waits for a place in the queue
+            while self._frames.get() is not None:  # no one waits for a place in the queue
                 pass
 
     def _write(self):
         sound = (self._sound(), self._rate) if self._rate else None
         with media.VideoWriter(self._path, sound=sound) as writer:
-            while (item := self._seen.get()) is not None:
+            while (item := self._frames.get()) is not None:
                 time, frame = item
                 writer.write(frame, time)
 
     def _sound(self):
         written = 0
-        while (item := self._heard.get()) is not None:
+        while (item := self._samples.get()) is not None:
             time, samples = item
             late = round((time - self.start) * self._rate) - written
             samples = place(samples[None], late, 0)[0]
@@ -147,8 +147,8 @@ class Player:
         self.latencies = deque(maxlen=10_000)
         self._session, self._display, self._record, self._say = session, display, record, say
         self._recorder, self._ended = None, []
-        self._scene, self._cards, self._places = Scene(session), {}, {}
-        self._status, self._told = "", 0.0
+        self._scene, self._cards, self._positions = Scene(session), {}, {}
+        self._status, self._shown_at = "", 0.0
         self._shown = deque(maxlen=60)  # when the last pictures were
 
     def run(self):
@@ -162,7 +162,7 @@ class Player:
             with self._session as session:
                 for kind, time, value in session.events():
                     if kind == "sound" and self._recorder:
-                        self._recorder.hear(time, value)
+                        self._recorder.add_sound(time, value)
                     if kind == "prediction":
                         self._predicted(time, value)
                     if kind == "picture" and self._picture(time, value) == "q":
@@ -191,9 +191,9 @@ class Player:
             self._recorder = Recorder(self._record, time, rate, self._say)
         if self._display or self._recorder:
             frame = frame.copy()
-            paint((frame,), *self._scene.at(time), self._cards, self._places)
+            paint((frame,), *self._scene.at(time), self._cards, self._positions)
         if self._recorder:
-            self._recorder.see(time, frame)
+            self._recorder.add_frame(time, frame)
         key = self._show(time, frame) if self._display else ""
         now = self._session.clock() - self._session.start
         self.pictures += 1
@@ -204,11 +204,11 @@ class Player:
         return key
 
     def _show(self, time, frame):
-        if time >= self._told + 0.5:
-            self._status, self._told = self._describe(time), time
+        if time >= self._shown_at + 0.5:
+            self._status, self._shown_at = self._describe(time), time
         if self._recorder:
             frame = frame.copy()  # the status is not recorded
-        paint((frame,), [], None, self._cards, self._places, self._status)
+        paint((frame,), [], None, self._cards, self._positions, self._status)
         return self._display.show(frame)
 
     def _describe(self, time):
@@ -249,7 +249,9 @@ def lines(predictions, latency):
         yield "neither sound nor face"
     for p in predictions:
         face = "no face" if p.track is None else f"face {p.track}"
-        source = "sound and face" if p.heard and p.seen else "sound" if p.heard else "face"
+        source = (
+            "sound and face" if p.has_audio and p.has_face else "sound" if p.has_audio else "face"
+        )
         yield (
             f"{p.start:.1f} to {p.end:.1f} s: {face}, {p.label} {100 * p.confidence:.0f} %, "
             f"from {source}, {1000 * latency:.0f} ms after its end"

@@ -73,7 +73,7 @@ class Session:
         work += [self._gather, self._predict]
         # A device may never answer again: its thread must not keep the program from ending.
         self._threads = [
-            threading.Thread(target=self._run, args=[one], daemon=True) for one in work
+            threading.Thread(target=self._run, args=[task], daemon=True) for task in work
         ]
 
     def __enter__(self):
@@ -113,8 +113,8 @@ class Session:
 
     def faces(self, time):
         """Returns a list of (int, the face's number, and box), of the faces at a time (s)."""
-        places = sorted(self._windows.places.items())
-        return [(number, box) for number, (seen, box) in places if time - seen <= HOLD]
+        boxes = sorted(self._windows.boxes.items())
+        return [(number, box) for number, (detected, box) in boxes if time - detected <= HOLD]
 
     def _run(self, work):
         broke = None

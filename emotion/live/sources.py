@@ -56,7 +56,7 @@ def open_camera(name, clock=monotonic, wait=sleep):
     Raises:
         MediaError: no such camera, or the file has no picture.
     """
-    return Film(name, clock, wait) if Path(name).is_file() else Camera(name, clock)
+    return FileCamera(name, clock, wait) if Path(name).is_file() else Camera(name, clock)
 
 
 def open_microphone(name, sample_rate, clock=monotonic, wait=sleep):
@@ -107,7 +107,7 @@ class Camera:
             self._device.release()
 
 
-class Film:
+class FileCamera:
     """A video file in a camera's place; the arguments are those of `open_camera`."""
 
     def __init__(self, path, clock=monotonic, wait=sleep):

@@ -34,7 +34,7 @@ class VideoWriter:
 
     def __init__(self, path, like=None, rate=None, sound=None):
         self.path = Path(path)
-        self._like, self._sound_given = like, sound
+        self._like, self._other_sound = like, sound
         self._rate = rate or (like and like.rate) or Fraction(25)
         self._video = self._last = None
 
@@ -87,12 +87,12 @@ class VideoWriter:
         if self._like:
             context.sample_aspect_ratio = self._like.aspect
         self._packets = iter(())
-        if isinstance(self._sound_given, tuple):
-            samples, rate = self._sound_given
+        if isinstance(self._other_sound, tuple):
+            samples, rate = self._other_sound
             pieces = samples if hasattr(samples, "__next__") else [samples]
             pieces = (np.asarray(piece, np.float32)[None] for piece in pieces)
             self._packets = self._encode(pieces, rate)
-        elif (source_info := self._sound_given or self._like) and source_info.audio:
+        elif (source_info := self._other_sound or self._like) and source_info.audio:
             source = self._stack.enter_context(decode.open_file(source_info.path))
             stream = decode.first_stream(source, "audio")
             start = source_info.origin - (

@@ -29,14 +29,14 @@ class Table:
         columns: tuple of str.
         rows: list of tuples of str.
         numeric: tuple of those of `columns` that hold numbers.
-        own: tuple of int, the rows that stand out.
+        highlighted: tuple of int, the rows that stand out.
     """
 
     caption: str
     columns: tuple
     rows: list
     numeric: tuple = ()
-    own: tuple = ()
+    highlighted: tuple = ()
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class Augmentation:
             Signal; the one given is left as it is.
         """
         samples, frames = signal.samples, signal.frames
-        if signal.heard and signal.seen and generator.random() < self.missing:
+        if signal.has_audio and signal.has_face and generator.random() < self.missing:
             return signal.without("audio" if generator.random() < 0.5 else "video")
         if samples is not None:
             samples = self._vary_samples(samples, signal.sample_rate, generator)
@@ -139,9 +139,9 @@ def mix(inputs, targets, weights, alpha, generator):
 
     def blend(array):
         mixed = np.empty(array.shape, array.dtype)  # in C order, so that a row is not a copy
-        for row, own_row, index, part in zip(mixed, array, other, share.tolist()):
-            own_row, two, target = (a.reshape(1, -1) for a in (own_row, array[index], row))
-            cv2.addWeighted(own_row, part, two, 1 - part, 0, dst=target)
+        for row, values, index, part in zip(mixed, array, other, share.tolist()):
+            values, two, target = (a.reshape(1, -1) for a in (values, array[index], row))
+            cv2.addWeighted(values, part, two, 1 - part, 0, dst=target)
         return mixed
 
     inputs = {name: blend(array) for name, array in inputs.items()}

@@ -8,7 +8,9 @@ entry is never stale.
 import hashlib
 import os
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -39,14 +41,14 @@ class Spec:
         size: int, side of a face crop in pixels, or None where the model uses no crops.
         margin: float, added around the detected face, as a fraction of its side.
         detector: str, "yunet" or "haar".
-        given: tuple of str, features taken from the clip's table where it has one.
+        table_features: tuple of str, features taken from the clip's table where it has one.
     """
 
     sample_rate: int | None
     size: int | None = 112
     margin: float = 0.2
     detector: str = "haar"
-    given: tuple = ()
+    table_features: tuple = ()
 
     def settings(self, modality):
         """Returns the tuple of what decides a clip's "audio" or "video"; its first may be None."""
@@ -97,6 +99,41 @@ def decode(clip, spec, span=None, detector=None):
     return _signal(clip, spec, sound, picture)
 
 
+def usage(folder):
+    """Returns (entries, bytes) of a cache: how many there are, and their size."""
+    sizes = [path.stat().st_size for path in _entries(folder)]
+    return len(sizes), sum(sizes)
+
+
+def prune(folder, days=None, size=None):
+    """Removes entries that were not used for some days, or the oldest beyond a size.
+
+    An entry is used when it is written or read; digests of files that it no longer has are few and
+    small, and stay.
+
+    Args:
+        folder: Path of the cache.
+        days: float, or None.
+        size: float, bytes that may stay, or None.
+
+    Returns:
+        (entries, bytes) that were removed.
+    """
+    stats = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in _entries(folder))
+    total, now, removed = sum(weight for _, weight, _ in stats), datetime.now().timestamp(), []
+    for used, weight, path in stats:
+        old = days is not None and used < now - 86400 * days
+        if old or (size is not None and total > size):
+            path.unlink(missing_ok=True)
+            total -= weight
+            removed.append(weight)
+    return len(removed), sum(removed)
+
+
+def _entries(folder):
+    return Path(folder).glob("*.safetensors")
+
+
 @dataclass(frozen=True)
 class SignalCache:
     """The signals of a corpus as one Spec asks for them, decoded once and kept on disk.
@@ -112,12 +149,12 @@ class SignalCache:
     def __post_init__(self):
         object.__setattr__(self, "folder", Path(self.folder or default_folder()))
 
-    def load(self, clip, given=None):
+    def load(self, clip, features=None):
         """Does what `decode` does, from disk where it was done before.
 
         Args:
             clip: Clip.
-            given: dict of name to array, added to what a table gives; or None.
+            features: dict of name to array, added to what a table gives; or None.
 
         Returns:
             Signal.
@@ -125,7 +162,7 @@ class SignalCache:
         Raises:
             MediaError, ValueError: as `decode`.
         """
-        return _signal(clip, self.spec, *self._parts(clip, load_file), given)
+        return _signal(clip, self.spec, *self._parts(clip, load_file), features)
 
     def facts(self, clip):
         """Returns the Facts of a Clip, decoding it where that was not done before.
@@ -136,7 +173,7 @@ class SignalCache:
             signal = _signal(clip, self.spec, *self._parts(clip, _outline))
         except (MediaError, ValueError, FileNotFoundError) as error:  # of its table: ValueError
             return Facts(reason=str(error))
-        return Facts(signal.duration, signal.heard, signal.seen)
+        return Facts(signal.duration, signal.has_audio, signal.has_face)
 
     def prepare(self, clips, pool=None, progress=True):
         """Decodes clips that are not in the cache yet, in parallel where there is a pool.
@@ -173,7 +210,10 @@ class SignalCache:
         key.update(_content(path, self.folder))
         entry = self.folder / f"{key.hexdigest()}.safetensors"
         try:
-            return read(entry)
+            arrays = read(entry)
+            with suppress(OSError):
+                os.utime(entry)  # it is used: `prune` removes those that were not
+            return arrays
         except FileNotFoundError:
             pass
         except (OSError, SafetensorError):
@@ -212,33 +252,33 @@ def _picture(path, spec, span=None, detector=None):
         if time >= end:
             break
         if time >= start:
-            stream.see(time, frame)
+            stream.add(time, frame)
     face = crop.main_face(stream.tracks(start, end))
     content = {"duration": np.float64(end - start)}
     return content if face is None else {**content, "times": face[0] - start, "frames": face[2]}
 
 
-def _signal(clip, spec, sound, picture, given=None):
+def _signal(clip, spec, sound, picture, features=None):
     samples, frames = sound.get("samples"), picture.get("frames")
-    given = dict(given or {})
-    if clip.given and spec.given:
-        values = feature_tables.values(clip.given, clip.id)
-        given |= {name: values[name] for name in spec.given if name in values}
-    if samples is None and frames is None and not given:
+    features = dict(features or {})
+    if clip.table and spec.table_features:
+        values = feature_tables.values(clip.table, clip.id)
+        features |= {name: values[name] for name in spec.table_features if name in values}
+    if samples is None and frames is None and not features:
         kinds = (
             ("sound", spec.sample_rate),
             ("face", spec.size),
-            ("action units (from a table)", "action_units" in spec.given),
+            ("action units (from a table)", "action_units" in spec.table_features),
         )
         missing = " and no ".join(name for name, asked in kinds if asked)
-        path = clip.video or clip.audio or clip.given
+        path = clip.video or clip.audio or clip.table
         raise MediaError(f"{path}: no {missing} in it; leave the clip out.")
     duration = _UNTIMED
     if picture:
         duration = float(picture["duration"])
     elif samples is not None:
         duration = len(samples) / spec.sample_rate
-    return Signal(samples, spec.sample_rate or 0, frames, picture.get("times"), duration, given)
+    return Signal(samples, spec.sample_rate or 0, frames, picture.get("times"), duration, features)
 
 
 def _outline(entry):

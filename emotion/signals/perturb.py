@@ -25,7 +25,7 @@ class Noise:
 
     def reaches(self, signal):
         """Returns whether a model hears these samples, and not what a table says of them."""
-        return signal.samples is not None and not replace(signal, samples=None).heard
+        return signal.samples is not None and not replace(signal, samples=None).has_audio
 
     def __call__(self, signal, generator):
         """Returns the signal with noise of exactly that power; one without sound as it is."""
@@ -101,7 +101,7 @@ class Without:
 
     def reaches(self, signal):
         """Returns whether the other modality is left."""
-        return signal.heard and signal.seen
+        return signal.has_audio and signal.has_face
 
     def __call__(self, signal, generator):
         """Returns the signal without the modality."""

@@ -45,7 +45,7 @@ class Embedding:
         Returns:
             float32 array (c,); `absent` where the signal was given none.
         """
-        return signal.given.get(f"{self.modality}_embedding", self.absent)
+        return signal.features.get(f"{self.modality}_embedding", self.absent)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,11 @@ def cut(model, preset, clips, signals):
         MediaError, ValueError: as `SignalCache.load`.
     """
     spec, keys, stand_ins = signals.spec, {}, {}
-    bodies = {} if spec.given or preset.augmentation.modality_dropout else _bodies(model, preset)
+    bodies = (
+        {}
+        if spec.table_features or preset.augmentation.modality_dropout
+        else _bodies(model, preset)
+    )
     if not bodies:
         return model, preset, signals
     for name, body in bodies.items():
@@ -149,7 +153,7 @@ def _digest(body):
 
 def _embed(clip, name, preset, body, load):
     signal = load(clip)
-    if not {"audio": signal.heard, "video": signal.seen}[name]:
+    if not {"audio": signal.has_audio, "video": signal.has_face}[name]:
         return {}
     return {f"{name}_embedding": _run(body, name, preset.extract(signal)[name])}
 

@@ -1,7 +1,7 @@
 """The HTTP interface: predictions and annotated videos of uploaded recordings.
 
-1. `request_limits.Door` admits recordings: no more at once than the queue holds, none too large or
-   too slow.
+1. `RequestLimits` admits recordings: no more at once than the queue holds, none too large or too
+   slow.
 2. `_worked` keeps one in a private folder and works on it in a thread, until its sender leaves.
 3. The answer is JSON, or a video from a file without a name. Nothing stays, whoever goes away.
 """
@@ -24,7 +24,7 @@ from starlette.requests import ClientDisconnect
 from emotion.annotate import predictions, render
 from emotion.clip import MediaError
 from emotion.web import uploads
-from emotion.web.request_limits import Door, refuse
+from emotion.web.request_limits import RequestLimits, refuse
 
 CHUNK = 64 * 1024  # bytes read or sent at once
 FORM = (
@@ -46,8 +46,8 @@ class Window(BaseModel):
     y1: float | None
     x2: float | None
     y2: float | None
-    heard: bool
-    seen: bool
+    has_audio: bool
+    has_face: bool
     label: str
     confidence: float
 
@@ -114,11 +114,11 @@ def create_app(recognizer, limits=None):
         fastapi.FastAPI.
     """
     limits = limits or uploads.Limits()
-    desk = uploads.Desk(recognizer, limits)
+    queue = uploads.WorkQueue(recognizer, limits)
     # Threads of their own: those who wait for their turn must not keep others from being received.
-    threads = anyio.CapacityLimiter(limits.waiting + 1)
+    threads = anyio.CapacityLimiter(limits.queue_size + 1)
     app = FastAPI(title="emotion", description=__doc__.splitlines()[0])
-    app.add_middleware(Door, limits=limits)
+    app.add_middleware(RequestLimits, limits=limits)
     for error, status in ((uploads.Busy, 503), (uploads.TooMuch, 413), (MediaError, 422)):
         app.add_exception_handler(error, partial(refuse, status))
     app.add_exception_handler(500, _fail)
@@ -126,7 +126,7 @@ def create_app(recognizer, limits=None):
     @app.get("/health")
     async def health() -> Health:
         """Answers while the server runs, however much it works."""
-        return Health(status="ok", waiting=desk.waiting)
+        return Health(status="ok", waiting=queue.waiting)
 
     @app.get("/model")
     async def model() -> Model:
@@ -138,17 +138,17 @@ def create_app(recognizer, limits=None):
     @app.post("/predict", responses=_REFUSED, openapi_extra=_UPLOAD)
     async def predict(request: Request) -> Predictions:
         """Predicts each face of a recording in each window."""
-        return await _worked(request, limits, threads, partial(_predictions, desk))
+        return await _worked(request, limits, threads, partial(_predictions, queue))
 
     @app.post("/annotate", responses=_REFUSED | {200: _VIDEO}, openapi_extra=_UPLOAD,
               response_class=StreamingResponse)  # fmt: skip
     async def annotate(request: Request):
         """Returns a video with boxes and predictions drawn, and its sound."""
-        file = await _worked(request, limits, threads, partial(_annotated, desk))
+        file = await _worked(request, limits, threads, partial(_annotated, queue))
         size = os.fstat(file.fileno()).st_size
         named = 'attachment; filename="annotated.mp4"'
         headers = {"Content-Length": str(size), "Content-Disposition": named}
-        return _Film(file, media_type="video/mp4", headers=headers)
+        return _VideoResponse(file, media_type="video/mp4", headers=headers)
 
     return app
 
@@ -218,20 +218,20 @@ async def _leaves(request, gone):
     gone.set()
 
 
-def _predictions(desk, path, progress):
-    with desk.turn(path, progress) as (info, sound, watched):
-        found = render.analyse(info.path, desk.recognizer, progress=watched, sound=sound)
-    return {"duration": found.duration, "windows": list(predictions.rows(found))}
+def _predictions(queue, path, progress):
+    with queue.turn(path, progress) as (info, sound, watched):
+        timeline = render.analyse(info.path, queue.recognizer, progress=watched, sound=sound)
+    return {"duration": timeline.duration, "windows": list(predictions.rows(timeline))}
 
 
-def _annotated(desk, path, progress):
+def _annotated(queue, path, progress):
     """Returns a file without a name, so that it is gone when it is closed, by whomever."""
     output = path.with_name("annotated.mp4")
-    with desk.turn(path, progress) as (info, sound, watched):
+    with queue.turn(path, progress) as (info, sound, watched):
         if not info.video:
             raise MediaError("the recording has sound only; send it to /predict.")
-        found = render.analyse(info.path, desk.recognizer, progress=watched, sound=sound)
-        render.write_annotated(found, output, watched)
+        timeline = render.analyse(info.path, queue.recognizer, progress=watched, sound=sound)
+        render.write_annotated(timeline, output, watched)
     file = tempfile.TemporaryFile()
     with open(output, "rb") as source:
         shutil.copyfileobj(source, file)
@@ -239,7 +239,7 @@ def _annotated(desk, path, progress):
     return file
 
 
-class _Film(StreamingResponse):
+class _VideoResponse(StreamingResponse):
     """An answer from a file, which is closed when the answer ends, however it ends."""
 
     def __init__(self, file, **options):

@@ -47,21 +47,21 @@ def options():
     parser.add_argument("--model")
     parser.add_argument("--yunet")
     parser.add_argument("--cameras", type=int, default=2)
-    for name in ("megabytes", "seconds", "patience"):
+    for name in ("megabytes", "seconds", "timeout"):
         parser.add_argument(f"--{name}", type=float, default=getattr(default, name))
     return parser.parse_args()
 
 
 @st.cache_resource(show_spinner="Loading the model")
-def desk(model, yunet, limits):
-    """The one Desk of the server."""
-    return uploads.Desk(Recognizer(model or newest(), yunet), limits)
+def work_queue(model, yunet, limits):
+    """The one WorkQueue of the server."""
+    return uploads.WorkQueue(Recognizer(model or newest(), yunet), limits)
 
 
 @st.cache_resource
-def places(count):
-    """The Places of the server for cameras."""
-    return stream.Places(count)
+def slots(count):
+    """The Slots of the server for cameras."""
+    return stream.Slots(count)
 
 
 @st.cache_data(show_spinner="Drawing the sample")
@@ -78,28 +78,28 @@ def sample():
 def main():
     """Draws the page."""
     chosen = options()
-    limits = uploads.Limits(chosen.megabytes, chosen.seconds, patience=chosen.patience)
+    limits = uploads.Limits(chosen.megabytes, chosen.seconds, timeout=chosen.timeout)
     st.set_page_config(page_title="Emotion in a recording")
     st.title("Emotion in a recording")
     try:
-        own = desk(chosen.model, chosen.yunet, limits)
+        queue = work_queue(chosen.model, chosen.yunet, limits)
     except (FileNotFoundError, ValueError) as error:
         st.error(f"There is no model to work with: {error}")
         return
     st.write(
-        f"A model was trained to tell {', '.join(own.recognizer.labels)} in acted speech. See what "
-        "it makes of a recording, or of you."
+        f"A model was trained to tell {', '.join(queue.recognizer.labels)} in acted speech. "
+        "See what it makes of a recording, or of you."
     )
     recorded, live = st.tabs(["A recording", "Live"])
     with recorded:
         data, sound = _recording(limits)
         if data is not None:
-            _shown(own, data, sound)
+            _shown(queue, data, sound)
     with live:
         st.write(
             "The picture and the sound of your camera are worked on as they come; none is kept."
         )
-        stream.show(own.recognizer, places(chosen.cameras))
+        stream.show(queue.recognizer, slots(chosen.cameras))
     st.header("What it cannot tell")
     for text in LIMITS:
         st.write(text)
@@ -133,25 +133,25 @@ def _choose_sample():
     st.session_state["chosen"] = None  # drawn later, where no rerun can lose the click
 
 
-def _shown(own, data, sound):
+def _shown(queue, data, sound):
     key = hashlib.blake2b(data + (sound or b"")).hexdigest()
     place = st.empty()  # on every run, so that what stands below keeps its place
-    known, found, trouble = st.session_state.get("outcome", (None, None, None))
+    known, analysed, trouble = st.session_state.get("outcome", (None, None, None))
     if known != key:
-        found = trouble = None
+        analysed = trouble = None
         try:
-            found = _work(own, data, sound, place)
+            analysed = _work(queue, data, sound, place)
         except uploads.Busy as error:
             st.warning(f"Too many are here at once: {error}")
             st.button("Try again")  # pressing it runs the page anew
             return
         except (MediaError, ValueError) as error:
             trouble = str(error)
-        st.session_state["outcome"] = key, found, trouble
-    if found is None:
+        st.session_state["outcome"] = key, analysed, trouble
+    if analysed is None:
         st.error(f"This recording cannot be used: {trouble}")
         return
-    timeline, files = found
+    timeline, files = analysed
     *emotions, basis = render.summary(timeline).splitlines()
     for emotion, _, seconds in (line.rpartition(", ") for line in emotions):
         st.write(f"**{emotion[0].upper()}{emotion[1:]}**, {seconds}")
@@ -168,13 +168,13 @@ def _shown(own, data, sound):
         column.download_button(label, files[name], name, kind, on_click="ignore")
     with st.expander("Every window as a table"):
         st.dataframe(list(predictions.rows(timeline)), hide_index=True)
-    recognizer = own.recognizer
+    recognizer = queue.recognizer
     explained = recognizer.model is not None and drawable(recognizer.preset)
     if explained and timeline.predictions:
-        _explained(own, data, sound, timeline)
+        _explained(queue, data, sound, timeline)
 
 
-def _explained(own, data, sound, timeline):
+def _explained(queue, data, sound, timeline):
     st.header("Why it says so")
     names = {
         f"{prediction.start:.1f} to {prediction.end:.1f} s"
@@ -187,7 +187,7 @@ def _explained(own, data, sound, timeline):
         return
     try:
         with st.spinner("Working out what speaks for it"):
-            record, files = _explain(own, data, sound, names[chosen])
+            record, files = _explain(queue, data, sound, names[chosen])
     except (uploads.Busy, MediaError, ValueError) as error:
         st.warning(f"This moment cannot be explained now: {error}")
         return
@@ -203,10 +203,10 @@ def _explained(own, data, sound, timeline):
     st.write(f"What each adds to the score of {record['label']}: {parts}.")
 
 
-def _explain(own, data, sound, prediction):
+def _explain(queue, data, sound, prediction):
     """Returns (dict of `explanations.explain_clip`, dict of file name to bytes)."""
-    recognizer = own.recognizer
-    with _turn(own, data, sound) as (info, file, _):
+    recognizer = queue.recognizer
+    with _turn(queue, data, sound) as (info, file, _):
         signal, folder = moment(info.path, recognizer, prediction, file), info.path.parent
         record = explain_clip(
             recognizer.model, recognizer.preset, recognizer.labels, signal, "This moment", folder
@@ -214,7 +214,7 @@ def _explain(own, data, sound, prediction):
         return record, _files(folder, "mfcc.png", "frames.png", "heat.mp4")
 
 
-def _work(own, data, sound, place):
+def _work(queue, data, sound, place):
     """Returns (Timeline, dict of file name to bytes); its progress is told in an st.empty."""
     bar = place.progress(0.0, "Waiting for its turn")
 
@@ -224,8 +224,8 @@ def _work(own, data, sound, place):
             share, f"{stage.capitalize()}: {done:.0f} s" + (f" of {total:.0f} s" if total else "")
         )
 
-    with _turn(own, data, sound, progress) as (info, file, watched):
-        timeline = render.analyse(info.path, own.recognizer, progress=watched, sound=file)
+    with _turn(queue, data, sound, progress) as (info, file, watched):
+        timeline = render.analyse(info.path, queue.recognizer, progress=watched, sound=file)
         folder, tables = info.path.parent, ("predictions.csv", "subtitles.vtt")
         if info.video:
             render.write_annotated(timeline, folder / "annotated.mp4", watched)
@@ -238,10 +238,10 @@ def _work(own, data, sound, place):
 
 
 @contextmanager
-def _turn(own, data, sound, progress=None):
+def _turn(queue, data, sound, progress=None):
     with (
-        uploads.received([data], own.limits, sound and [sound]) as path,
-        own.turn(path, progress) as turn,
+        uploads.received([data], queue.limits, sound and [sound]) as path,
+        queue.turn(path, progress) as turn,
     ):
         yield turn
 

@@ -12,7 +12,7 @@ FRAME = 64 * 1024  # bytes that multipart/form-data may add to a file
 RETRY_AFTER = 10  # seconds; a clip of a few seconds takes about as long
 
 
-class Door:
+class RequestLimits:
     """ASGI middleware: no more uploads at once than the line holds, none too large or too slow.
 
     Starlette puts a whole body on disk before any limit of ours could see it.
@@ -32,7 +32,7 @@ class Door:
         send = self._sending(send)
         if scope["method"] != "POST":
             return await self.app(scope, receive, send)
-        if self._inside > self.limits.waiting:
+        if self._inside > self.limits.queue_size:
             busy = uploads.Busy(f"{self._inside} recordings wait already; try again later.")
             refusal = await refuse(503, None, busy)
             return await refusal(scope, receive, send)

@@ -36,7 +36,7 @@ IDLE = 30.0  # seconds without a message, after which a visitor is taken to be g
 _accesses = weakref.WeakValueDictionary()
 
 
-class Places:
+class Slots:
     """How many cameras a server takes at once.
 
     Args:
@@ -60,14 +60,14 @@ class Access:
 
     Args:
         recognizer: Recognizer, whose model is shared.
-        places: Places.
+        slots: Slots.
 
     Attributes:
         key: str.
     """
 
-    def __init__(self, recognizer, places):
-        self.recognizer, self.places = recognizer, places
+    def __init__(self, recognizer, slots):
+        self.recognizer, self.slots = recognizer, slots
         self.key = secrets.token_urlsafe()
         _accesses[self.key] = self
 
@@ -93,16 +93,16 @@ class Visitor:
 
     Args:
         recognizer: Recognizer, whose model is shared.
-        places: Places, of which one is taken already.
+        slots: Slots, of which one is taken already.
         rate: int, Hz, of the sound that comes.
 
     Attributes:
         said: str, the newest prediction in words, or why there is none.
     """
 
-    def __init__(self, recognizer, places, rate):
+    def __init__(self, recognizer, slots, rate):
         self.said = "Getting ready."
-        self._recognizer, self._places = recognizer, places
+        self._recognizer, self._slots = recognizer, slots
         self._camera, self._microphone = Relay(), Relay()
         self._resampled = media.resampled(rate, recognizer.sample_rate)
         self._session = self._scene = self._offset = None
@@ -160,12 +160,12 @@ class Visitor:
                 for kind, _, value in self._session.events():
                     if kind == "prediction":
                         self._scene.predicted(value)
-                        self.said = "; ".join(map(_told, value)) or "Neither a face nor sound."
+                        self.said = "; ".join(map(_describe, value)) or "Neither a face nor sound."
         except (MediaError, ValueError) as error:
             self.said = str(error)
         finally:
             self._scene = None
-            self._places.leave()
+            self._slots.leave()
 
 
 def _decoded(data):
@@ -179,8 +179,8 @@ def _decoded(data):
         raise ValueError("a picture must be a JPEG.") from error
 
 
-def _told(prediction):
-    kinds = ["sound"] * prediction.heard + ["face"] * prediction.seen
+def _describe(prediction):
+    kinds = ["sound"] * prediction.has_audio + ["face"] * prediction.has_face
     return f"{prediction.label}, {prediction.confidence:.0%}, from {' and '.join(kinds)}"
 
 
@@ -200,10 +200,10 @@ async def answer(socket):
         access, rate = _admitted(await _received(socket, "text"))
         if access is None:
             reason = "This page is too old; load it anew."
-        elif not access.places.take():
-            reason = "All places are taken; try again later."
+        elif not access.slots.take():
+            reason = "All cameras are in use; try again later."
         else:
-            visitor = Visitor(access.recognizer, access.places, rate)
+            visitor = Visitor(access.recognizer, access.slots, rate)
             try:
                 await _converse(socket, visitor)
             except ValueError as error:
@@ -246,13 +246,13 @@ async def _converse(socket, visitor):
         await socket.send_bytes(drawn)
 
 
-def show(recognizer, places):
+def show(recognizer, slots):
     """Shows the visitor's camera with what the model sees and hears.
 
     Args:
         recognizer: Recognizer.
-        places: Places.
+        slots: Slots.
     """
     if "access" not in st.session_state:
-        st.session_state["access"] = Access(recognizer, places)
+        st.session_state["access"] = Access(recognizer, slots)
     camera.show(st.session_state["access"].key)

@@ -33,16 +33,16 @@ class Limits:
         megabytes: float, of a file.
         seconds: float, of a recording.
         megapixels: float, of its pictures.
-        patience: float, seconds of each stage of the work on it.
-        waiting: int, recordings in line, the one worked on not counted.
+        timeout: float, seconds of each stage of the work on it.
+        queue_size: int, recordings that may wait, the one worked on not counted.
         transfer: float, seconds that sending a file here may take, and taking the answer.
     """
 
     megabytes: float = 200.0
     seconds: float = 300.0
     megapixels: float = 9.0
-    patience: float = 600.0
-    waiting: int = 8
+    timeout: float = 600.0
+    queue_size: int = 8
     transfer: float = 300.0
 
     def check(self, path):
@@ -86,9 +86,9 @@ class Limits:
         def watched(stage, done, total):
             self.check_seconds(done)
             now = time.monotonic()
-            if now - begun.setdefault(stage, now) > self.patience:
+            if now - begun.setdefault(stage, now) > self.timeout:
                 raise TooMuch(
-                    f"work on a recording may take {self.patience:g} seconds; "
+                    f"work on a recording may take {self.timeout:g} seconds; "
                     "send a shorter or smaller one."
                 )
             if progress:
@@ -138,7 +138,7 @@ def _sound_of(path):
     return path.with_name("sound file")
 
 
-class Desk:
+class WorkQueue:
     """Where recordings are worked on, one after the other: a recogniser serves one at a time.
 
     Args:
@@ -176,7 +176,7 @@ class Desk:
         watched, sound = self.limits.watch(progress), _sound_of(path)
         sound = sound if sound.exists() else None
         with self._line:
-            if self._waiting > self.limits.waiting:
+            if self._waiting > self.limits.queue_size:
                 raise Busy(f"{self._waiting} recordings wait already; try again later.")
             self._waiting += 1
         try:

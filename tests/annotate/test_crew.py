@@ -10,18 +10,21 @@ from pathlib import Path
 
 import pytest
 import stub
-from films import tone
+from videos import tone
 
 import run_inference
 from emotion import media
 from emotion.annotate import crew
 from emotion.annotate.recordings import Settings, list_jobs
+from emotion.cli import annotate
 
 ROOT = Path(__file__).parents[2]
 CALL = """
 import sys, stub, run_inference
+from emotion.cli import annotate
+
 if __name__ == "__main__":
-    run_inference.load = stub.load
+    annotate.load = stub.load
     sys.exit(run_inference.main(sys.argv[1:]))
 """
 
@@ -127,7 +130,7 @@ def test_killed_and_called_again_it_repeats_nothing(clips, call, tmp_path):
     assert before
     done = subprocess.run(command, stdout=subprocess.PIPE, **options)
     assert done.returncode == 1, done.stderr
-    reasons = done.stderr.partition("run_inference.py: 3 failed:\n")[2].splitlines()
+    reasons = done.stderr.partition("3 failed:\n")[2].splitlines()
     assert [Path(line.split(".mp4")[0]).name for line in reasons] == ["2", "4", "6"]
     assert re.search(r"5 of 8 recordings annotated \([1-5] of them before\)", done.stdout)
     videos = sorted((tmp_path / "out").glob("*.mp4"))
@@ -155,7 +158,7 @@ def test_the_processes_end_with_the_call(clips, call, tmp_path):
 
 
 def test_several_recordings_are_refused_what_is_for_one(clips, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(run_inference, "load", stub.load)
+    monkeypatch.setattr(annotate, "load", stub.load)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "model.keras").touch()
     (tmp_path / "file").touch()
@@ -168,5 +171,5 @@ def test_several_recordings_are_refused_what_is_for_one(clips, tmp_path, capsys,
         (["--workers", "-2", "--output", str(tmp_path / "out")], "`workers`"),
     ):
         assert run_inference.main([*base, *more]) == 2
-        (line,) = (one for one in capsys.readouterr().err.splitlines() if "run_inf" in one)
+        (line,) = (item for item in capsys.readouterr().err.splitlines() if "run_inf" in item)
         assert reason in line

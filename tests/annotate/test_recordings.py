@@ -3,8 +3,8 @@
 import os
 
 import pytest
-from films import tone
 from stub import Stub, moving, white_square
+from videos import tone
 
 from emotion import media
 from emotion.annotate import recordings
@@ -40,17 +40,17 @@ def test_a_folder_keeps_its_tree_and_names_do_not_meet(folder, tmp_path):
     assert sound == Job(folder / "c.wav", None, out / "c_annotated.vtt", out / "c_annotated.svg")
 
 
-def test_recordings_of_one_name_have_results_of_their_own(tmp_path):
-    given = [
+def test_recordings_of_one_name_have_results_separate(tmp_path):
+    arguments = [
         tmp_path / name for name in ("day1/t.mp4", "day2/t.mp4", "day2/T.mov", "day2/x_mp4.mkv")
     ]
-    given += [tmp_path / name for name in ("day2/x.mp4", "day2/x.mov", "day2/x.mp4.mkv")]
-    for path in given:
+    arguments += [tmp_path / name for name in ("day2/x.mp4", "day2/x.mov", "day2/x.mp4.mkv")]
+    for path in arguments:
         path.parent.mkdir(exist_ok=True)
         path.write_text("x")
-    listed = recordings.list_jobs(given, tmp_path / "out", ".csv")
-    written = [str(one).lower() for job in listed for one in job.outputs]
-    assert len(set(written)) == len(written) == 2 * len(given)
+    listed = recordings.list_jobs(arguments, tmp_path / "out", ".csv")
+    written = [str(item).lower() for job in listed for item in job.outputs]
+    assert len(set(written)) == len(written) == 2 * len(arguments)
     assert names(listed, tmp_path / "out")[0] == "day1/t_annotated.mp4"
     folders = recordings.list_jobs([tmp_path / "day2", tmp_path / "day1"], tmp_path / "out", ".csv")
     assert set(folders) == set(listed)
@@ -126,14 +126,14 @@ def test_an_export_is_a_model_too(folder, tmp_path, model, file):
 def test_sound_that_is_named_as_a_video_is_done_without_one(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "model.keras").touch()
-    film = moving(tmp_path / "in")
+    video = moving(tmp_path / "in")
     media.write_sound(tmp_path / "in" / "talk.mp4", tone(1), 16000)
     settings, out = Settings(str(tmp_path)), tmp_path / "out"
     listed = recordings.list_jobs([tmp_path / "in"], out, ".csv")
     assert recordings.unfinished(listed, settings, out, tmp_path / "in") == listed
     for job in listed:
         _, written = recordings.annotate(job, Stub(white_square), settings)
-        assert (job.video in written) == (job.path == film)
+        assert (job.video in written) == (job.path == video)
     assert recordings.unfinished(listed, settings, out, tmp_path / "in") == []
     listed[0].video.unlink()
     assert recordings.unfinished(listed, settings, out, tmp_path / "in") == listed[:1]
@@ -142,9 +142,9 @@ def test_sound_that_is_named_as_a_video_is_done_without_one(tmp_path):
 def test_a_job_writes_all_it_names(tmp_path):
     path = moving(tmp_path, sound=(tone(3), 16000))
     outputs = [tmp_path / name for name in ("o.mp4", "o.vtt", "o.png")]
-    told, written = recordings.annotate(Job(path, *outputs), Stub(white_square), Settings("any"))
-    assert written == outputs and all(one.stat().st_size > 100 for one in outputs)
-    assert "1 face" in told
+    text, written = recordings.annotate(Job(path, *outputs), Stub(white_square), Settings("any"))
+    assert written == outputs and all(item.stat().st_size > 100 for item in outputs)
+    assert "1 face" in text
 
 
 def test_smoothing_is_written_and_drawn(tmp_path, monkeypatch):
@@ -158,7 +158,7 @@ def test_smoothing_is_written_and_drawn(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(recordings, "summary", str)
     recordings.annotate(job, Stub(white_square), Settings("any", smooth=2.0))
-    assert [one[0] for one in drawn] == [2.0, 2.0]
+    assert [item[0] for item in drawn] == [2.0, 2.0]
     with pytest.raises(ValueError, match="smooth"):
         Settings("any", smooth=-1)
 

@@ -3,9 +3,9 @@
 import av
 import numpy as np
 import pytest
-from films import onset, tone
 from scipy.io import wavfile
 from stub import LABELS, NTSC, Stub, moving, white_square
+from videos import onset, tone
 
 from emotion import media
 from emotion.annotate import render
@@ -32,8 +32,8 @@ def test_output_keeps_timestamps_duration_and_sound(tmp_path, times):
     before, after = ([time for time, _ in media.read_frames(file)] for file in (path, output))
     np.testing.assert_allclose(after, before, atol=1e-5)
     assert media.probe(output).duration == pytest.approx(media.probe(path).duration, abs=1 / 30)
-    one, two = (media.read_samples(file, 44100) for file in (path, output))
-    assert onset(two, 44100) == pytest.approx(onset(one, 44100), abs=0.002)
+    item, two = (media.read_samples(file, 44100) for file in (path, output))
+    assert onset(two, 44100) == pytest.approx(onset(item, 44100), abs=0.002)
 
 
 @pytest.mark.parametrize("late", [0.0, 0.5])
@@ -91,17 +91,17 @@ def timeline_of(predictions, tracks=(), seconds=20.0):
     times = np.arange(0, seconds, STEP)
     tracks = [Track(id, np.array(looks), np.zeros((len(looks), 4))) for id, looks in tracks]
     shares = {label: np.eye(3, dtype=np.float32)[i] for i, label in enumerate(LABELS)}
-    found = [
+    result = [
         Prediction(start, end, LABELS, shares[label], True, track is not None, track)
         for start, end, track, label in predictions
     ]
-    return Timeline(None, LABELS, seconds, times, tracks, found)
+    return Timeline(None, LABELS, seconds, times, tracks, result)
 
 
 def test_the_summary_names_the_emotion_of_a_person():
     windows = [(0, 6, 1, "sad"), (6, 12, 1, "happy"), (12, 20, 1, "happy")]
-    told = render.summary(timeline_of(windows, [(1, range(120))]))
-    assert told == "person 1: happy, 14 of 20 s\n1 face; predictions: 3 from sound and face"
+    text = render.summary(timeline_of(windows, [(1, range(120))]))
+    assert text == "person 1: happy, 14 of 20 s\n1 face; predictions: 3 from sound and face"
 
 
 def test_the_summary_names_each_person_and_the_sound_between():
@@ -143,9 +143,9 @@ def test_the_summary_counts_what_is_drawn(seed):
             name = "sound" if face.box is None else f"person {face.name}"
             label = face.labels and face.labels[int(face.probabilities.argmax())]
             drawn.setdefault(name, []).append(label)
-    found = render.lasting(timeline)
-    assert [one[0] for one in found] == sorted({name for name in drawn if any(drawn[name])})
-    for name, label, lasted, total in found:
+    result = render.lasting(timeline)
+    assert [item[0] for item in result] == sorted({name for name in drawn if any(drawn[name])})
+    for name, label, lasted, total in result:
         assert lasted == pytest.approx(drawn[name].count(label) / 100, abs=0.1)
         assert total == pytest.approx(len(drawn[name]) / 100, abs=0.1)
         assert lasted >= max(map(drawn[name].count, filter(None, drawn[name]))) / 100 - 0.1

@@ -23,14 +23,14 @@ from emotion.plotting import plt
 def story(windows, names=labels.RAVDESS, duration=30.0):
     """A Timeline with a prediction of 3 s for each (start, track); the third has no sound."""
     shares = np.full(len(names), 1 / len(names), np.float32)
-    found = [
+    result = [
         Prediction(start, start + 3, names, shares.copy(), track != 3, track is not None, track)
         for start, track in windows
     ]
     ids = {track for _, track in windows} - {None}
     tracks = [Track(id, np.arange(2), np.zeros((2, 4))) for id in ids]
     info = Info(Path("in.mp4"), duration, True, True)
-    return Timeline(info, names, duration, np.arange(2), tracks, found)
+    return Timeline(info, names, duration, np.arange(2), tracks, result)
 
 
 def words(path):
@@ -40,10 +40,10 @@ def words(path):
 def test_each_person_and_each_class_is_named_once(tmp_path):
     path = tmp_path / "story.svg"
     timeline_plot.draw(story([(0, 1), (0, 2), (1, 1), (1, 3), (9, None)]), path)
-    found = words(path)
+    result = words(path)
     for text in ("in.mp4", "face 1", "face 2", "face 3", "no face", "without sound"):
-        assert found.count(text) == 1, text
-    assert all(found.count(name) == 1 for name in labels.RAVDESS)
+        assert result.count(text) == 1, text
+    assert all(result.count(name) == 1 for name in labels.RAVDESS)
     assert [file.name for file in tmp_path.iterdir()] == ["story.svg"]
 
 
@@ -93,7 +93,7 @@ def test_each_class_has_the_colour_of_its_name(shown):
         (axes,) = shown(story(windows, names))
         expected = {name: colour for name, (colour, _) in zip(names, plotting.looks(names))}
         assert {line.get_label(): line.get_color() for line in axes.lines} == expected
-        strip = next(one for one in axes.collections if isinstance(one, PolyCollection))
+        strip = next(item for item in axes.collections if isinstance(item, PolyCollection))
         assert to_hex(strip.get_facecolor()[0]).upper() == expected[names[0]]
 
 
@@ -101,7 +101,9 @@ def test_an_hour_is_averaged_in_lanes(shown):
     windows = [(2 / 3 * i, 1) for i in range(5396) if not 900 <= i < 1200]
     (axes,) = shown(story(windows, duration=3600))
     assert axes.lines[:] == []  # neither lines, which would hide each other, nor dots
-    lanes = {one.get_label(): one for one in axes.collections if one.get_label() in labels.RAVDESS}
+    lanes = {
+        item.get_label(): item for item in axes.collections if item.get_label() in labels.RAVDESS
+    }
     for (name, lane), (colour, _) in zip(
         lanes.items(), plotting.looks(labels.RAVDESS), strict=True
     ):
@@ -117,12 +119,12 @@ def test_an_hour_is_averaged_in_lanes(shown):
 
 def test_a_block_of_the_strip_is_as_long_as_its_class(shown):
     timeline = story([(start, 1) for start in (0, 1, 2, 3, 9)], ("sad", "happy"))
-    for one, row in zip(timeline.predictions, np.eye(2)[[0, 0, 1, 1, 1]]):
-        one.probabilities[:] = row
+    for item, row in zip(timeline.predictions, np.eye(2)[[0, 0, 1, 1, 1]]):
+        item.probabilities[:] = row
     (axes,) = shown(timeline)
-    blocks = [one for one in axes.collections if isinstance(one, PolyCollection)]
-    spans = [np.array([p.vertices[:, 0] for p in one.get_paths()]) for one in blocks]
-    assert [(one.min(), one.max()) for one in spans] == [(1, 3), (3, 5), (10, 11)]
+    blocks = [item for item in axes.collections if isinstance(item, PolyCollection)]
+    spans = [np.array([p.vertices[:, 0] for p in item.get_paths()]) for item in blocks]
+    assert [(item.min(), item.max()) for item in spans] == [(1, 3), (3, 5), (10, 11)]
     assert [text.get_text() for text in axes.texts] == ["sad", "happy"]  # where it has room
 
 
@@ -135,7 +137,7 @@ def test_the_legend_names_all_and_hides_nothing(shown):
         figure.draw_without_rendering()
         box = legend.get_window_extent()
         assert len(legend.get_texts()) == count + 1  # and "without sound"
-        assert not any(box.overlaps(one.get_window_extent()) for one in axes)
+        assert not any(box.overlaps(item.get_window_extent()) for item in axes)
         assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1 + 1
 
 
@@ -146,7 +148,7 @@ def test_little_to_show_is_still_a_picture(tmp_path, windows):
         assert next(file.decode(video=0)).width == 1650
 
 
-def test_refuses_other_suffixes_and_places(tmp_path):
+def test_refuses_other_suffixes_and_paths(tmp_path):
     with pytest.raises(ValueError, match=r"\.png or \.svg.*story\.pdf"):
         timeline_plot.draw(story([]), tmp_path / "story.pdf")
     with pytest.raises(MediaError, match="cannot be written"):

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from emotion.__main__ import main
 from emotion.cli.download import _actors
+from emotion.cli.main import main
 
 
 def run(*arguments, cwd=None):
@@ -23,7 +23,7 @@ def run(*arguments, cwd=None):
 
 
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path):
-    done = run("check", tmp_path / "none")
+    done = run("check", "--data", tmp_path / "none")
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.count("\n") == 1 and "is not a folder" in done.stderr
     assert done.stderr.startswith("emotion check: ")
@@ -31,7 +31,12 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("check",), ("download", "ravdess", "--actors", "25"), ("check", "x.csv"), ("prepare",)],
+    [
+        ("check",),
+        ("download", "ravdess", "--actors", "25"),
+        ("check", "--data", "x.csv"),
+        ("prepare",),
+    ],
 )
 def test_mistakes(arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -42,12 +47,12 @@ def test_mistakes(arguments, tmp_path, monkeypatch, capsys):
 
 def test_check_exit_codes(tmp_path, capsys):
     (tmp_path / "angry.wav").write_bytes(b"x")
-    assert main(["check", str(tmp_path)]) == 1
+    assert main(["check", "--data", str(tmp_path)]) == 1
     assert "misnamed" in capsys.readouterr().out
 
 
 def test_check_of_good_data_is_0(data, capsys):
-    assert main(["check", str(data / "ravdess")]) == 0
+    assert main(["check", "--data", str(data / "ravdess")]) == 0
     assert "1200 clips" in capsys.readouterr().out
 
 

@@ -11,6 +11,8 @@ from stub import LABELS, moving
 
 import run_inference
 from emotion import media
+from emotion.cli import annotate
+from emotion.cli.model import chosen
 
 # name: what is printed of it, or the reason on stderr. Faces are those the Haar cascade finds.
 TABLE = {
@@ -43,7 +45,7 @@ SLOW = ("one_face.mp4", "face_appears_hevc_vfr.mov", "face_leaves_hevc_vfr.mov")
 def command(tmp_path, monkeypatch, capsys):
     """run(*arguments) -> (exit code, stdout, lines of stderr that are no progress bar)."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run_inference, "load", stub.load)
+    monkeypatch.setattr(annotate, "load", stub.load)
 
     def run(*arguments):
         code = run_inference.main(["--model", "any", *map(str, arguments)])
@@ -93,10 +95,12 @@ def test_command_writes_predictions_of_sound(data, command, tmp_path, suffix):
     assert os.listdir(tmp_path) == [table.name]
     if suffix == "csv":
         rows = list(csv.DictReader(table.open(encoding="utf-8")))
-        assert rows[1]["start"] == "1.0" and rows[1]["heard"] == "True" and rows[1]["track"] == ""
+        assert (
+            rows[1]["start"] == "1.0" and rows[1]["has_audio"] == "True" and rows[1]["track"] == ""
+        )
     else:
         rows = json.loads(table.read_text())["windows"]
-        assert rows[1]["start"] == 1.0 and rows[1]["heard"] is True and rows[1]["track"] is None
+        assert rows[1]["start"] == 1.0 and rows[1]["has_audio"] is True and rows[1]["track"] is None
     assert [row["label"] for row in rows] == ["sad"] * 3
     assert sum(float(rows[0][label]) for label in LABELS) == pytest.approx(1, abs=1e-3)
 
@@ -121,14 +125,14 @@ def test_command_refuses_in_one_line(data, command, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["in.mp4"] and clip.read_bytes() == content
 
 
-def test_command_takes_the_sound_of_a_file_of_its_own(data, command, tmp_path):
+def test_command_takes_the_sound_of_a_file_separate(data, command, tmp_path):
     clip = data / "ravdess/videos/Actor_01/01-01-01-01-01-01-01.mp4"  # with a sound of its own
     sound = data / "ravdess/audios/Actor_01/03-01-01-01-02-01-01.flac"
     code, out, errors = command("--video_path", clip, "--audio_path", sound)
     assert (code, errors) == (0, []) and "from sound and face" in out
-    heard = media.read_samples(tmp_path / f"{clip.stem}_annotated.mp4", 16000)
-    given = media.read_samples(sound, 16000)
-    assert np.corrcoef(heard[: len(given)], given[: len(heard)])[0, 1] > 0.99
+    has_audio = media.read_samples(tmp_path / f"{clip.stem}_annotated.mp4", 16000)
+    arguments = media.read_samples(sound, 16000)
+    assert np.corrcoef(has_audio[: len(arguments)], arguments[: len(has_audio)])[0, 1] > 0.99
 
 
 def test_command_refuses_a_sound_that_fits_nothing(data, command, tmp_path):
@@ -139,7 +143,7 @@ def test_command_refuses_a_sound_that_fits_nothing(data, command, tmp_path):
         (("--video_path", sine, "--audio_path", sine), "sine.wav has no picture"),
         (("--video_path", tmp_path, "--audio_path", sine), "the sound of one video"),
         (("--video_path", clip, clip, "--audio_path", sine), "the sound of one video"),
-        (("--live", "--audio_path", sine), "--live takes no --audio_path"),
+        (("--live", "--audio_path", sine), "live takes no --audio_path"),
     ):
         code, _, errors = command(*arguments)
         assert code == 2 and len(errors) == 1 and reason in errors[0], arguments
@@ -155,13 +159,13 @@ def test_command_refuses_a_sound_that_fits_nothing(data, command, tmp_path):
     [("--output", "no/o.mp4"), ("--predictions", "no/o.csv"), ("--timeline", "no/o.svg")],
 )
 def test_command_looks_for_its_place_before_it_loads(command, tmp_path, monkeypatch, arguments):
-    monkeypatch.setattr(run_inference, "load", None)
+    monkeypatch.setattr(annotate, "load", None)
     code, _, (line,) = command("--video_path", moving(tmp_path), *arguments)
     assert code == 2 and "no/o" in line and "cannot be written" in line
 
 
 def test_progress_is_a_bar_a_stage(capsys):
-    with run_inference.Progress() as progress:
+    with annotate.Progress() as progress:
         for stage in ("analysing", "writing"):
             for done in range(10):
                 progress(stage, done, 9.0)
@@ -180,9 +184,9 @@ def test_command_takes_the_newest_run(tmp_path, monkeypatch, capsys):
     made(100, "folds/fold-1")
     made(50, "comparison/cnn3d_mfcc-audio/seed-0-fold-0")
     with pytest.raises(FileNotFoundError, match="must be named: --model .*seed-0-fold-0$"):
-        run_inference.newest()
+        chosen(None)
     made(300, "old")
     made(200, "newer")
     made(0, "unfinished", trained=False)
-    assert run_inference.newest() == tmp_path / "newer"
+    assert chosen(None) == tmp_path / "newer"
     assert f"model: {tmp_path / 'newer'} (the newest" in capsys.readouterr().out

@@ -3,7 +3,7 @@
 import wave
 
 import pytest
-from films import film, tone
+from videos import tone, write_video
 
 from emotion.data import corpora
 from emotion.data.check import check
@@ -76,7 +76,7 @@ def test_nothing_but_misnamed_files(tmp_path):
     assert problems == 1 and "angry.wav" in text
 
 
-def test_song_has_its_own_table(tmp_path):
+def test_song_has_a_separate_table(tmp_path):
     sound(tmp_path / "03-01-01-01-01-01-01.wav")
     sound(tmp_path / "03-02-01-01-01-01-01.wav")
     text, _ = check(tmp_path)
@@ -88,7 +88,7 @@ def test_a_video_named_as_sound_counts_as_in_training(tmp_path):
         sound(tmp_path / f"audios/Actor_01/03-{take}.wav")
         folder = tmp_path / "videos/Actor_01"
         folder.mkdir(parents=True, exist_ok=True)
-        film(folder / f"03-{take}.mp4", [0, 0.04], sound=(tone(0.1), 16000))
+        write_video(folder / f"03-{take}.mp4", [0, 0.04], sound=(tone(0.1), 16000))
     text, problems = check(tmp_path)
     assert text.startswith("song:") and "speech" not in text and problems == 0
     assert "modalities: sound and picture 2" in text and "more than one copy" not in text

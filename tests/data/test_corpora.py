@@ -3,8 +3,8 @@
 import csv
 import random
 
-import films
 import pytest
+import videos
 
 import train_model
 from emotion import media
@@ -75,38 +75,40 @@ def test_ravdess_arrangements(tmp_path, names, audio, video):
 def picture(path, sound=False):
     """Writes a small film of three frames, with or without sound."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    return films.film(path, [0, 0.04, 0.08], sound=(films.tone(0.12), 16000) if sound else None)
+    return videos.write_video(
+        path, [0, 0.04, 0.08], sound=(videos.tone(0.12), 16000) if sound else None
+    )
 
 
 def sound(path):
     """Writes a file that holds sound alone, whatever its suffix says."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    media.write_sound(str(path), films.tone(0.2), 16000)
+    media.write_sound(str(path), videos.tone(0.2), 16000)
     return path
 
 
 @pytest.mark.parametrize("take", [SONG, SPEECH])
-@pytest.mark.parametrize("own_sound", [True, False])
-def test_a_video_named_as_sound_is_the_picture(tmp_path, take, own_sound):
-    heard = touch(tmp_path, f"audios/Actor_01/03-{take}.wav") / f"audios/Actor_01/03-{take}.wav"
-    seen = picture(tmp_path / f"videos/Actor_01/03-{take}.mp4", own_sound)
+@pytest.mark.parametrize("separate_sound", [True, False])
+def test_a_video_named_as_sound_is_the_picture(tmp_path, take, separate_sound):
+    has_audio = touch(tmp_path, f"audios/Actor_01/03-{take}.wav") / f"audios/Actor_01/03-{take}.wav"
+    has_face = picture(tmp_path / f"videos/Actor_01/03-{take}.mp4", separate_sound)
     (clip,) = corpora.clips(tmp_path)
-    assert (clip.id, clip.audio, clip.video) == (take, heard, seen)
-    heard.unlink()
+    assert (clip.id, clip.audio, clip.video) == (take, has_audio, has_face)
+    has_audio.unlink()
     (clip,) = corpora.clips(tmp_path)
-    assert (clip.audio, clip.video) == (seen if own_sound else None, seen)
+    assert (clip.audio, clip.video) == (has_face if separate_sound else None, has_face)
 
 
 def test_sound_in_a_video_container_stays_sound(tmp_path):
     path = sound(tmp_path / f"audios/03-{SPEECH}.mp4")
     (clip,) = corpora.clips(tmp_path)
     assert (clip.audio, clip.video) == (path, None)
-    seen = picture(tmp_path / f"videos/03-{SPEECH}.mp4", sound=True)  # of the same name
+    has_face = picture(tmp_path / f"videos/03-{SPEECH}.mp4", sound=True)  # of the same name
     (clip,) = corpora.clips(tmp_path)
-    assert (clip.audio, clip.video) == (path, seen)
+    assert (clip.audio, clip.video) == (path, has_face)
     path.rename(tmp_path / f"videos/03-{SPEECH}.wav")
     (clip,) = corpora.clips(tmp_path)
-    assert (clip.audio.suffix, clip.video) == (".wav", seen)
+    assert (clip.audio.suffix, clip.video) == (".wav", has_face)
 
 
 @pytest.mark.parametrize("modality", ["01", "02"])

@@ -5,11 +5,11 @@ import wave
 
 import numpy as np
 import pytest
-from films import film
+from videos import write_video
 
 import train_model
 from emotion import media
-from emotion.__main__ import main
+from emotion.cli.main import main
 from emotion.clip import Clip
 from emotion.data import corpora, splits
 from emotion.data.check import check
@@ -53,7 +53,7 @@ def folder(clips, tmp_path_factory):
             file.setframerate(22050)
             file.writeframes((samples * 32767).astype("<i2").tobytes())
         times, frames = zip(*media.read_frames(clip.video))
-        film(
+        write_video(
             root / "VideoFlash" / f"{stem}.flv",
             times,
             frames[0].shape[1::-1],
@@ -66,10 +66,10 @@ def folder(clips, tmp_path_factory):
 
 
 def test_real_files_pair(folder):
-    found = corpora.clips(folder)
-    assert len(found) == 18 and found == corpora.clips(folder, "cremad")
-    assert {clip.label for clip in found} == set(LABELS)
-    clip = found[0]
+    result = corpora.clips(folder)
+    assert len(result) == 18 and result == corpora.clips(folder, "cremad")
+    assert {clip.label for clip in result} == set(LABELS)
+    clip = result[0]
     assert (clip.id, clip.label, clip.speaker) == ("1001_DFA_ANG_XX", "angry", "1001")
     assert clip.audio == folder / "AudioWAV" / "1001_DFA_ANG_XX.wav"
     assert clip.video == folder / "VideoFlash" / "1001_DFA_ANG_XX.flv"
@@ -77,8 +77,11 @@ def test_real_files_pair(folder):
     assert info.video and info.audio
     frames = [frame for _, frame in media.read_frames(clip.video)]
     assert len(frames) > 20 and np.std(frames[0]) > 10
-    heard, seen = (media.read_samples(path, 16000) for path in (clip.audio, clip.video))
-    assert abs(len(heard) - len(seen)) < 0.2 * 16000 and np.std(seen) > 0.5 * np.std(heard) > 0
+    has_audio, has_face = (media.read_samples(path, 16000) for path in (clip.audio, clip.video))
+    assert (
+        abs(len(has_audio) - len(has_face)) < 0.2 * 16000
+        and np.std(has_face) > 0.5 * np.std(has_audio) > 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -185,9 +188,9 @@ def test_letters_of_votes(tmp_path, vote, label):
 def test_a_missing_or_wrong_table_of_votes(tmp_path, capsys):
     touch(tmp_path, "AudioWAV/1001_DFA_ANG_XX.wav")
     assert train_model.main(["--data", str(tmp_path), "--corpus", "cremad-crowd"]) == 2
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1 and "summaryTable.csv does not exist" in told
-    assert "--corpus cremad for the intended" in told
+    text = capsys.readouterr().err
+    assert text.count("\n") == 1 and "summaryTable.csv does not exist" in text
+    assert "--corpus cremad for the intended" in text
     votes(tmp_path, ("1001_DFA_ANG_XX", "A:Q"))
     with pytest.raises(ValueError, match="row 2: the vote must be one of .* Received: 'A:Q'"):
         corpora.clips(tmp_path, "cremad-crowd")
@@ -204,7 +207,7 @@ def test_expected_counts():
 
 
 def test_check_of_good_files(folder, capsys):
-    assert main(["check", str(folder)]) == 0
+    assert main(["check", "--data", str(folder)]) == 0
     text = capsys.readouterr().out
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert lines[1] == "speaker neutral happy sad angry fearful disgust all"
@@ -275,13 +278,13 @@ def test_trains_and_evaluates(folder, signals, tmp_path, capsys):
             assert measured[target]["protocol"] == "cremad-5fold"
             assert measured[target]["labels"] == list(LABELS)
             assert measured[target]["speakers"] == ["1001"]
-        told = capsys.readouterr().err
-        assert told.count("left out, the crowd's vote is a tie: 1\n") == 1
+        text = capsys.readouterr().err
+        assert text.count("left out, the crowd's vote is a tie: 1\n") == 1
         assert measured["intended"]["clips"] == 6 and measured["crowd"]["clips"] == 5
         assert (
             main(["evaluate", *map(str, sorted(tmp_path.iterdir())), "--cache", str(signals)]) == 0
         )
-        told = capsys.readouterr().out
-        assert "6 clips of 1 speakers, cremad-5fold 0" in told and "5 clips of 1" in told
+        text = capsys.readouterr().out
+        assert "6 clips of 1 speakers, cremad-5fold 0" in text and "5 clips of 1" in text
     finally:
         table.unlink()

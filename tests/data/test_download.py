@@ -118,10 +118,10 @@ def test_what_is_there_is_not_fetched_again(zenodo, tmp_path):
     fetch(zenodo, tmp_path)
     requests = list(zenodo.requests)
     assert fetch(zenodo, tmp_path) == [] and zenodo.requests == requests
-    (kept,) = tmp_path.rglob("03-01-01-01-01-01-02.wav")
-    kept.write_text("the user's own")
+    (stored,) = tmp_path.rglob("03-01-01-01-01-01-02.wav")
+    stored.write_text("the user's own")
     assert len(fetch(zenodo, tmp_path, actors=("01", "02"))) == 1
-    assert kept.read_text() == "the user's own"
+    assert stored.read_text() == "the user's own"
 
 
 def test_a_corrupt_answer_is_fetched_again(zenodo, tmp_path):

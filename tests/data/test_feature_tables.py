@@ -14,6 +14,7 @@ from emotion import models
 from emotion.clip import Clip, MediaError
 from emotion.data import corpora, feature_tables
 from emotion.data.check import check
+from emotion.experiments import train
 from emotion.features import MeanMfccSeries
 from emotion.signals import cache
 from emotion.signals.cache import SignalCache, Spec
@@ -54,10 +55,10 @@ def test_pickles_of_any_protocol_and_numpy(tmp_path, protocol, numpy, dtype):
     data = pickle.dumps(content, protocol=protocol)
     data = by_numpy_1(data, protocol) if numpy == 1 else data
     assert (b"numpy._core" in data) == (numpy == 2)
-    found = feature_tables.read(write(tmp_path, data))
-    assert list(found) == [ID, "anna"]  # both files of the take are one clip; the first is taken
-    assert found[ID]["action_units"].shape == (1, 35)
-    both = np.concatenate([found[ID]["action_units"][0], found[ID]["mean_mfcc_series"]])
+    result = feature_tables.read(write(tmp_path, data))
+    assert list(result) == [ID, "anna"]  # both files of the take are one clip; the first is taken
+    assert result[ID]["action_units"].shape == (1, 35)
+    both = np.concatenate([result[ID]["action_units"][0], result[ID]["mean_mfcc_series"]])
     assert both.dtype == np.float32
     np.testing.assert_array_equal(both, content[STEM].astype(np.float32))
 
@@ -68,10 +69,12 @@ def test_other_forms_of_numbers(tmp_path):
         "scalars": [np.float64(1.5), *row()[1:]],
         np.str_("name"): row(3),
     }
-    found = feature_tables.read(write(tmp_path, content))
-    assert found["scalars"]["action_units"][0, 0] == 1.5
-    np.testing.assert_array_equal(found["slice"]["mean_mfcc_series"], row()[35:].astype(np.float32))
-    assert "name" in found
+    result = feature_tables.read(write(tmp_path, content))
+    assert result["scalars"]["action_units"][0, 0] == 1.5
+    np.testing.assert_array_equal(
+        result["slice"]["mean_mfcc_series"], row()[35:].astype(np.float32)
+    )
+    assert "name" in result
 
 
 class Runs:
@@ -151,8 +154,8 @@ def test_a_bad_pickle_is_one_line(tmp_path, capsys, content, message):
         feature_tables.read(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
     assert train_model.main(["--data", str(path)]) == 2
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1 and "Traceback" not in told
+    text = capsys.readouterr().err
+    assert text.count("\n") == 1 and "Traceback" not in text
 
 
 def units(*values):
@@ -162,9 +165,9 @@ def units(*values):
 def test_csv_of_means(tmp_path):
     text = f"\ufeffclip, {HEADER.replace(',', ', ')},note\n{STEM},{units(1.5, 2)},\n"
     path = write(tmp_path, text.encode(), "t.csv")
-    found = feature_tables.read(path)
-    assert list(found) == [ID] and list(found[ID]) == ["action_units"]
-    assert found[ID]["action_units"][0, :3].tolist() == [1.5, 2, 0]
+    result = feature_tables.read(path)
+    assert list(result) == [ID] and list(result[ID]) == ["action_units"]
+    assert result[ID]["action_units"][0, :3].tolist() == [1.5, 2, 0]
     assert corpora.guess(path) == "table"
 
 
@@ -225,7 +228,7 @@ def test_clips_of_a_table(tmp_path):
     path = write(tmp_path, {STEM: row(), "01-01-01-01-01-01-01": row()})
     first, second = corpora.clips(path)
     assert (second.id, second.label, second.speaker) == (ID, "angry", "12")
-    assert second.info["sex"] == "female" and second.given == path and second.audio is None
+    assert second.info["sex"] == "female" and second.table == path and second.audio is None
     text, problems = check(path)
     assert "modalities: values of a table 2" in text and "2 clips, 0 files" in text
     assert problems == 0
@@ -245,9 +248,9 @@ def test_join_ignores_the_modality(clips, tmp_path, kind):
         text = f"frame,success,{HEADER}\n1,1,{units(3)}\n"
         place = write(tmp_path, text.encode(), f"{stem}.csv")
     joined = feature_tables.join(clips, path)
-    assert [clip.given for clip in joined] == [place] + [None] * (len(clips) - 1)
-    told = train_model._joined(path, joined)
-    assert f"values of 1 of {len(clips)} clips; none of {clips[1].id}, " in told
+    assert [clip.table for clip in joined] == [place] + [None] * (len(clips) - 1)
+    message = train._joined(path, joined)
+    assert f"values of 1 of {len(clips)} clips; none of {clips[1].id}, " in message
     with pytest.raises(ValueError, match="values of none of the clips.*name them alike"):
         feature_tables.join(clips[1:], path)
 
@@ -255,15 +258,15 @@ def test_join_ignores_the_modality(clips, tmp_path, kind):
 def test_signal_of_values_alone(tmp_path):
     path = write(tmp_path, {STEM: row()})
     spec = models.preset("action_unit_bilstm").spec("none")
-    clip = Clip(ID, "angry", "12", given=path)
+    clip = Clip(ID, "angry", "12", table=path)
     for signal in (cache.decode(clip, spec), SignalCache(spec, tmp_path / "c").load(clip)):
         assert signal.samples is None and signal.frames is None and signal.duration > 0
-        assert signal.heard and signal.seen
+        assert signal.has_audio and signal.has_face
     assert not list((tmp_path / "c").glob("*"))
-    assert not signal.without("audio").heard and signal.without("audio").seen
-    assert signal.without("video").heard and not signal.without("video").seen
+    assert not signal.without("audio").has_audio and signal.without("audio").has_face
+    assert signal.without("video").has_audio and not signal.without("video").has_face
     with pytest.raises(MediaError, match="no action units"):
-        cache.decode(replace(clip, given=None), replace(spec, sample_rate=None))
+        cache.decode(replace(clip, table=None), replace(spec, sample_rate=None))
     with pytest.raises(MediaError, match="t.pkl: no sound in it"):
         cache.decode(clip, Spec(16000, None))
 
@@ -271,10 +274,12 @@ def test_signal_of_values_alone(tmp_path):
 def test_specs_ask_for_sound_and_faces_only_where_they_are_needed():
     both = models.preset("mfcc_action_units")
     assert both.faces is None and both.spec("none").size is None
-    assert both.spec("none").sample_rate == 16000 and both.spec("none").given == ("action_units",)
+    assert both.spec("none").sample_rate == 16000 and both.spec("none").table_features == (
+        "action_units",
+    )
     assert both.only("video").spec("none").sample_rate is None
-    assert both.only("audio").spec("none").given == ()
-    assert models.preset("cnn3d_mfcc").spec("haar").given == ()
+    assert both.only("audio").spec("none").table_features == ()
+    assert models.preset("cnn3d_mfcc").spec("haar").table_features == ()
 
 
 def test_real_tables(data):
@@ -284,15 +289,15 @@ def test_real_tables(data):
     with open(data / "ravdess/au_mfcc.pkl", "rb") as file:
         raw = pickle.load(file)  # noqa: S301
     for stem, array in raw.items():
-        found = table[feature_tables.clip_id(stem)]
-        assert np.array_equal(found["action_units"][0], array[:35].astype(np.float32))
-        assert np.array_equal(found["mean_mfcc_series"], array[35:].astype(np.float32))
+        result = table[feature_tables.clip_id(stem)]
+        assert np.array_equal(result["action_units"][0], array[:35].astype(np.float32))
+        assert np.array_equal(result["mean_mfcc_series"], array[35:].astype(np.float32))
     (frames,) = feature_tables.read(data / "media/openface_output.csv").values()
     assert frames["action_units"].shape == (100, 35)
     assert frames["action_units"][0, 0] == np.float32(0.6773)
     assert set(np.unique(frames["action_units"][:, 17:])) <= {0, 1}
     clips = corpora.clips(data / "ravdess", features=data / "ravdess/action_units.csv")
-    assert all(clip.given for clip in clips)
+    assert all(clip.table for clip in clips)
     assert {c.id for c in corpora.clips(data / "ravdess/au_mfcc.pkl")} == {c.id for c in clips}
 
 

@@ -55,10 +55,10 @@ class Reference:
         return self.norm(self.conv(x, name, out or groups, 3, stride, groups=groups), bn, relu)
 
     def unit(self, x, out, stride, name):
-        half, one, two = out // 2, f"{name}.branch1", f"{name}.branch2"
+        half, item, two = out // 2, f"{name}.branch1", f"{name}.branch2"
         if stride == 2:
-            left = self.depthwise(x, f"{one}.0", f"{one}.1", 2)
-            left = self.norm(self.conv(left, f"{one}.2", half), f"{one}.3")
+            left = self.depthwise(x, f"{item}.0", f"{item}.1", 2)
+            left = self.norm(self.conv(left, f"{item}.2", half), f"{item}.3")
         else:
             left, x = x[:, :half], x[:, half:]
         x = self.norm(self.conv(x, f"{two}.0", half), f"{two}.1")
@@ -147,11 +147,11 @@ def test_weights_that_do_not_fit_change_nothing(authors):
     backbone = efficientface.build(SIZE)
     before = [weight.tobytes() for weight in backbone.get_weights()]
     other = "module.conv5.1.running_var"
-    for changed, told in (
+    for changed, text in (
         ({n: a for n, a in state.items() if n != other}, "conv5.1.running_var is missing"),
         ({**state, other: np.ones(7, np.float32)}, r"running_var.*Received: \(7,\)"),
     ):
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=text):
             efficientface.assign(backbone, changed)
     assert [weight.tobytes() for weight in backbone.get_weights()] == before
 
@@ -220,7 +220,7 @@ def test_each_encoder_gets_what_is_asked_for_it(names, asked, wanted):
 
 
 @pytest.mark.parametrize(
-    ("names", "asked", "told"),
+    ("names", "asked", "text"),
     [
         ([], "imagenet", "with these inputs has none. Received: imagenet"),
         (["resnet18"], "resnet50=imagenet", "has resnet18. Received: resnet50=imagenet"),
@@ -228,8 +228,8 @@ def test_each_encoder_gets_what_is_asked_for_it(names, asked, wanted):
         (["resnet50", "efficientface"], "a", "must name the encoder, resnet50 or eff.*resnet50=S"),
     ],
 )
-def test_weights_for_no_encoder_of_the_model_are_refused(names, asked, told):
-    with pytest.raises(ValueError, match=told):
+def test_weights_for_no_encoder_of_the_model_are_refused(names, asked, text):
+    with pytest.raises(ValueError, match=text):
         encoders.sources(model_with(*names), [asked])
 
 

@@ -49,12 +49,12 @@ class Reference:
         sizes = ((width, 3, stride), (width, 3, 1))
         if self.depth == 50:  # the stride is in the first, as in the paper
             sizes = ((width, 1, stride), (width, 3, 1), (4 * width, 1, 1))
-        kept = x
+        stored = x
         if stride > 1 or x.shape[1] != sizes[-1][0]:
-            kept = self.conv(x, f"{name}.shortcut", sizes[-1][0], 1, stride)
+            stored = self.conv(x, f"{name}.shortcut", sizes[-1][0], 1, stride)
         for index, size in enumerate(sizes):
             x = self.conv(np.maximum(x, 0), f"{name}.layer.{index}", *size)
-        return np.maximum(x + kept, 0)
+        return np.maximum(x + stored, 0)
 
     def __call__(self, frames):
         x = ((frames / 255 - MEAN) / DEVIATION).transpose(0, 3, 1, 2)
@@ -139,13 +139,13 @@ def test_a_state_that_does_not_fit_changes_nothing(published, encoder):
     state = published[18][1]
     before = [weight.tobytes() for weight in encoder.get_weights()]
     last = "encoder.stages.3.layers.1.layer.1.normalization.running_var"
-    for changed, told in (
+    for changed, text in (
         ({n: a for n, a in state.items() if n != last}, f"{last} is missing"),
         ({**state, last: np.ones(7)}, r"running_var must have the shape \(512,\).*\(7,\)"),
         ({**state, "encoder.stages.3.layers.2.bias": np.ones(7)}, "no place for enc.*layers.2"),
         (published[50][1], "conv2_block1|encoder.stages.0"),
     ):
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=text):
             resnet.assign(encoder, changed)
     assert [weight.tobytes() for weight in encoder.get_weights()] == before
 
@@ -165,13 +165,13 @@ def test_a_file_that_cannot_be_used_says_why(depth, tmp_path, published, encoder
         assert "\n" not in str(error.value)
     save_file(published[depth][1], tmp_path / "model.safetensors")
     config = tmp_path / "config.json"
-    for text, told in (
+    for text, message in (
         ('{"downsample_in_first_stage": true}', "downsample_in_first_stage must be False"),
         ("{", "does not hold"),
         ("[]", "does not hold"),
     ):
         config.write_text(text)
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=message):
             resnet.load_weights(encoder, tmp_path)
 
 

@@ -45,11 +45,11 @@ def test_a_state_dict_is_read(suffix, tmp_path):
         "empty": np.zeros((0, 3), "f4"),
     }
     save(path, state, root="weights")
-    found = checkpoint.read(path)
-    assert found.keys() == state.keys()
+    result = checkpoint.read(path)
+    assert result.keys() == state.keys()
     for label, array in state.items():
-        assert found[label].dtype == np.float32
-        np.testing.assert_array_equal(found[label], array.astype("f4"))
+        assert result[label].dtype == np.float32
+        np.testing.assert_array_equal(result[label], array.astype("f4"))
 
 
 def test_a_training_checkpoint_gives_its_state_dict(path):
@@ -82,8 +82,8 @@ def test_shapes_strides_and_offsets_are_those_of_the_file(path):
         "scalar": tensor("0", "Float", 6, (), (), offset=5),
     }
     pack(path, mapping(views), {"0": SIX.tobytes()})
-    found = {label: array.tolist() for label, array in torch_file.read(path).items()}
-    assert found == {
+    result = {label: array.tolist() for label, array in torch_file.read(path).items()}
+    assert result == {
         "turned": [[0, 3], [1, 4], [2, 5]],
         "last": [4, 5],
         "overlapping": [[0, 1, 2, 3], [2, 3, 4, 5]],
@@ -93,8 +93,8 @@ def test_shapes_strides_and_offsets_are_those_of_the_file(path):
 
 
 def test_bfloat16_and_the_other_byte_order_are_read(path):
-    kept = np.array([1.0, -2.5, 3.140625, np.inf], "<f4")  # exact in 8 bits of mantissa
-    upper = (kept.view("<u4") >> 16).astype("<u2")
+    stored = np.array([1.0, -2.5, 3.140625, np.inf], "<f4")  # exact in 8 bits of mantissa
+    upper = (stored.view("<u4") >> 16).astype("<u2")
     for order, raw in ((b"little", upper), (b"big", upper.astype(">u2"))):
         pack(
             path,
@@ -102,7 +102,7 @@ def test_bfloat16_and_the_other_byte_order_are_read(path):
             {"0": raw.tobytes()},
             order,
         )
-        np.testing.assert_array_equal(torch_file.read(path)["a"], kept)
+        np.testing.assert_array_equal(torch_file.read(path)["a"], stored)
     pack(
         path,
         mapping({"a": tensor("0", "Float", 6, (6,), (1,))}),

@@ -102,11 +102,11 @@ def hub(tmp_path, monkeypatch):
             def reply(self, body):
                 asked.append((self.command, self.path))
                 repository, _, name = self.path.lstrip("/").partition("/resolve/main/")
-                found = folder is not None and repository == "authors/small"
-                found = found and (folder / name).is_file()
-                content = (folder / name).read_bytes() if found else b""
-                self.send_response(200 if found else 404)
-                if not found:
+                result = folder is not None and repository == "authors/small"
+                result = result and (folder / name).is_file()
+                content = (folder / name).read_bytes() if result else b""
+                self.send_response(200 if result else 404)
+                if not result:
                     known = folder is not None and repository == "authors/small"
                     self.send_header("X-Error-Code", "EntryNotFound" if known else "RepoNotFound")
                 self.send_header("X-Repo-Commit", "0" * 40)
@@ -165,13 +165,13 @@ def test_weights_come_from_a_folder_or_a_file(config, name, tmp_path, monkeypatc
     monkeypatch.setitem(sys.modules, "torch", None)
     folder = publish(tmp_path / "weights", config, name)
     assert wav2vec2.config(folder) == config
-    one, other = wav2vec2.build(config), wav2vec2.build(config)
-    before = contents(one)
-    wav2vec2.load_weights(one, folder)
+    item, other = wav2vec2.build(config), wav2vec2.build(config)
+    before = contents(item)
+    wav2vec2.load_weights(item, folder)
     wav2vec2.load_weights(other, folder / name)
-    assert contents(one) == contents(other)
-    assert not any(a == b for a, b in zip(contents(one), before))
-    state, place = draw(config), one.get_layer("encoder-layers-1-attention").get_weights()
+    assert contents(item) == contents(other)
+    assert not any(a == b for a, b in zip(contents(item), before))
+    state, place = draw(config), item.get_layer("encoder-layers-1-attention").get_weights()
     kernel = state["wav2vec2.encoder.layers.1.attention.k_proj.weight"]
     np.testing.assert_array_equal(place[2], kernel.T.reshape(12, 3, 4))
 
@@ -204,17 +204,17 @@ NAME = "wav2vec2.encoder.layers.0.attention.v_proj.weight"
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "text"),
     [
         ({NAME: np.ones((12, 7), np.float32)}, r"v_proj.weight.*\(12, 12\).*Received: \(12, 7\)"),
         ({"encoder.layers.2.layer_norm.bias": np.ones(12, np.float32)}, "no place for.*layers.2"),
         ({f"wav2vec2.{POSITION}.weight_g": np.ones((1, 1, 5), np.float32)}, "does not hold"),
     ],
 )
-def test_weights_that_do_not_fit_change_nothing(changed, told, tmp_path):
+def test_weights_that_do_not_fit_change_nothing(changed, text, tmp_path):
     folder, encoder = publish(tmp_path / "weights", **changed), wav2vec2.build(SMALL)
     before = contents(encoder)
-    with pytest.raises(ValueError, match=told) as error:
+    with pytest.raises(ValueError, match=text) as error:
         wav2vec2.load_weights(encoder, folder)
     assert "\n" not in str(error.value) and str(folder) in str(error.value)
     assert contents(encoder) == before
@@ -265,7 +265,7 @@ def test_safetensors_are_preferred(tmp_path):
     wav2vec2.load_weights(wav2vec2.build(SMALL), folder)
 
 
-def test_weights_of_another_size_are_told_apart(tmp_path):
+def test_weights_of_another_size_are_distinguished(tmp_path):
     folder, encoder = publish(tmp_path / "weights", STABLE), wav2vec2.build(SMALL)
     assert encoders.configs({"wav2vec2": folder, "resnet50": "imagenet"}) == {"wav2vec2": STABLE}
     assert encoders.configs({"wav2vec2": folder / "model.safetensors"}) == {}
@@ -280,10 +280,10 @@ def test_weights_of_another_size_are_told_apart(tmp_path):
 def test_weights_come_from_a_hub_once(hub, name, tmp_path):
     asked, folder = hub(publish(tmp_path / "weights", name=name)), tmp_path / "weights"
     assert wav2vec2.config("authors/small") == SMALL
-    one, other = wav2vec2.build(SMALL), wav2vec2.build(SMALL)
-    wav2vec2.load_weights(one, "authors/small")
+    item, other = wav2vec2.build(SMALL), wav2vec2.build(SMALL)
+    wav2vec2.load_weights(item, "authors/small")
     wav2vec2.load_weights(other, folder)
-    assert contents(one) == contents(other)
+    assert contents(item) == contents(other)
     wav2vec2.load_weights(other, "authors/small")
     gets = [
         path.rpartition("/")[2]
@@ -293,18 +293,18 @@ def test_weights_come_from_a_hub_once(hub, name, tmp_path):
     assert sorted(gets) == ["config.json", name]
 
 
-def test_a_hub_that_does_not_have_it_is_told_in_a_line(hub):
+def test_a_hub_that_does_not_have_it_is_reported_in_a_line(hub):
     hub()
     refused("authors/small", "404|not found|Not Found|RepositoryNotFound")
 
 
-def test_a_hub_without_weights_in_a_known_format_is_told_in_a_line(hub, tmp_path):
+def test_a_hub_without_weights_in_a_known_format_is_reported_in_a_line(hub, tmp_path):
     hub(publish(tmp_path / "weights"))
     (tmp_path / "weights" / "model.safetensors").unlink()
     refused("authors/small", "model.safetensors or pytorch_model.bin.*no such file")
 
 
-def test_a_hub_that_cannot_be_reached_is_told_in_a_line(hub, monkeypatch):
+def test_a_hub_that_cannot_be_reached_is_reported_in_a_line(hub, monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda _: None)  # between the attempts of huggingface_hub
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))

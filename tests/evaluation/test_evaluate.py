@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emotion.__main__ import main
+from emotion.cli.main import main
 from emotion.data import splits
 from emotion.evaluation import evaluate, plots, results
 from emotion.run import Run, identity
@@ -72,7 +72,7 @@ def test_a_run_is_measured_by_speaker_and_group(tested, trained):
     sexes = measured.groups["sex"]["groups"]
     assert sum(group["clips"] for group in sexes.values()) == len(tested.predictions)
     assert 0 <= measured.ece <= 1
-    assert sum(one["clips"] for one in measured.calibration) == measured.clips
+    assert sum(item["clips"] for item in measured.calibration) == measured.clips
     json.loads(json.dumps(measured.to_json(), allow_nan=False))
 
 
@@ -95,12 +95,12 @@ def test_the_command_leaves_a_modality_out(trained, corpus, signals, tmp_path, c
     assert measured.without == "video" and measured.noise is None
     assert not (folder / "metrics.json").exists()
     (folder / "run.json").write_text(json.dumps({**record, "data": "of other clips"}))
-    kept = (folder / "without-video/metrics.json").stat().st_mtime_ns
+    stored = (folder / "without-video/metrics.json").stat().st_mtime_ns
     assert main([*arguments, "--without", "video"]) == 2
     assert "name an --output" in capsys.readouterr().err
     assert main([*arguments, "--without", "video", "--output", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out/metrics.json").is_file()
-    assert (folder / "without-video/metrics.json").stat().st_mtime_ns == kept
+    assert (folder / "without-video/metrics.json").stat().st_mtime_ns == stored
 
 
 @pytest.mark.parametrize("protocol", ["speaker-kfold", "random"])
@@ -111,13 +111,18 @@ def test_speakers_that_were_trained_on_are_refused(trained, clips, load, protoco
         evaluate.evaluate_run(trained, other, load)
 
 
-def test_clips_dealt_at_random_must_be_those_it_was_made_with(trained, clips):
+def test_clips_of_a_random_split_must_be_those_it_was_made_with(trained, clips):
     with pytest.warns(UserWarning, match="same speakers"):
-        own, anew = [splits.split(some, "random", 0) for some in (clips, clips[1:])]
-    record = {"protocol": "random", "fold": 0, "speakers": own.speakers, "data": identity(own)}
+        individual, anew = [splits.split(some, "random", 0) for some in (clips, clips[1:])]
+    record = {
+        "protocol": "random",
+        "fold": 0,
+        "speakers": individual.speakers,
+        "data": identity(individual),
+    }
     run = Run(trained.folder, replace(trained.record, **record))
-    evaluate.check(run, own)
-    assert {clip.id for clip in anew.test} & {clip.id for clip in own.train}
+    evaluate.check(run, individual)
+    assert {clip.id for clip in anew.test} & {clip.id for clip in individual.train}
     with pytest.raises(ValueError, match="must not have been trained on"):
         evaluate.check(run, anew)
 
@@ -163,7 +168,7 @@ def test_loss_and_accuracies_are_averaged_over_folds(tested):
         assert not set(names) & joined.means.keys()
 
 
-def test_each_fold_is_cooled_by_its_own_temperature(tested):
+def test_each_fold_is_cooled_by_a_separate_temperature(tested):
     labels = tested.labels
     heated = [
         replace(tested, **results._calibrated([(tested.predictions, t)], labels))
@@ -172,12 +177,14 @@ def test_each_fold_is_cooled_by_its_own_temperature(tested):
     joined = results.aggregate(heated)
     assert joined.temperature == 2.25 and joined.stds["temperature"] == 1.75
     sure = [
-        sum(one["clips"] * one["confidence"] for one in scored.calibration_after if one["clips"])
+        sum(
+            item["clips"] * item["confidence"] for item in scored.calibration_after if item["clips"]
+        )
         for scored in (joined, *heated)
     ]
     assert sure[0] == pytest.approx(sure[1] + sure[2]) and sure[1] > sure[2]
-    one = replace(heated[0], temperature=None)
-    assert results.aggregate([*heated, one]).temperature is None
+    item = replace(heated[0], temperature=None)
+    assert results.aggregate([*heated, item]).temperature is None
 
 
 def test_only_disturbances_that_reached_every_fold_are_pooled(tested):
@@ -185,12 +192,12 @@ def test_only_disturbances_that_reached_every_fold_are_pooled(tested):
         return {"kind": kind, "level": level, "confusion": [[right, 4 - right], [0, 4]]}
 
     noise, dark = [row("noise", 10.0, n) for n in (1, 3)], row("darkness", 0.5, 2)
-    deaf = row("without", "audio", 4)
-    rows = [[noise[0], dark, deaf], [noise[1], deaf]]
-    reports = [replace(tested, robustness=own) for own in rows]
+    without_audio = row("without", "audio", 4)
+    rows = [[noise[0], dark, without_audio], [noise[1], without_audio]]
+    reports = [replace(tested, robustness=individual) for individual in rows]
     for some in (reports, reports[::-1]):
         joined = results.aggregate(some).robustness
-        assert [(one["kind"], one["level"]) for one in joined] == [
+        assert [(item["kind"], item["level"]) for item in joined] == [
             ("noise", 10.0), ("without", "audio")
         ]  # fmt: skip
         assert joined[0]["confusion"] == [[4, 4], [0, 8]] and joined[0]["uar"] == 0.75

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from emotion import metrics
-from emotion.__main__ import main
+from emotion.cli.main import main
 from emotion.data import splits
 from emotion.data.labels import RAVDESS
 from emotion.evaluation import evaluate, scores
@@ -44,7 +44,7 @@ def write(tmp_path):
 
 
 def measure(path, output, *more):
-    assert main(["evaluate", "--predictions", path, "--output", str(output), *more]) == 0
+    assert main(["score", path, "--output", str(output), *more]) == 0
     return json.loads((output / "metrics.json").read_text())
 
 
@@ -74,12 +74,12 @@ def test_another_order_other_names_and_logits_give_the_same_numbers(table, write
     assert again.pop("loss") is None and "loss_mean" not in again
     assert original["train_accuracy"] is None and original["validation_accuracy"] is None
 
-    def same(one, two):
-        if isinstance(one, dict):
-            return one.keys() == two.keys() and all(same(one[k], two[k]) for k in one)
-        if isinstance(one, list):
-            return len(one) == len(two) and all(map(same, one, two))
-        return one == two or one == pytest.approx(two, abs=1e-12)
+    def same(item, two):
+        if isinstance(item, dict):
+            return item.keys() == two.keys() and all(same(item[k], two[k]) for k in item)
+        if isinstance(item, list):
+            return len(item) == len(two) and all(map(same, item, two))
+        return item == two or item == pytest.approx(two, abs=1e-12)
 
     assert same(original, again)
 
@@ -104,7 +104,7 @@ def test_numbers_are_pooled_and_averaged_over_the_folds_of_the_protocol(table, w
     assert measured["intervals"]["uar"][0] < measured["uar"] < measured["intervals"]["uar"][1]
 
 
-def test_a_protocol_is_tested_on_its_own_speakers(table, write, tmp_path, capsys):
+def test_a_protocol_is_tested_on_a_separate_speakers(table, write, tmp_path, capsys):
     few = table[table["speaker"].isin(["05", "10", "16"])]
     measured = measure(write(few), tmp_path / "out", "--protocol", "ravdess-holdout")
     assert measured["speakers"] == ["05", "10", "16"] and measured["absent_speakers"] == ["19"]
@@ -122,7 +122,7 @@ def test_a_protocol_is_tested_on_its_own_speakers(table, write, tmp_path, capsys
 
 def test_speakers_who_share_a_protocol_at_random_are_warned_of(table, write, capsys):
     with pytest.warns(UserWarning, match="same speakers"):
-        assert main(["evaluate", "--predictions", write(table), "--protocol", "random"]) == 0
+        assert main(["score", write(table), "--protocol", "random"]) == 0
     assert capsys.readouterr().out.startswith("WARNING: Protocol random")
 
 
@@ -168,7 +168,7 @@ def test_a_mistake_is_one_line(mistake, table, write, tmp_path, capsys):
     change, expected = MISTAKES[mistake]
     path = write(change(table))
     output = tmp_path / "out"
-    arguments = ["evaluate", "--predictions", path, "--corpus", "ravdess", "--output", str(output)]
+    arguments = ["score", path, "--corpus", "ravdess", "--output", str(output)]
     assert main(arguments) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and expected in said and path in said
@@ -200,7 +200,7 @@ def test_a_file_that_is_no_csv_is_named(broken, table, write, tmp_path, capsys):
     path = write(table)
     Path(path).write_bytes(BROKEN[broken](Path(path).read_bytes()))
     fuse = ["fuse", path, path, "--output", str(tmp_path / "fused.csv")]
-    for arguments in (["evaluate", "--predictions", path], fuse, ["significance", path, path]):
+    for arguments in (["score", path], fuse, ["significance", path, path]):
         assert main(arguments) == 2
         said = capsys.readouterr().err
         assert said.count("\n") == 1 and f"{path} is not a CSV in UTF-8" in said
@@ -235,16 +235,17 @@ def test_crema_d_is_read_from_its_names(tmp_path):
 
 
 def test_runs_or_predictions(capsys):
-    for arguments in ([], ["run", "--predictions", "x.csv"], ["run", "--corpus", "ravdess"]):
-        assert main(["evaluate", *arguments]) == 2
-        assert capsys.readouterr().err.count("\n") == 1
+    assert main(["evaluate", "run", "--predictions", "x.csv"]) == 2
+    assert capsys.readouterr().err == (
+        "emotion evaluate: --predictions is now `emotion score FILE`.\n"
+    )
 
 
 def test_fusion_is_the_mean_of_log_probabilities(everyone, write, tmp_path):
     tables = made(everyone, 1), made(everyone, 2).sample(frac=1, random_state=0)
-    paths = [write(one, f"{i}.csv") for i, one in enumerate(tables)]
+    paths = [write(item, f"{i}.csv") for i, item in enumerate(tables)]
     assert main(["fuse", *paths, "--output", str(tmp_path / "fused.csv")]) == 0
-    a, b = (one.sort_values("id")[list(RAVDESS)].to_numpy() for one in tables)
+    a, b = (item.sort_values("id")[list(RAVDESS)].to_numpy() for item in tables)
     expected = np.sqrt(a * b) / np.sqrt(a * b).sum(axis=1, keepdims=True)
     fused = scores.read(tmp_path / "fused.csv")
     np.testing.assert_allclose(fused.probabilities, expected, atol=1e-12)
@@ -300,6 +301,6 @@ def test_significance_tells_skill_from_chance(everyone, write, capsys):
     assert capsys.readouterr().out.splitlines()[-1].startswith(f"{good} is better than {bad}")
     assert main(["significance", good, same]) == 0
     assert "No difference in UAR is shown" in capsys.readouterr().out
-    one = pd.read_csv(good)
-    alone = write(one[one["speaker"] == 1], "one.csv")
+    item = pd.read_csv(good)
+    alone = write(item[item["speaker"] == 1], "one.csv")
     assert main(["significance", alone, alone]) == 2

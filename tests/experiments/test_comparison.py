@@ -9,7 +9,7 @@ import pytest
 
 from callbacks import RunState
 from emotion import encoders, models
-from emotion.__main__ import main
+from emotion.cli.main import main
 from emotion.data import corpora, splits
 from emotion.evaluation import plots
 from emotion.evaluation.results import Evaluation
@@ -35,7 +35,7 @@ def run(corpus, table, signals, tmp_path):
 
     def run(out, *more, data=corpus, presets=PRESETS, modalities="audio", workers=0):
         arguments = ["compare", "--data", data, "--presets", presets, "--modalities", modalities,
-                     "--protocol", "speaker-kfold", "--out", tmp_path / out, "--cache", signals,
+                     "--protocol", "speaker-kfold", "--output", tmp_path / out, "--cache", signals,
                      "--workers", workers, "--face-detector", "haar", *more]  # fmt: skip
         return main(list(map(str, arguments)))
 
@@ -48,10 +48,10 @@ def names(entries):
 
 def test_each_preset_has_the_modalities_that_it_has():
     both = models.preset("cnn3d_mfcc")
-    found = comparison.entries([both, both.only("audio")], detector="haar", epochs=3)
-    assert names(found) == [f"cnn3d_mfcc-{m}" for m in ("audio", "video", "both", "audio")]
-    assert [entry.signals.spec.detector for entry in found] == ["none", "haar", "haar", "none"]
-    assert {entry.preset.recipe.epochs for entry in found} == {3}
+    result = comparison.entries([both, both.only("audio")], detector="haar", epochs=3)
+    assert names(result) == [f"cnn3d_mfcc-{m}" for m in ("audio", "video", "both", "audio")]
+    assert [entry.signals.spec.detector for entry in result] == ["none", "haar", "haar", "none"]
+    assert {entry.preset.recipe.epochs for entry in result} == {3}
     with pytest.raises(ValueError, match="no preset has one of the modalities video"):
         comparison.entries([both.only("audio")], ["video"])
 
@@ -59,18 +59,18 @@ def test_each_preset_has_the_modalities_that_it_has():
 def test_all_use_the_clips_that_each_can_use(clips, table, signals):
     presets = [models.preset(name) for name in ("mfcc_action_units", "cnn3d_mfcc")]
     entries = comparison.entries(presets, ["audio", "both"], detector="haar", cache_folder=signals)
-    kept = [replace(clip, given=table) for clip in clips]
-    kept[:3] = clips[0], replace(clips[1], audio=None), replace(clips[2], video=None)
-    fit, used, unfit, left_out = comparison.usable(entries, kept)
+    stored = [replace(clip, table=table) for clip in clips]
+    stored[:3] = clips[0], replace(clips[1], audio=None), replace(clips[2], video=None)
+    fit, used, unfit, left_out = comparison.usable(entries, stored)
     assert names(fit) == names(entries) and unfit == {}
-    assert used == kept[3:] and left_out.keys() == {clip.id for clip in clips[:3]}
+    assert used == stored[3:] and left_out.keys() == {clip.id for clip in clips[:3]}
     fit, used, unfit, _ = comparison.usable(entries, clips[:2])  # no table
     assert names(fit) == ["mfcc_action_units-audio", "cnn3d_mfcc-audio", "cnn3d_mfcc-both"]
     assert list(unfit) == ["mfcc_action_units-both"] and used == clips[:2]
     assert "no action units (from a table)" in unfit["mfcc_action_units-both"]
-    kept = [clips[0], *(replace(clip, video=None) for clip in clips[1:5])]
-    fit, used, unfit, _ = comparison.usable(entries, kept)
-    assert names(fit) == ["mfcc_action_units-audio", "cnn3d_mfcc-audio"] and used == kept
+    stored = [clips[0], *(replace(clip, video=None) for clip in clips[1:5])]
+    fit, used, unfit, _ = comparison.usable(entries, stored)
+    assert names(fit) == ["mfcc_action_units-audio", "cnn3d_mfcc-audio"] and used == stored
     assert unfit["cnn3d_mfcc-both"].startswith("it can use 1 of 5 clips: ")
 
 
@@ -83,15 +83,15 @@ def test_weights_that_cannot_be_fetched_leave_a_preset_out(clips, signals, monke
     entries = comparison.entries(
         [small("mean_mfcc_resnet18_transformer")], detector="haar", cache_folder=signals
     )
-    kept = [replace(clips[0], video=None), clips[1]]
-    fit, used, unfit, _ = comparison.usable(entries, kept)
-    assert names(fit) == ["mean_mfcc_resnet18_transformer-audio"] and used == kept
+    stored = [replace(clips[0], video=None), clips[1]]
+    fit, used, unfit, _ = comparison.usable(entries, stored)
+    assert names(fit) == ["mean_mfcc_resnet18_transformer-audio"] and used == stored
     assert set(unfit.values()) == {"the weights cannot be fetched"} and len(unfit) == 2
     for weights in (["none"], ["resnet18=none"]):
-        assert comparison.usable(entries, kept, encoder_weights=weights)[0] == entries
+        assert comparison.usable(entries, stored, encoder_weights=weights)[0] == entries
     monkeypatch.undo()
     with pytest.raises(FileNotFoundError, match="no ResNet-18 weights at absent"):
-        comparison.usable(entries, kept, encoder_weights=["resnet18=absent"])
+        comparison.usable(entries, stored, encoder_weights=["resnet18=absent"])
 
 
 def test_weights_of_another_size_can_be_compared(clips, signals, tmp_path):
@@ -104,7 +104,7 @@ def test_weights_of_another_size_can_be_compared(clips, signals, tmp_path):
 
 
 def test_mistakes_are_one_line_and_leave_nothing(run, tmp_path, capsys):
-    for more, told in (
+    for more, text in (
         ({"presets": "cnn3d"}, "must be one of cnn3d_mfcc"),
         ({"modalities": "sound"}, "Received: sound"),
         ({"more": ["--epochs", "0"]}, "must be positive"),
@@ -114,7 +114,7 @@ def test_mistakes_are_one_line_and_leave_nothing(run, tmp_path, capsys):
     ):
         assert run("out", *more.pop("more", []), **more) == 2
         error = capsys.readouterr().err
-        assert error.count("\n") == 1 and told in error
+        assert error.count("\n") == 1 and text in error
     assert list(tmp_path.iterdir()) == []
 
 
@@ -167,11 +167,11 @@ def test_broken_off_and_started_again_it_is_the_same_table(
         if calls == [1, 2, "scored", 1]:  # the first epoch of the second run
             raise KeyboardInterrupt
 
-    def stop_before_scores(*given):
+    def stop_before_scores(*arguments):
         calls.append("scored")
         if calls.count("scored") == 2:
             raise OSError(28, "No space left on device")
-        return complete(*given)
+        return complete(*arguments)
 
     monkeypatch.setattr(RunState, "_save", save_then_stop)
     monkeypatch.setattr(completion, "complete", stop_before_scores)
@@ -212,13 +212,13 @@ def test_broken_off_and_started_again_it_is_the_same_table(
 def test_a_preset_that_cannot_run_is_left_out_with_the_reason(run, table, tmp_path, capsys):
     arguments = {"data": table, "presets": "all", "modalities": "both"}
     assert run("out", "--epochs", "1", "--fold", "0", **arguments) == 0
-    told = capsys.readouterr()
-    lines = [one.partition(", since ")[0] for one in told.err.splitlines() if "Left out" in one]
-    left_out = {name for name in models.PRESETS if any(f"{name}-both" in one for one in lines)}
+    text = capsys.readouterr()
+    lines = [item.partition(", since ")[0] for item in text.err.splitlines() if "Left out" in item]
+    left_out = {name for name in models.PRESETS if any(f"{name}-both" in item for item in lines)}
     assert left_out == set(models.PRESETS) - {"action_unit_bilstm"}
     assert len(lines) < len(left_out)  # those of one reason share a line
     assert "Left out: cnn3d_mfcc-both, " in (tmp_path / "out/comparison.md").read_text()
-    assert "| action_unit_bilstm | both |" in told.out
+    assert "| action_unit_bilstm | both |" in text.out
     assert len(splits.split(corpora.clips(table), "speaker-kfold", 0).test) > 0
     record = load_run(tmp_path / "out/action_unit_bilstm-both/seed-0-fold-0").record
     assert record.corpus == "table" and record.corpus_guessed

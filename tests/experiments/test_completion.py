@@ -12,8 +12,8 @@ import pytest
 from matplotlib.image import imread
 
 from emotion import plotting
-from emotion.__main__ import main
 from emotion.cli import printing
+from emotion.cli.main import main
 from emotion.data import splits
 from emotion.evaluation import evaluate, plots, results
 from emotion.experiments import completion
@@ -66,12 +66,12 @@ def test_metrics_are_those_of_the_files_beside_them(folder, measured):
     assert set(tables[1]["speaker"]) == set(measured["validation_speakers"])
     assert again.keys() | {"robustness", "train_accuracy"} < measured.keys()
 
-    def same(one, two):
-        if isinstance(one, dict):
-            return one.keys() == two.keys() and all(same(one[k], two[k]) for k in one)
-        if isinstance(one, list):
-            return len(one) == len(two) and all(map(same, one, two))
-        return one == two or one == pytest.approx(two, abs=1e-5)
+    def same(item, two):
+        if isinstance(item, dict):
+            return item.keys() == two.keys() and all(same(item[k], two[k]) for k in item)
+        if isinstance(item, list):
+            return len(item) == len(two) and all(map(same, item, two))
+        return item == two or item == pytest.approx(two, abs=1e-5)
 
     assert [name for name in again if not same(again[name], measured[name])] == []
 
@@ -80,7 +80,7 @@ def test_metrics_are_those_of_the_files_beside_them(folder, measured):
 def test_robustness_has_every_kind_and_a_missing_modality_is_its_zeros(
     trained, split, load, measured
 ):
-    rows = {(one["kind"], one["level"]): one for one in measured["robustness"]}
+    rows = {(item["kind"], item["level"]): item for item in measured["robustness"]}
     assert [level for kind, level in rows if kind == "noise"] == [30, 20, 10, 5, 0]
     assert [level for kind, level in rows if kind == "darkness"] == [0.75, 0.5, 0.25, 0.1]
     assert [level for kind, level in rows if kind == "blur"] == [1, 2, 4]
@@ -133,8 +133,10 @@ def test_temperature_is_fitted_on_validation_speakers_alone(trained, split, load
     assert saved["temperature"] == 2.0 and saved == json.loads(json.dumps(scored.to_json()))
     cooled = np.sqrt(scored.predictions[list(trained.labels)].to_numpy(float))
     confidence = (cooled / cooled.sum(axis=1, keepdims=True)).max(axis=1)
-    bins = [one for one in saved["calibration_after"] if one["clips"]]
-    assert sum(one["clips"] * one["confidence"] for one in bins) == pytest.approx(confidence.sum())
+    bins = [item for item in saved["calibration_after"] if item["clips"]]
+    assert sum(item["clips"] * item["confidence"] for item in bins) == pytest.approx(
+        confidence.sum()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +153,7 @@ def test_training_ends_with_accuracies_loss_and_pictures(completed, split, load)
     assert saved == json.loads(json.dumps(scored.to_json()))
     tables = {role: evaluate.predict(run, getattr(split, role), load)
               for role in ("train", "validation", "test")}  # fmt: skip
-    shares = {role: (one["label"] == one["predicted"]).mean() for role, one in tables.items()}
+    shares = {role: (item["label"] == item["predicted"]).mean() for role, item in tables.items()}
     for role, name in (("train", "train_accuracy"), ("validation", "validation_accuracy"),
                        ("test", "war")):  # fmt: skip
         assert saved[name] == pytest.approx(shares[role]), role
@@ -195,29 +197,29 @@ def made(labels=("neutral", "calm"), **more):
     return replace(measured, **{"protocol": "speaker-kfold", "fold": 0, **more})
 
 
-def said_of(*given, **more):
-    return printing.report("RUN", made(*given, **more))
+def said_of(*arguments, **more):
+    return printing.report("RUN", made(*arguments, **more))
 
 
 def test_too_sure_is_cooled():
     labels = ("happy", "sad")
     sure = pd.DataFrame({"label": ["happy"] * 7 + ["sad"] * 3, "happy": 0.99, "sad": 0.01})
-    found = results.calibrate(sure, sure, labels)
-    assert found["temperature"] > 2 and found["ece_calibrated"] < 0.01
+    result = results.calibrate(sure, sure, labels)
+    assert result["temperature"] > 2 and result["ece_calibrated"] < 0.01
     assert results.calibrate(sure, sure[:0], labels)["temperature"] is None
     worse = sure.assign(happy=0.01, sad=0.99)  # than to say nothing: no temperature is enough
     assert results.calibrate(sure, worse, labels)["ece_calibrated"] is None
-    said = said_of(**found)
-    assert f"temperature {found['temperature']:.3f}" in said
-    assert f"ECE {found['ece_calibrated']:.3f}" in said
+    said = said_of(**result)
+    assert f"temperature {result['temperature']:.3f}" in said
+    assert f"ECE {result['ece_calibrated']:.3f}" in said
 
 
 def test_a_table_has_nothing_to_disturb_and_the_screen_says_so():
     said = said_of(modality="both", robustness=[], temperature=None)
     assert "audio: nothing to disturb" in said and "video: nothing to disturb" in said
     assert "temperature: none" in said
-    one = [{"kind": "noise", "level": 10.0, "uar": 0.25, "war": 0.5}]
-    said = said_of(modality="audio", robustness=one)
+    item = [{"kind": "noise", "level": 10.0, "uar": 0.25, "war": 0.5}]
+    said = said_of(modality="audio", robustness=item)
     assert "10: 0.250" in said and "nothing to disturb" not in said
     assert "disturb" not in said_of() and "temperature" not in said_of()
 
@@ -271,7 +273,7 @@ def test_a_run_whose_data_is_gone_is_one_line(trained, tmp_path, capsys):
     assert not (folder / "metrics.json").exists()
 
 
-def test_the_numbers_of_a_run_stay_its_own(trained, corpus, tmp_path, capsys):
+def test_the_numbers_of_a_run_stay_its_separate(trained, corpus, tmp_path, capsys):
     folder = shutil.copytree(trained.folder, tmp_path / "run")
     record = {**vars(trained.record), "corpus": None, "left_out": {}, "data": "of other clips"}
     (folder / "run.json").write_text(json.dumps(record))
@@ -280,8 +282,8 @@ def test_the_numbers_of_a_run_stay_its_own(trained, corpus, tmp_path, capsys):
         return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
     there = held()
-    given = [str(folder), "--data", str(corpus)]
-    for arguments in (["evaluate", *given], ["report", *given], ["explain", *given]):
+    provided = [str(folder), "--data", str(corpus)]
+    for arguments in (["evaluate", *provided], ["report", *provided], ["explain", *provided]):
         assert main(arguments) == 2
         assert "name an --output" in capsys.readouterr().err
         assert held() == there
@@ -303,15 +305,15 @@ def of_folds(trained, clips, corpus, signals, tmp_path):
 def test_folds_are_evaluated_together(of_folds, signals, capsys):
     arguments = ["evaluate", str(of_folds), "--cache", str(signals), "--workers", "0"]
     assert main(arguments) == 0
-    whole, one = (
+    whole, item = (
         json.loads((of_folds / part / "metrics.json").read_text()) for part in ("", "fold-1")
     )
-    assert whole["clips"] == 2 * one["clips"] and whole["uar_mean"] == pytest.approx(one["uar"])
+    assert whole["clips"] == 2 * item["clips"] and whole["uar_mean"] == pytest.approx(item["uar"])
     assert [row["uar"] for row in whole["robustness"]] == pytest.approx(
-        [row["uar"] for row in one["robustness"]]
+        [row["uar"] for row in item["robustness"]]
     )
     assert np.sum(whole["robustness"][0]["confusion"]) == whole["clips"]
-    assert whole["temperature"] == one["temperature"] is None  # of a run that tells nothing
+    assert whole["temperature"] == item["temperature"] is None  # of a run that tells nothing
     assert all((of_folds / f"{name}.svg").is_file() for name in PICTURES)
     assert "temperature: none" in capsys.readouterr().out
     assert main([*arguments, "--fold", "1"]) == 2
@@ -346,7 +348,7 @@ def test_a_page_of_folds_joins_what_was_scored_fold_by_fold(scored, corpus, monk
     assert [*json.loads(joined)["folds"]] == ["0", "1"][:count]
     assert "SNR 10 dB" in page and "With the temperature" in page
     assert shlex.join(["python", "-m", "emotion", *arguments]) in html.unescape(page)
-    poor = {name: one for name, one in json.loads(joined).items() if name != "robustness"}
+    poor = {name: item for name, item in json.loads(joined).items() if name != "robustness"}
     (folder / "metrics.json").write_text(json.dumps(poor))  # as training leaves it
     assert main([*arguments, "--workers", "0"]) == 0
     assert (folder / "metrics.json").read_text() == joined
@@ -358,10 +360,10 @@ def test_a_folder_of_one_fold_is_evaluated_there(of_folds, signals, monkeypatch)
     monkeypatch.setattr(plots, "draw", lambda *_: None)
     arguments = ["evaluate", str(of_folds), "--cache", str(signals), "--workers", "0"]
     assert main(arguments) == 0
-    one, whole = (
+    item, whole = (
         json.loads((of_folds / part / "metrics.json").read_text()) for part in ("fold-0", "")
     )
-    assert whole["folds"] == {"0": one["uar"]}
+    assert whole["folds"] == {"0": item["uar"]}
 
 
 def test_predictions_of_other_clips_are_passed_over(trained, split, load, tmp_path, monkeypatch):
@@ -371,7 +373,9 @@ def test_predictions_of_other_clips_are_passed_over(trained, split, load, tmp_pa
     scored.save(folder)
     monkeypatch.setattr(completion, "explain_tests", lambda *_: None)
     monkeypatch.setattr(
-        completion, "explain_clip", lambda *given: explained.append((given[4], given[5].name))
+        completion,
+        "explain_clip",
+        lambda *arguments: explained.append((arguments[4], arguments[5].name)),
     )
     completion.explain(run, split, load)
     (wrong,) = [id for id, part in explained if part == "wrong"]

@@ -75,9 +75,9 @@ def test_the_layout_of_the_first_design_trains_resumes_and_annotates(corpus, dat
     dataset, clip = tmp_path / "dataset", data / "media/one_face_short.mp4"
     song(corpus, dataset)
     speech(data, dataset)
-    told, _ = run("-m", "emotion", "check").communicate()
+    text, _ = run("-m", "emotion", "check").communicate()
     for channel, count in (("speech", 12), ("song", 30)):
-        assert re.search(rf"^{channel}:.*?sound and picture {count}\b", told, re.S | re.M), told
+        assert re.search(rf"^{channel}:.*?sound and picture {count}\b", text, re.S | re.M), text
 
     training = run(ROOT / "train_model.py", "--epochs", "3")
     lines = []
@@ -99,8 +99,8 @@ def test_the_layout_of_the_first_design_trains_resumes_and_annotates(corpus, dat
     assert labels == ("neutral", "disgust", "surprised")
     annotate = (ROOT / "run_inference.py", "--video_path", clip, "--output")
     done(run(*annotate, "before.mp4"))
-    told = done(run(ROOT / "train_model.py", "--resume"))
-    assert str(folder) in told and "epoch   3" in told
+    text = done(run(ROOT / "train_model.py", "--resume"))
+    assert str(folder) in text and "epoch   3" in text
     done(run(*annotate, "after.mp4"))
     for name in ("before.mp4", "after.mp4"):
         assert media.probe(tmp_path / name).audio

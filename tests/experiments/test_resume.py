@@ -17,9 +17,10 @@ import pytest
 import train_model
 from callbacks import RunState
 from emotion import models, run
-from emotion.__main__ import main
+from emotion.cli import train as train_command
+from emotion.cli.main import main
 from emotion.evaluation import results
-from emotion.experiments import resume
+from emotion.experiments import resume, train
 from emotion.files import locked
 from emotion.run import load_run
 from tests.models.test_action_units import write_table
@@ -38,11 +39,11 @@ def command(table, tmp_path):
     """The arguments that train a small run on the table; more of them change it."""
 
     def command(name, *more, epochs=2):
-        given = ["--data", table, "--preset", "mfcc_action_units", "--modality", "video",
+        arguments = ["--data", table, "--preset", "mfcc_action_units", "--modality", "video",
                  "--protocol", "speaker-kfold-3", "--epochs", epochs, "--batch-size", "32",
                  "--workers", "0", "--cache", tmp_path / "cache", "--run", tmp_path / name,
                  *more]  # fmt: skip
-        return list(map(str, given))
+        return list(map(str, arguments))
 
     return command
 
@@ -105,13 +106,13 @@ def test_a_second_training_in_a_folder_is_refused(command, tmp_path, capsys):
             for more in ([], ["--resume"]):
                 assert train_model.main(command("run", *more, epochs=3)) == 2
                 error = capsys.readouterr().err.splitlines()[-1]
-                told = f"{tmp_path / 'run'} is being trained by another process; wait for it or"
-                assert told in error
+                text = f"{tmp_path / 'run'} is being trained by another process; wait for it or"
+                assert text in error
         finally:
             first.kill()
     assert train_model.main(command("run", "--resume", epochs=3)) == 0
-    one, other = (load_run(tmp_path / name) for name in ("run", "whole"))
-    assert contents(one) == contents(other)
+    item, other = (load_run(tmp_path / name) for name in ("run", "whole"))
+    assert contents(item) == contents(other)
 
 
 def test_metrics_of_an_earlier_model_are_none_of_the_run(command, tmp_path, stop_at, monkeypatch):
@@ -142,8 +143,8 @@ def test_a_damaged_state_is_replaced_by_the_one_before(command, tmp_path, damage
     last.write_bytes(cut[damage])
     with pytest.warns(UserWarning, match="epoch-00002.npz is damaged"):
         assert train_model.main(command("run", "--resume", epochs=3)) == 0
-    one, other = (load_run(tmp_path / name) for name in ("run", "whole"))
-    assert contents(one) == contents(other)
+    item, other = (load_run(tmp_path / name) for name in ("run", "whole"))
+    assert contents(item) == contents(other)
     assert states(tmp_path / "run") == ["epoch-00002.npz", "epoch-00003.npz"]
 
 
@@ -175,10 +176,10 @@ def test_resume_alone_continues_the_newest_unfinished_run(
     monkeypatch.chdir(tmp_path)  # from any working directory
     assert train_model.main(["--resume", "--workers", "0"]) == 0
     assert f"{tmp_path / 'run'}: the newest unfinished" in capsys.readouterr().err
-    one, other = (load_run(tmp_path / name) for name in ("run", "whole"))
-    assert contents(one) == contents(other) and one.record.ended["epochs"] == 4
+    item, other = (load_run(tmp_path / name) for name in ("run", "whole"))
+    assert contents(item) == contents(other) and item.record.ended["epochs"] == 4
     for name in ("metrics.json", "predictions.csv"):
-        assert (one.folder / name).read_bytes() == (other.folder / name).read_bytes()
+        assert (item.folder / name).read_bytes() == (other.folder / name).read_bytes()
     assert not results.complete(tmp_path / "earlier")
 
     # The hint of the first interruption works as it was printed, in a shell.
@@ -215,8 +216,8 @@ def test_resume_alone_continues_all_folds(command, tmp_path, stop_at, monkeypatc
     assert resume.unfinished(tmp_path) == tmp_path / "cut"
     assert train_model.main(["--resume", "--workers", "0"]) == 0
     for name in ("metrics.json", "predictions.csv", "fold-2/predictions.csv"):
-        one, other = (tmp_path / folder / name for folder in ("cut", "whole"))
-        assert one.read_bytes() == other.read_bytes()
+        item, other = (tmp_path / folder / name for folder in ("cut", "whole"))
+        assert item.read_bytes() == other.read_bytes()
     assert resume.unfinished(tmp_path) is None
     (_, (folder, done, hint)) = resume.extendable(tmp_path)
     assert (folder, done) == (tmp_path / "whole", 1) and str(folder / "fold-0") not in hint
@@ -262,9 +263,7 @@ def test_nothing_to_resume(tmp_path, monkeypatch, capsys):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken/run.json").write_text("")
     assert train_model.main(["--resume"]) == 2
-    assert capsys.readouterr().err.splitlines() == [
-        f"train_model.py: error: {tmp_path} holds no unfinished run."
-    ]
+    assert capsys.readouterr().err.splitlines() == [f"{tmp_path} holds no unfinished run."]
     assert train_model.main(["--resume", "--run", str(tmp_path / "none")]) == 2
     assert "none holds no run to resume" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
@@ -284,22 +283,22 @@ def test_what_was_asked_means_the_same_in_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("data", "audio", "video", "weights.h5"):
         (tmp_path / name).touch()
-    options = train_model.parse(
+    options = train_command.parse(
         ["--data", "data", "--init-audio", "audio", "--init-video", "video", "--freeze-encoders",
          "--cache", "cache", "--corpus", "ravdess", "--tensorboard",
          "--encoder-weights", "resnet18=weights.h5", "--encoder-weights", "some/hub"]
     )  # fmt: skip
-    train_model._settle(options, {**train_model.TRAINING, **train_model.OTHERS})
-    record = {**train_model._asked(options), "initial": {"frozen": True}, "folds": [0, 1]}
+    train_command._settle(options, {**train_model.TRAINING, **train_model.OTHERS})
+    record = {**train._origin(options), "initial": {"frozen": True}, "folds": [0, 1]}
     record |= {"protocol": "random", "fold": 1, "seed": 7, "detector": "haar"}
     record |= {"corpus": "ravdess", "corpus_guessed": True}
     whole = models.preset("cnn3d_mfcc").only("audio")
     (tmp_path / "run").mkdir()
     text = json.dumps({**record, "preset": whole.to_json()})
     (tmp_path / "run/run.json").write_text(text)
-    preset, found = resume.settings(tmp_path / "run")
+    preset, result = resume.settings(tmp_path / "run")
     assert preset == whole
-    assert found == {
+    assert result == {
         "preset": "cnn3d_mfcc", "modality": "audio", "data": tmp_path / "data", "features": None,
         "corpus": "ravdess", "corpus_guessed": True, "protocol": "random",
         "fold": "1", "folds": [0, 1], "seed": 7,

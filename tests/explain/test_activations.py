@@ -13,11 +13,11 @@ from emotion.explain import activations
 def test_attention_maps_are_time_by_time(small, fusion, steps):
     model, preset, inputs = small(f"efficientface_{fusion}")
     maps = activations.attention(model, preset, inputs)
-    assert {pair: one.shape for pair, one in maps.items()} == {
+    assert {pair: item.shape for pair, item in maps.items()} == {
         ("audio", "video"): (steps, 2), ("video", "audio"): (2, steps)
     }  # fmt: skip
-    for one in maps.values():
-        np.testing.assert_allclose(one.sum(axis=1), 1, atol=1e-5)
+    for item in maps.values():
+        np.testing.assert_allclose(item.sum(axis=1), 1, atol=1e-5)
 
 
 def test_a_model_without_attention_or_named_values(small):

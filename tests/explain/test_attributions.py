@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from emotion import media, models
-from emotion.__main__ import main
+from emotion.cli.main import main
 from emotion.clip import Signal
 from emotion.data import labels, splits
 from emotion.encoders import resnet
@@ -33,31 +33,33 @@ def batch(inputs):
 def test_attributions_sum_to_the_difference_from_the_baseline(default):
     model, preset, inputs = default
     call, absent = activations.function(model), attributions.baseline(model, preset)
-    found = attributions.attribute(
+    result = attributions.attribute(
         call, attributions.gradients(call), inputs, batch(absent), target=3
     )
     logits = model.predict_on_batch(batch(inputs))[0, 3]
     zeros = {name: row.astype(inputs[name].dtype)[None] for name, row in absent.items()}
     difference = logits - model.predict_on_batch(zeros)[0, 3]
-    assert found.difference == pytest.approx(difference, rel=1e-3)
-    total = sum(value.sum(dtype=float) for value in found.values.values())
+    assert result.difference == pytest.approx(difference, rel=1e-3)
+    total = sum(value.sum(dtype=float) for value in result.values.values())
     assert abs(total - difference) <= 0.0101 * abs(difference)
-    assert found.error <= 0.01 and found.steps >= 16
-    assert {name: value.shape for name, value in found.values.items()} == {
+    assert result.error <= 0.01 and result.steps >= 16
+    assert {name: value.shape for name, value in result.values.items()} == {
         name: x.shape for name, x in inputs.items()
     }
-    assert np.abs(found.values["video"]).max() > 0, "frames that are cast to uint8 have no gradient"
+    assert np.abs(result.values["video"]).max() > 0, (
+        "frames that are cast to uint8 have no gradient"
+    )
 
 
 def test_shares_sum_exactly(default):
     model, preset, inputs = default
     call, absent = activations.function(model), attributions.baseline(model, preset)
     pair = {name: np.stack([x, x[::-1]]) for name, x in inputs.items()}
-    found = attributions.shares(call, pair, absent, np.array([3, 5]))
+    result = attributions.shares(call, pair, absent, np.array([3, 5]))
     logits = np.asarray(call({name: x.astype(np.float32) for name, x in pair.items()}), float)
     nothing = np.asarray(call(batch(absent)), float)[0]
     expected = logits[[0, 1], [3, 5]] - nothing[[3, 5]]
-    np.testing.assert_allclose(found["audio"] + found["video"], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result["audio"] + result["video"], expected, rtol=1e-4, atol=1e-5)
     only = {"audio": pair["audio"], "video": np.stack([absent["video"]] * 2)}
     assert not attributions.shares(call, only, absent, np.array([3, 5]))["video"].any()
 
@@ -69,8 +71,8 @@ def test_a_share_is_what_a_modality_adds_on_average():
 
     inputs = {name: np.ones((1, 1), np.float32) for name in ("audio", "video")}
     absent = {name: np.zeros(1, np.float32) for name in inputs}
-    found = attributions.shares(call, inputs, absent, np.array([0]))
-    assert (found["audio"], found["video"]) == (4, 5)
+    result = attributions.shares(call, inputs, absent, np.array([0]))
+    assert (result["audio"], result["video"]) == (4, 5)
     alone = attributions.shares(lambda x: 2 * x["audio"], {"audio": inputs["audio"]}, absent, [0])
     assert list(alone) == ["audio"] and alone["audio"] == 2
 
@@ -79,10 +81,10 @@ def test_the_baseline_is_the_mean_that_the_model_learned(default):
     model, preset, _ = default
     means = np.arange(40, dtype=np.float32)
     layer = model.get_layer("audio_scale")
-    kept = layer.moving_mean.numpy()
+    stored = layer.moving_mean.numpy()
     layer.moving_mean.assign(means)
     rows = attributions.baseline(model, preset)
-    layer.moving_mean.assign(kept)
+    layer.moving_mean.assign(stored)
     assert (rows["audio"] == means[:, None, None]).all() and not rows["video"].any()
 
 
@@ -93,9 +95,9 @@ def test_expected_gradients_of_a_linear_model_are_known():
         return keras.ops.matmul(inputs["x"], weights)
 
     x, rows = np.float32([1, 2, 3]), np.float32([[0, 0, 0], [2, 2, 2]])
-    found = attributions.attribute(call, attributions.gradients(call), {"x": x}, {"x": rows}, 0)
-    np.testing.assert_allclose(found.values["x"], weights[:, 0] * (x - 1), atol=1e-6)
-    assert found.steps == 16 and found.error < 1e-6
+    result = attributions.attribute(call, attributions.gradients(call), {"x": x}, {"x": rows}, 0)
+    np.testing.assert_allclose(result.values["x"], weights[:, 0] * (x - 1), atol=1e-6)
+    assert result.steps == 16 and result.error < 1e-6
 
 
 def test_shap_values_sum_to_the_difference_over_many_baselines(small):
@@ -114,11 +116,11 @@ def test_shap_values_sum_to_the_difference_over_many_baselines(small):
         logits = np.asarray(vector.call({"vector": x[None]}))[0]
         target = int(logits.argmax())
         rows = {"vector": background}
-        found = attributions.attribute(vector.call, slopes, {"vector": x}, rows, target)
+        result = attributions.attribute(vector.call, slopes, {"vector": x}, rows, target)
         expected = logits[target] - np.asarray(vector.call(rows))[:, target].mean()
-        assert found.values["vector"].sum() == pytest.approx(expected, rel=0.05)
-    heard = preset.only("audio")
-    assert activations.vector(models.build_model(heard, 8), heard).names == names[:40]
+        assert result.values["vector"].sum() == pytest.approx(expected, rel=0.05)
+    has_audio = preset.only("audio")
+    assert activations.vector(models.build_model(has_audio, 8), has_audio).names == names[:40]
 
 
 def smooth(depth, name):
@@ -142,12 +144,12 @@ def test_frames_that_are_not_there_are_neither_explained_nor_shown(train, tmp_pa
         return Signal(None, 0, frames, times, seconds)
 
     monkeypatch.setattr(plots, "strip", lambda frames, times, *_: shown.append((frames, times)))
-    given = {"train": [1.0, 2.5], "load": signal} if train else {}
-    found = explain_clip(
-        model, preset, labels.RAVDESS, signal(1.7), "clip", tmp_path, target=0, **given
+    arguments = {"train": [1.0, 2.5], "load": signal} if train else {}
+    result = explain_clip(
+        model, preset, labels.RAVDESS, signal(1.7), "clip", tmp_path, target=0, **arguments
     )
-    assert found["completeness_error"] <= attributions.TOLERANCE and found["difference"]
-    assert sum(found["shares"].values()) == pytest.approx(found["difference"], rel=1e-3)
+    assert result["completeness_error"] <= attributions.TOLERANCE and result["difference"]
+    assert sum(result["shares"].values()) == pytest.approx(result["difference"], rel=1e-3)
     ((frames, times),) = shown
     assert times.tolist() == [0, 1] and frames.shape == (2, 32, 32, 3)
     assert media.probe(tmp_path / "heat.mp4").duration == pytest.approx(1.7, abs=0.1)
@@ -180,9 +182,9 @@ def test_heat_lies_on_the_corner_that_gives_the_class_away():
     call, absent = activations.function(model), {"video": frames[:64].mean(axis=0)[None]}
     slopes, hits = attributions.gradients(call), 0
     for clip, target in zip(frames[64:], classes[64:]):
-        found = attributions.attribute(call, slopes, {"video": clip}, absent, int(target))
-        assert found.error <= 0.01 or abs(found.difference) < 0.1  # of logits of ten and more
-        warmth = np.abs(plots.heat(found.values["video"])).sum(axis=0)
+        result = attributions.attribute(call, slopes, {"video": clip}, absent, int(target))
+        assert result.error <= 0.01 or abs(result.difference) < 0.1  # of logits of ten and more
+        warmth = np.abs(plots.heat(result.values["video"])).sum(axis=0)
         row, column = np.unravel_index(warmth.argmax(), warmth.shape)
         hits += (
             row < 8 and column < 8 and warmth[:8, :8].sum() > warmth.sum() / 3
@@ -200,11 +202,11 @@ def test_the_command_explains_a_clip(trained, recording, tmp_path, capsys):
     record = json.loads((output / "explanation.json").read_text())
     assert record["label"] == "sad" and record["completeness_error"] <= 0.01
     assert sum(record["shares"].values()) == pytest.approx(record["difference"], rel=1e-4)
-    told, lacking = capsys.readouterr()
+    text, lacking = capsys.readouterr()
     assert "not the mean of training clips: " in lacking and "where its clips are" in lacking
-    assert "sad" in told and f"completeness error {record['completeness_error']:.2%}" in told
-    made, given = media.probe(output / "heat.mp4"), media.probe(recording)
-    assert made.audio and made.duration == pytest.approx(given.duration, abs=0.1)
+    assert "sad" in text and f"completeness error {record['completeness_error']:.2%}" in text
+    made, provided = media.probe(output / "heat.mp4"), media.probe(recording)
+    assert made.audio and made.duration == pytest.approx(provided.duration, abs=0.1)
 
 
 def test_the_command_explains_the_test_clips(trained, clips, corpus, signals, tmp_path, capsys):
@@ -220,21 +222,21 @@ def test_the_command_explains_the_test_clips(trained, clips, corpus, signals, tm
     table = pd.read_csv(output / "shares.csv", dtype={"speaker": str})
     tested = [clip.id for clip in clips if clip.speaker in record["speakers"]["test"]]
     assert sorted(table["id"]) == sorted(tested)
-    told = json.loads((output / "explanation.json").read_text())
-    assert told["shares"]["audio"] == pytest.approx(table["audio"].mean())
-    assert told["silhouette"]["speaker"] is None, "one speaker is tested"
+    text = json.loads((output / "explanation.json").read_text())
+    assert text["shares"]["audio"] == pytest.approx(table["audio"].mean())
+    assert text["silhouette"]["speaker"] is None, "one speaker is tested"
     assert "Silhouette" in capsys.readouterr().out
 
 
 def test_a_clip_is_compared_with_training_clips_where_they_are(trained, corpus, signals, recording,
                                                               tmp_path, monkeypatch):  # fmt: skip
-    folder, given = shutil.copytree(trained.folder, tmp_path / "run"), []
+    folder, provided = shutil.copytree(trained.folder, tmp_path / "run"), []
     record = {**vars(trained.record), "corpus": None, "left_out": {}, "data_path": str(corpus)}
 
     def explain_clip(model, preset, labels, signal, name, folder, target, train, load):
-        given.append((folder, {clip.speaker for clip in train}))
-        told = {"title": name, "difference": 1.0, "baseline": "", "steps": 1, "shares": {}}
-        return told | {"completeness_error": 0.0}
+        provided.append((folder, {clip.speaker for clip in train}))
+        text = {"title": name, "difference": 1.0, "baseline": "", "steps": 1, "shares": {}}
+        return text | {"completeness_error": 0.0}
 
     monkeypatch.setattr(explanations, "explain_clip", explain_clip)
     arguments = ["explain", str(folder), str(recording), "--cache", str(signals)]
@@ -247,7 +249,7 @@ def test_a_clip_is_compared_with_training_clips_where_they_are(trained, corpus, 
         set(record["speakers"]["train"]),
     )
     labelled = place.with_name(f"{place.name}-sad")
-    assert given == [(place, trained_on), (place, set()), (labelled, trained_on)]
+    assert provided == [(place, trained_on), (place, set()), (labelled, trained_on)]
 
 
 def test_other_test_clips_are_refused_as_evaluation_does(trained, clips, tmp_path):
@@ -264,8 +266,8 @@ def test_three_clips_of_strangers_are_explained(trained, clips, signals, tmp_pat
     few = replace(splits.split(clips, "speaker-kfold", 0), train=clips[-3:])
     few = replace(few, train=[replace(clip, speaker="99") for clip in few.train])
     load = SignalCache(trained.spec, signals).load
-    told = explain_tests(trained, replace(few, test=few.test[:3]), load, tmp_path)
-    assert told["clips"] == 3 and "an absent input" in told["baseline"]
+    text = explain_tests(trained, replace(few, test=few.test[:3]), load, tmp_path)
+    assert text["clips"] == 3 and "an absent input" in text["baseline"]
     assert not list(tmp_path.glob("embedding.*")) and (tmp_path / "shares.svg").is_file()
 
 
@@ -281,7 +283,7 @@ def tabular(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("run", "more", "told"),
+    ("run", "more", "text"),
     [
         ("trained", [], "explain takes CLIP or --data"),
         ("trained", ["nowhere.mp4"], "nowhere.mp4"),
@@ -291,10 +293,10 @@ def tabular(tmp_path_factory):
         ("tabular", ["CLIP"], "reads neither an MFCC map nor frames"),
     ],
 )
-def test_a_mistake_is_one_line(run, more, told, trained, tabular, recording, tmp_path, capsys):
+def test_a_mistake_is_one_line(run, more, text, trained, tabular, recording, tmp_path, capsys):
     folder = {"trained": trained.folder, "tabular": tabular}.get(run, tmp_path / run)
     more = [str(recording) if word == "CLIP" else word for word in more]
     assert main(["explain", str(folder), *more, "--output", str(tmp_path / "why")]) == 2
     error = capsys.readouterr().err
-    assert told in error and error.count("\n") == 1
+    assert text in error and error.count("\n") == 1
     assert not (tmp_path / "why").exists()

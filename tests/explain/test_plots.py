@@ -54,7 +54,7 @@ def drawings(folder, speakers=24):
     values, many = rng.normal(size=(30, 60)), (*labels.RAVDESS, LONGEST[1])
     kinds = np.array(many)[rng.integers(0, len(many), 90)].tolist()
     speakers = [f"speaker_{index:04d}" for index in np.arange(90) % speakers]
-    places = rng.normal(size=(90, 2))
+    positions = rng.normal(size=(90, 2))
     parts = {"audio": rng.normal(size=90), "video": rng.normal(size=90)}
     maps = {("audio", "video"): rng.random((144, 15)), ("video", "audio"): rng.random((15, 144))}
     spans = {"audio": (0.1, 3.5), "video": (0.0, 3.6)}
@@ -67,7 +67,7 @@ def drawings(folder, speakers=24):
     plots.summary(values, values, names, title, folder / "shap")
     plots.summary(values[:1], values[:1], names, title, folder / "shap-one")
     plots.shares(parts, kinds, many, f"{title}, 90 clips", folder / "shares")
-    plots.embedding(places, groups, title, folder / "embedding")
+    plots.embedding(positions, groups, title, folder / "embedding")
 
 
 @pytest.mark.slow
@@ -91,9 +91,9 @@ def test_a_legend_of_many_speakers_stays_a_legend(tmp_path, monkeypatch):
 
 
 def test_emotions_have_the_colours_of_their_names_and_speakers_have_others(tmp_path):
-    places = rng.normal(size=(6, 2))
+    positions = rng.normal(size=(6, 2))
     for kind, names in (("emotion", ("sad", "angry")), ("speaker", ("01", "02"))):
-        plots.embedding(places, {kind: (names * 3, 0.0)}, "title", tmp_path / kind)
+        plots.embedding(positions, {kind: (names * 3, 0.0)}, "title", tmp_path / kind)
     drawn = {
         kind: (tmp_path / f"{kind}.svg").read_text().upper() for kind in ("emotion", "speaker")
     }

@@ -26,10 +26,10 @@ CLIPS = (
 
 
 def stream(times, draw, detector=white_square):
-    found = CropStream(detector, 32, 0.2)
+    result = CropStream(detector, 32, 0.2)
     for index, time in enumerate(times):
-        found.see(time, draw(index))
-    return found
+        result.add(time, draw(index))
+    return result
 
 
 def test_a_stretch_gives_the_same_crops_whatever_lies_around_it():
@@ -37,9 +37,9 @@ def test_a_stretch_gives_the_same_crops_whatever_lies_around_it():
     whole = stream(times, draw)
     alone = stream(times[8:20], lambda i: draw(i + 8))
     span = times[8], times[20]
-    (one,), (other,) = (own.tracks(*span).values() for own in (whole, alone))
-    assert len(one[0]) == 10
-    assert all(np.array_equal(a, b) for a, b in zip(one, other))
+    (item,), (other,) = (individual.tracks(*span).values() for individual in (whole, alone))
+    assert len(item[0]) == 10
+    assert all(np.array_equal(a, b) for a, b in zip(item, other))
     whole.forget(times[8])
     assert all(np.array_equal(a, b) for a, b in zip(whole.tracks(*span)[0], other))
 
@@ -115,27 +115,27 @@ def live(path, reader):
             value, due = (value, (time // STEP + 1) * STEP) if time + 1e-6 >= due else (None, due)
         else:
             time -= len(value) / reader.sample_rate
-        for start, end, found in windows.take(kind, time, value):
-            yield from ((start, end, signal) for _, signal in found)
+        for start, end, result in windows.take(kind, time, value):
+            yield from ((start, end, signal) for _, signal in result)
 
 
-def same(one, other, preset):
+def same(item, other, preset):
     """Whether two signals and what a model reads of them are equal bit for bit."""
 
     def equal(a, b):
         return (a is None) == (b is None) and (a is None or np.array_equal(a, b))
 
     parts = ("samples", "frames", "times", "duration", "sample_rate")
-    if not all(equal(getattr(one, name), getattr(other, name)) for name in parts):
+    if not all(equal(getattr(item, name), getattr(other, name)) for name in parts):
         return False
-    inputs, others = preset.extract(one), preset.extract(other)
+    inputs, others = preset.extract(item), preset.extract(other)
     return all(np.array_equal(inputs[name], others[name]) for name in inputs)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("clip", CLIPS)
 @pytest.mark.parametrize("name", ["cnn3d_mfcc", "efficientface_intermediate_attention"])
-def test_training_annotate_and_live_see_and_hear_the_same(data, detector, name, clip):
+def test_training_annotate_and_live_read_the_same(data, detector, name, clip):
     path, preset = data / clip, models.preset(name)
     reader = recognizer(preset, detector)
     timeline = analyse(path, reader, WINDOW, HOP)
@@ -149,12 +149,12 @@ def test_training_annotate_and_live_see_and_hear_the_same(data, detector, name, 
     for start, end, signal in live(path, recognizer(preset, detector)):
         as_live.setdefault((start, end), []).append(signal)
     assert set(as_live) <= set(windows) and len(as_live) >= len(windows) - 1
-    faces_seen = 0
+    face_count = 0
     for span, signals in windows.items():
         trained = cache.decode(taken, reader.spec, span)
-        faces_seen += trained.seen
+        face_count += trained.has_face
         assert any(same(trained, signal, preset) for signal in signals), span
         if span in as_live:
             assert len(as_live[span]) == len(signals)
             assert all(same(*pair, preset) for pair in zip(as_live[span], signals)), span
-    assert faces_seen >= len(windows) / 2
+    assert face_count >= len(windows) / 2

@@ -92,8 +92,8 @@ def test_boxes_are_scaled_back_to_the_frame(data, weights):
     frame = first_frame(data / "media" / "single_face.jpg")
     twice = cv2.resize(frame, None, fx=2, fy=2)
     detector = detect.Detector("yunet", weights)
-    one, two = detector(frame)[0, :4], detector(twice)[0, :4]
-    np.testing.assert_allclose(two, 2 * one, atol=0.05 * (two[2] - two[0]))
+    item, two = detector(frame)[0, :4], detector(twice)[0, :4]
+    np.testing.assert_allclose(two, 2 * item, atol=0.05 * (two[2] - two[0]))
 
 
 def test_auto_says_that_it_falls_back_to_haar(cache, caplog):

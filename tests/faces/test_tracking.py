@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from films import duet
 from stub import Stub
+from videos import duet
 
 from emotion.faces import detect, tracking
 from emotion.inference import timeline
@@ -128,17 +128,17 @@ SCENES = {
 @pytest.mark.parametrize("name", ["yunet", "haar"])
 @pytest.mark.parametrize("scene", SCENES)
 def test_two_real_faces_keep_their_identity(data, tmp_path, scene, name):
-    *places, hidden = SCENES[scene]
-    path = duet(tmp_path / "duet.mp4", data, places, hidden)
+    *positions, hidden = SCENES[scene]
+    path = duet(tmp_path / "duet.mp4", data, positions, hidden)
     weights = data / "weights" / "face_detection_yunet_2023mar.onnx"
     recognizer = Stub(detect.Detector(name, weights if name == "yunet" else None))
-    found = timeline.analyse(path, recognizer)
-    assert len(found.tracks) == 2
-    for track, place in zip(sorted(found.tracks, key=lambda t: t.boxes[0, 0]), places):
-        assert track.indices[0] == 0 and track.indices[-1] == len(found.times) - 1
+    result = timeline.analyse(path, recognizer)
+    assert len(result.tracks) == 2
+    for track, place in zip(sorted(result.tracks, key=lambda t: t.boxes[0, 0]), positions):
+        assert track.indices[0] == 0 and track.indices[-1] == len(result.times) - 1
         middle = (track.boxes[:, 0] + track.boxes[:, 2]) / 2
-        assert np.abs(middle - place(found.times[track.indices])).max() < 60  # half a face
+        assert np.abs(middle - place(result.times[track.indices])).max() < 60  # half a face
         assert (np.diff(track.indices) > 0).all()
-    rows = [(p.start, p.track) for p in found.predictions]
+    rows = [(p.start, p.track) for p in result.predictions]
     assert len(rows) == len(set(rows)) and {track for _, track in rows} - {None} == {1, 2}
-    assert all(p.heard and p.seen == (p.track is not None) for p in found.predictions)
+    assert all(p.has_audio and p.has_face == (p.track is not None) for p in result.predictions)

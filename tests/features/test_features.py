@@ -164,20 +164,20 @@ def test_face_frames_at_an_interval_are_followed_by_black(seconds, wanted):
     values = feature(Signal(None, 0, frames, times, seconds))
     assert values.shape == feature.shape and values.dtype == np.uint8
     assert not values[len(wanted) :].any()
-    found = [times[value - 1] for value in values[: len(wanted), 0, 0, 0].astype(int)]
-    np.testing.assert_allclose(found, wanted, atol=1 / 12 + 1e-9)
+    result = [times[value - 1] for value in values[: len(wanted), 0, 0, 0].astype(int)]
+    np.testing.assert_allclose(result, wanted, atol=1 / 12 + 1e-9)
     assert not feature(Signal(None, 0, None, None, seconds)).any()
 
 
-def test_the_interval_is_told_and_must_be_positive():
-    told, evenly = FaceFrames(count=6, interval=1.0).describe()[-1], FaceFrames(6).describe()[-1]
-    assert "0, 1, 2 ... seconds" in told and "black" in told and "black" not in evenly
+def test_the_interval_is_reported_and_must_be_positive():
+    text, evenly = FaceFrames(count=6, interval=1.0).describe()[-1], FaceFrames(6).describe()[-1]
+    assert "0, 1, 2 ... seconds" in text and "black" in text and "black" not in evenly
     for name in ("count", "size", "interval"):
         with pytest.raises(ValueError, match=f"`{name}` must be positive. Received: {name}=0"):
             FaceFrames(**{name: 0})
 
 
-def test_the_series_is_of_one_length_and_given_values_come_first():
+def test_the_series_is_of_one_length_and_provided_values_come_first():
     series = MeanMfccSeries()
     samples = np.random.default_rng(0).normal(0, 0.1, 4 * 44100).astype(np.float32)
     whole = series(Signal(samples, 44100, None, None, 4.0))
@@ -185,20 +185,20 @@ def test_the_series_is_of_one_length_and_given_values_come_first():
     short = series(Signal(samples[: 2 * 44100], 44100, None, None, 2.0))
     assert not short[130:].any() and np.allclose(short[:120], whole[:120], atol=1)
     assert not series(Signal(samples[:100], 44100, None, None, 0.1)).any()
-    given = {"mean_mfcc_series": np.arange(259, dtype=np.float32)}
-    assert np.array_equal(series(Signal(samples, 44100, None, None, 4.0, given))[:3], [0, 1, 2])
+    arguments = {"mean_mfcc_series": np.arange(259, dtype=np.float32)}
+    assert np.array_equal(series(Signal(samples, 44100, None, None, 4.0, arguments))[:3], [0, 1, 2])
     with pytest.raises(ValueError, match="44100 Hz.*sample_rate=16000"):
         series(Signal(samples, 16000, None, None, 4.0))
 
 
 def test_action_units_are_averaged_or_repeated():
-    def given(array):
+    def tabled(array):
         return Signal(None, 0, None, None, 1.0, {"action_units": np.array(array, np.float32)})
 
     frames = np.arange(12)[:, None] * np.ones(35)
-    assert ActionUnits()(given(frames)).tolist() == [[5.5] * 35]
-    assert ActionUnits(3)(given(frames))[:, 0].tolist() == [1.5, 5.5, 9.5]
-    assert ActionUnits(4)(given(frames[:2]))[:, 0].tolist() == [0, 0, 1, 1]
+    assert ActionUnits()(tabled(frames)).tolist() == [[5.5] * 35]
+    assert ActionUnits(3)(tabled(frames))[:, 0].tolist() == [1.5, 5.5, 9.5]
+    assert ActionUnits(4)(tabled(frames[:2]))[:, 0].tolist() == [0, 0, 1, 1]
     assert not ActionUnits(2)(Signal(None, 0, None, None, 1.0)).any()
 
 
@@ -208,11 +208,13 @@ def test_waveform_is_normalised_over_the_sound_that_is_there(seconds):
     signal = replace(signal, samples=signal.samples + np.float32(0.3))
     values = Waveform()(signal)
     assert values.shape == (64000,) and values.dtype == np.float32
-    heard = values[: len(signal.samples)]
-    np.testing.assert_allclose([heard.mean(), heard.std()], [0, 1], atol=1e-4)
+    has_audio = values[: len(signal.samples)]
+    np.testing.assert_allclose([has_audio.mean(), has_audio.std()], [0, 1], atol=1e-4)
     assert not values[len(signal.samples) :].any()
-    x = signal.samples[(len(signal.samples) - len(heard)) // 2 :][: len(heard)].astype(np.float64)
-    np.testing.assert_allclose(heard, (x - x.mean()) / np.sqrt(x.var() + 1e-7), atol=1e-6)
+    x = signal.samples[(len(signal.samples) - len(has_audio)) // 2 :][: len(has_audio)].astype(
+        np.float64
+    )
+    np.testing.assert_allclose(has_audio, (x - x.mean()) / np.sqrt(x.var() + 1e-7), atol=1e-6)
 
 
 def test_waveform_of_silence_is_finite_of_nothing_zeros_and_of_another_rate_refused():

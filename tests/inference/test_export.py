@@ -15,7 +15,7 @@ import pytest
 
 import run_inference
 from emotion import models
-from emotion.__main__ import main
+from emotion.cli.main import main
 from emotion.clip import Clip, Signal
 from emotion.data import corpora, feature_tables, labels
 from emotion.encoders import efficientface, resnet, wav2vec2
@@ -34,11 +34,11 @@ def windows(recognizer, data, count=50):
     if not recognizer.preset.faces:
         clips = corpora.clips(data / "ravdess", None, data / "ravdess/action_units.csv")
         return [cache.decode(clip, recognizer.spec) for clip in clips[::24][:count]]
-    found, recorder = [], copy.copy(recognizer)
-    recorder.predict = lambda signals: found.extend(signals) or np.zeros((len(signals), 8))
+    result, recorder = [], copy.copy(recognizer)
+    recorder.predict = lambda signals: result.extend(signals) or np.zeros((len(signals), 8))
     for name in ("grid_mpeg1_mp2.mpg", "grid_mpeg1_mp2_b.mpg"):
         timeline.analyse(data / "media" / name, recorder, window=2.0, hop=0.03)
-    return found[:count]
+    return result[:count]
 
 
 def start(preset, folder, data):
@@ -80,12 +80,12 @@ def test_each_preset_gives_its_probabilities_on_50_real_windows(name, data, tmp_
     assert len(signals) == 50 and np.ptp(wanted, axis=0).min() > 0.2
     for form in ("onnx", "litert"):
         check = export.export_run(recognizer, form, tmp_path / form, signals, "windows")
-        found = Recognizer(tmp_path / form).predict(signals)
-        np.testing.assert_allclose(found, wanted, atol=1e-4)
+        result = Recognizer(tmp_path / form).predict(signals)
+        np.testing.assert_allclose(result, wanted, atol=1e-4)
         alone = Recognizer(tmp_path / form).predict(signals[:1])
         np.testing.assert_allclose(alone, wanted[:1], atol=1e-4)
         assert check.windows == 50 and check.difference == pytest.approx(
-            np.abs(found - wanted).max(), abs=1e-6
+            np.abs(result - wanted).max(), abs=1e-6
         )
 
 
@@ -93,10 +93,10 @@ def test_each_preset_gives_its_probabilities_on_50_real_windows(name, data, tmp_
 def exports(trained, clips, signals, tmp_path_factory):
     """The run `trained`, its test clips as signals, and its export in each format."""
     recognizer, folder = Recognizer(trained.folder), tmp_path_factory.mktemp("exports")
-    found = [SignalCache(recognizer.spec, signals).load(clip) for clip in clips[:8]]
+    result = [SignalCache(recognizer.spec, signals).load(clip) for clip in clips[:8]]
     for form in export.FORMATS:
-        export.export_run(recognizer, form, folder / form, found, "test clips")
-    return recognizer, found, folder
+        export.export_run(recognizer, form, folder / form, result, "test clips")
+    return recognizer, result, folder
 
 
 @pytest.mark.parametrize("form", export.FORMATS)
@@ -111,14 +111,14 @@ def test_an_export_predicts_as_its_run_by_its_folder_or_its_file(exports, form):
         assert exported.predict([]).shape == (0, 8)
 
 
-def test_a_thread_has_an_export_of_its_own(exports, monkeypatch):
+def test_a_thread_has_an_export_separate(exports, monkeypatch):
     recognizer, signals, folder = exports
     loaded, right = [], runtime.load
     monkeypatch.setattr(runtime, "load", lambda path: loaded.append(path) or right(path))
-    one = Recognizer(folder / "litert")
-    other = one.another()
+    item = Recognizer(folder / "litert")
+    other = item.another()
     assert len(loaded) == 2 and other.model is None
-    np.testing.assert_array_equal(other.predict(signals), one.predict(signals))
+    np.testing.assert_array_equal(other.predict(signals), item.predict(signals))
     assert recognizer.another().model is recognizer.model and len(loaded) == 2
 
 
@@ -165,18 +165,18 @@ def test_an_export_needs_no_keras_to_predict(exports, recording):
         assert (done.stdout, done.stderr) == (f"{wanted}\n", "")
 
 
-def test_what_it_is_and_where_it_was_checked_is_told_and_no_path_is(exports):
+def test_what_it_is_and_where_it_was_checked_is_reported_and_no_path_is(exports):
     recognizer, _, folder = exports
     for form in export.FORMATS:
-        told = json.loads((folder / form / "run.json").read_text())
-        assert told["labels"] == list(recognizer.labels)
-        assert told["preset"] == recognizer.run.record.preset
-        assert told["exported"]["format"] == form and told["exported"]["windows"] == 8
-        assert told["exported"]["difference"] <= 1e-4
+        message = json.loads((folder / form / "run.json").read_text())
+        assert message["labels"] == list(recognizer.labels)
+        assert message["preset"] == recognizer.run.record.preset
+        assert message["exported"]["format"] == form and message["exported"]["windows"] == 8
+        assert message["exported"]["difference"] <= 1e-4
         readme = (folder / form / "README.md").read_text()
         assert "`audio`: float32, (batch, 40, 44, 1)" in readme and "8 windows" in readme
         assert ", ".join(recognizer.labels) in readme
-        for text in (json.dumps(told), readme):
+        for text in (json.dumps(message), readme):
             assert str(folder.parent) not in text and "data_path" not in text
 
 
@@ -213,11 +213,11 @@ def test_the_steps_of_the_readme_give_the_feature(name, data):
 
 @pytest.mark.parametrize("kind", FEATURES.values(), ids=FEATURES)
 def test_a_feature_tells_all_its_settings(kind):
-    told = " ".join(kind().describe())
-    given = {"duration": "", "offset": "", "seconds": "", "margin": "1.4", "interval": ""}
+    text = " ".join(kind().describe())
+    arguments = {"duration": "", "offset": "", "seconds": "", "margin": "1.4", "interval": ""}
     # Durations are told as samples, and an interval only where there is one.
     for name, value in vars(kind()).items():
-        assert given.get(name, str(value)) in told, name
+        assert arguments.get(name, str(value)) in text, name
 
 
 def test_another_result_is_refused_and_nothing_is_left(exports, tmp_path, monkeypatch):
@@ -264,9 +264,9 @@ def test_int8_is_small_and_its_cost_is_measured_on_the_test_clips(
         output = tmp_path / form
         assert main([*common, "--format", form, "--int8", "--output", str(output)]) == 0
         assert re.search(r"UAR 0\.\d+ of the run, 0\.\d+ of this", capsys.readouterr().out)
-        told = json.loads((output / "run.json").read_text())["exported"]
-        assert told["int8"] and told["source"] == "test clips" and told["difference"] > 0
-        assert told["windows"] == trained.record.clips["test"]
+        text = json.loads((output / "run.json").read_text())["exported"]
+        assert text["int8"] and text["source"] == "test clips" and text["difference"] > 0
+        assert text["windows"] == trained.record.clips["test"]
         sizes[form] = (output / name).stat().st_size
     assert max(sizes.values()) < 0.5 * (trained.folder / "model.keras").stat().st_size
     assert (
@@ -295,8 +295,8 @@ def test_a_damaged_export_is_one_line(exports, form, tmp_path, recording, capsys
     (folder / name).write_bytes(b"no model")
     arguments = ["--video_path", str(recording), "--model", str(folder)]
     assert run_inference.main([*arguments, "--output", str(tmp_path / "out.mp4")]) == 2
-    told = capsys.readouterr().err
-    assert "no exported model that can be read" in told and told.count("\n") == 1
+    text = capsys.readouterr().err
+    assert "no exported model that can be read" in text and text.count("\n") == 1
 
 
 def test_what_is_not_installed_is_named(exports, recording, monkeypatch, capsys):

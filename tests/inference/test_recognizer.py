@@ -34,7 +34,7 @@ def test_a_real_clip_enters_the_model_as_in_training(data, recognizer, signals, 
         recognizer.model, "predict_on_batch", lambda inputs: fed.append(inputs) or predict(inputs)
     )
     prediction = recognizer.predict_file(path)
-    assert prediction.heard and prediction.seen
+    assert prediction.has_audio and prediction.has_face
     assert fed[0].keys() == trained_on.keys()
     for name, array in trained_on.items():
         assert array.dtype == fed[0][name].dtype
@@ -52,17 +52,17 @@ def test_probabilities_follow_the_label_order_of_the_run(clips, recognizer, sign
 
 
 @pytest.mark.parametrize(
-    ("name", "heard", "seen"),
+    ("name", "has_audio", "has_face"),
     [("media/sine.wav", True, False), ("media/no_face.mp4", True, False),
      ("ravdess/videos/Actor_19/01-01-08-02-01-01-19.mp4", False, True)],
 )  # fmt: skip
-def test_what_is_missing_is_stated(data, recognizer, name, heard, seen):
+def test_what_is_missing_is_stated(data, recognizer, name, has_audio, has_face):
     prediction = recognizer.predict_file(data / name)
-    assert (prediction.heard, prediction.seen) == (heard, seen)
+    assert (prediction.has_audio, prediction.has_face) == (has_audio, has_face)
     assert prediction.label in recognizer.labels and 0 < prediction.confidence <= 1
 
 
-def test_nothing_heard_or_seen_is_one_line(data, recognizer):
+def test_nothing_audible_or_visible_is_one_line(data, recognizer):
     with pytest.raises(MediaError, match="av1_no_audio.mkv.*no sound and no face"):
         recognizer.predict_file(data / "media/av1_no_audio.mkv")
 
@@ -90,4 +90,4 @@ def test_the_command_annotates_with_a_trained_run(data, trained, tmp_path, capsy
     rows = pd.read_csv(table)
     assert list(rows.columns[-8:]) == list(trained.labels)
     assert np.allclose(rows[list(trained.labels)].sum(axis=1), 1, atol=1e-3)
-    assert (rows["track"] == 1).all() and rows["heard"].all() and rows["seen"].all()
+    assert (rows["track"] == 1).all() and rows["has_audio"].all() and rows["has_face"].all()

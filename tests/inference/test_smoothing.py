@@ -19,15 +19,15 @@ LABELS = ("a", "b", "c")
 def timeline(rows, starts=None, track=lambda i: 1):
     """A Timeline with a prediction of 3 s for each row of probabilities, a second apart."""
     starts = range(len(rows)) if starts is None else starts
-    found = [
+    result = [
         Prediction(float(start), start + 3.0, LABELS, np.array(row, np.float32), True, True, id)
         for start, row, id in zip(starts, rows, map(track, range(len(rows))))
     ]
-    return Timeline(Info(Path("x"), 9, True, True), LABELS, 9.0, np.zeros(0), [], found)
+    return Timeline(Info(Path("x"), 9, True, True), LABELS, 9.0, np.zeros(0), [], result)
 
 
 def shares(timeline):
-    return np.array([one.probabilities for one in timeline.predictions])
+    return np.array([item.probabilities for item in timeline.predictions])
 
 
 def test_one_outlier_is_averaged_as_the_formula_says():
@@ -57,9 +57,9 @@ def test_tracks_are_not_mixed_and_nothing_else_changes():
     before = timeline(rows, np.repeat(range(5), 2), lambda i: 1 + i % 2)
     after = smooth(before, 5)
     np.testing.assert_allclose(shares(after), rows, atol=1e-6)
-    same = [replace(one, probabilities=None) for one in before.predictions]
-    for one, other in zip(same, after.predictions, strict=True):
-        assert vars(one) == vars(replace(other, probabilities=None))
+    same = [replace(item, probabilities=None) for item in before.predictions]
+    for item, other in zip(same, after.predictions, strict=True):
+        assert vars(item) == vars(replace(other, probabilities=None))
     assert smooth(before, 0) is before
 
 

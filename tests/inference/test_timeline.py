@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 import pytest
-from films import onset, tone
 from scipy.io import wavfile
 from stub import NTSC, Stub, moving, white_square
+from videos import onset, tone
 
 from emotion import media
 from emotion.clip import MediaError
@@ -13,7 +13,7 @@ from emotion.inference.recognizer import Recognizer
 from emotion.inference.timeline import analyse, moment
 
 
-def test_windows_hold_what_was_seen_and_heard(tmp_path):
+def test_windows_hold_what_was_visible_and_audible(tmp_path):
     path = moving(tmp_path, sound=(tone(3, clicks=(1.5,)), 16000))
     stub = Stub(white_square)
     timeline = analyse(path, stub, window=1.0, hop=0.5)
@@ -33,7 +33,7 @@ def test_a_short_recording_is_one_window(tmp_path):
     path = moving(tmp_path, times=NTSC[:20])
     (prediction,) = analyse(path, Stub(white_square)).predictions
     assert (prediction.start, prediction.end) == (0, pytest.approx(20 * 1001 / 30000, abs=0.01))
-    assert prediction.seen and not prediction.heard
+    assert prediction.has_face and not prediction.has_audio
 
 
 @pytest.mark.parametrize(("window", "hop"), [(0, 1), (2, 3), (2, 0), (-1, 1), (2, float("nan"))])
@@ -52,20 +52,20 @@ def test_sound_outlasting_the_picture_is_predicted(tmp_path):
 
 def test_a_run_of_one_modality_uses_that_alone(tmp_path):
     path = moving(tmp_path, sound=(tone(3), 16000))
-    (deaf,) = {p.heard for p in analyse(path, Stub(white_square, "video")).predictions}
-    blind = Stub(white_square, "audio")
-    blind.detector = None
-    (seen,) = {p.seen for p in analyse(path, blind).predictions}
-    assert not deaf and not seen
+    (without_audio,) = {p.has_audio for p in analyse(path, Stub(white_square, "video")).predictions}
+    without_video = Stub(white_square, "audio")
+    without_video.detector = None
+    (has_face,) = {p.has_face for p in analyse(path, without_video).predictions}
+    assert not without_audio and not has_face
     with pytest.raises(MediaError, match="has no sound"):
-        analyse(moving(tmp_path), blind)
+        analyse(moving(tmp_path), without_video)
 
 
-@pytest.mark.parametrize("own", [None, (tone(3, clicks=(2.0,)), 16000)])
+@pytest.mark.parametrize("individual", [None, (tone(3, clicks=(2.0,)), 16000)])
 @pytest.mark.parametrize("late", [0.0, 0.5])
-def test_sound_of_another_file_begins_with_the_first_frame(tmp_path, own, late):
+def test_sound_of_another_file_begins_with_the_first_frame(tmp_path, individual, late):
     # Where the picture comes late on the file's clock, its own sound began before it.
-    path = moving(tmp_path, sound=own, video_at=late)
+    path = moving(tmp_path, sound=individual, video_at=late)
     wavfile.write(tmp_path / "s.wav", 16000, tone(4, clicks=(1.0,)))
     stub = Stub(white_square)
     timeline = analyse(path, stub, window=1.5, sound=tmp_path / "s.wav")
@@ -81,7 +81,7 @@ def test_a_sound_shorter_than_the_picture_ends_before_it(tmp_path):
     path = moving(tmp_path, sound=(tone(3), 16000))
     timeline = analyse(path, Stub(white_square), window=1.0, sound=tmp_path / "s.wav")
     assert timeline.duration == pytest.approx(3, abs=0.05)
-    assert [timeline.predictions[i].heard for i in (0, -1)] == [True, False]
+    assert [timeline.predictions[i].has_audio for i in (0, -1)] == [True, False]
 
 
 def test_refuses_what_is_no_sound_and_what_has_no_picture(tmp_path, data):
@@ -96,7 +96,7 @@ def test_refuses_what_is_no_sound_and_what_has_no_picture(tmp_path, data):
         analyse(silent, Stub(white_square), sound=tmp_path / "none.wav")
 
 
-def test_a_face_seen_once_is_not_followed(tmp_path):
+def test_a_face_visible_once_is_not_followed(tmp_path):
     path = moving(tmp_path, lambda i: i in (40, 41, 42))
     timeline = analyse(path, Stub(white_square))
     assert timeline.tracks == [] and timeline.predictions == []
@@ -117,8 +117,8 @@ def test_real_face_is_boxed_tightly(data, tmp_path):
 @pytest.mark.slow
 def test_a_moment_is_what_was_predicted(trained, recording):
     recognizer = Recognizer(trained.folder)
-    found = analyse(recording, recognizer, window=0.8, hop=0.4).predictions
-    assert len(found) > 2
-    for one in found:
-        signal = moment(recording, recognizer, one)
-        np.testing.assert_allclose(recognizer.predict([signal])[0], one.probabilities, atol=1e-5)
+    result = analyse(recording, recognizer, window=0.8, hop=0.4).predictions
+    assert len(result) > 2
+    for item in result:
+        signal = moment(recording, recognizer, item)
+        np.testing.assert_allclose(recognizer.predict([signal])[0], item.probabilities, atol=1e-5)

@@ -9,12 +9,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from films import film, onset, tone
 from stub import white_square
+from videos import onset, tone, write_video
 
 import run_inference
 from emotion import media
 from emotion.annotate import render
+from emotion.cli import live as live_command
 from emotion.clip import MediaError, Prediction
 from emotion.inference.windows import PATIENCE, Windows
 from emotion.live import sources
@@ -38,7 +39,7 @@ class Stub:
 
     def predict(self, signals):
         self.signals += signals
-        which = [s.heard * (1 if s.seen else 2) for s in signals]
+        which = [s.has_audio * (1 if s.has_face else 2) for s in signals]
         return np.eye(3, dtype=np.float32)[which] * 0.7 + 0.1
 
 
@@ -94,7 +95,7 @@ class Given:
 def clip(tmp_path):
     """Path of a 3 s film with clicks at 1 s and 2 s."""
     sound = tone(3, clicks=(1.0, 2.0)), 16000
-    return film(tmp_path / "in.mp4", NTSC, size=(320, 240), draw=draw, sound=sound)
+    return write_video(tmp_path / "in.mp4", NTSC, size=(320, 240), draw=draw, sound=sound)
 
 
 def fed(path, recognizer, window, hop):
@@ -114,7 +115,7 @@ def fed(path, recognizer, window, hop):
     return full, windows
 
 
-def test_files_come_at_their_own_pace(clip):
+def test_files_come_at_separate_pace(clip):
     clock = Clock()
     camera, microphone = sources.open_both(str(clip), None, 16000, clock, clock.wait)
     assert camera.rate == pytest.approx(29.97, abs=0.1)
@@ -124,12 +125,12 @@ def test_files_come_at_their_own_pace(clip):
         assert clock.now - start == pytest.approx(time, abs=1e-9)
         assert frame.shape == (240, 320, 3)
     clock.now = start
-    heard = 0
+    has_audio = 0
     for time, block in microphone.read(start):
-        assert time == heard / 16000
-        heard += len(block)
-        assert clock.now - start == pytest.approx(heard / 16000)  # not before it is all there
-    assert heard == pytest.approx(48000, abs=1100)
+        assert time == has_audio / 16000
+        has_audio += len(block)
+        assert clock.now - start == pytest.approx(has_audio / 16000)  # not before it is all there
+    assert has_audio == pytest.approx(48000, abs=1100)
 
 
 def test_a_reader_that_is_late_is_not_made_to_wait(clip):
@@ -148,10 +149,10 @@ def test_live_says_what_the_annotation_of_the_file_says(clip):
     timeline = render.analyse(clip, offline, window=1.2, hop=0.4)
     full, _ = fed(clip, live, 1.2, 0.4)
     assert len(full) >= 4
-    for (start, end, found), prediction, other in zip(
+    for (start, end, result), prediction, other in zip(
         full, timeline.predictions, offline.signals, strict=False
     ):
-        ((number, signal),) = found
+        ((number, signal),) = result
         assert (start, end) == pytest.approx((prediction.start, prediction.end))
         assert number == prediction.track == 1
         np.testing.assert_array_equal(signal.samples, other.samples)
@@ -165,7 +166,7 @@ def test_a_window_waits_for_the_modality_behind_but_not_for_ever():
         assert windows.take("picture", i / 6, WHITE) == []
     assert windows.take("sound", 0.0, tone(0.5)) == []
     ((start, end, ((_, signal),)),) = windows.take("sound", 0.5, tone(0.5))
-    assert (start, end) == (0, 1) and signal.heard and signal.seen
+    assert (start, end) == (0, 1) and signal.has_audio and signal.has_face
     assert windows.take("picture", 1.5 + PATIENCE - 0.01, None) == []
     ((start, _, ((_, signal),)),) = windows.take("picture", 1.5 + PATIENCE, None)
     assert start == 0.5 and len(signal.samples) == 16000
@@ -178,29 +179,29 @@ def test_sound_after_a_stall_keeps_its_time():
         windows.take("picture", i / 6, WHITE[:24, :32])
     full = windows.take("sound", 0.5, tone(7.5, clicks=(6.3,)))  # silence for what was lost
     full += windows.take("picture", 8.0, None)
-    heard = {start: signal.samples for start, _, ((_, signal),) in full}
+    has_audio = {start: signal.samples for start, _, ((_, signal),) in full}
     for start in (6.0, 6.5):
-        assert onset(heard[start], 16000) == pytest.approx(6.8 - start, abs=0.001)
+        assert onset(has_audio[start], 16000) == pytest.approx(6.8 - start, abs=0.001)
 
 
-def test_what_is_kept_does_not_grow():
+def test_what_is_stored_does_not_grow():
     windows = Windows(Stub(), 1.0, 0.5, ("picture", "sound"))
     sizes = []
     for i in range(3000):
         windows.take("picture", i / 6, WHITE[:24, :32])
         windows.take("sound", i / 6, np.zeros(16000 // 6, np.float32))
         recent = windows._recent
-        sizes.append((len(recent.samples), len(recent.faces._found), len(recent.times)))
+        sizes.append((len(recent.samples), len(recent.faces._detections), len(recent.times)))
     assert (np.max(sizes[1500:], axis=0) <= np.max(sizes[500:1500], axis=0)).all()
     assert np.max(sizes, axis=0)[0] < 2 * 16000
 
 
-def test_a_face_missed_at_a_look_stays_and_one_seen_once_is_none():
+def test_a_face_missed_at_a_look_stays_and_one_visible_once_is_none():
     windows = Windows(Stub(), 1.0, 0.5, ("picture",))
     shown = []
     for i, there in enumerate((1, 0, 1, 1, 0, 0, 0, 0)):
         windows.take("picture", i / 6, WHITE * there)
-        shown.append(list(windows.places))
+        shown.append(list(windows.boxes))
     assert shown == [[], [], [1], [1], [1], [1], [1], []]
 
 
@@ -225,7 +226,7 @@ def test_pictures_go_on_while_a_prediction_runs():
         return predict(signals)
 
     recognizer.predict = slow
-    seen = []
+    has_face = []
 
     def camera():
         for i in range(90):
@@ -236,10 +237,10 @@ def test_pictures_go_on_while_a_prediction_runs():
     session = Session(recognizer, Given(camera()), None, window=0.5, hop=0.1)
     with session:
         for kind, time, _ in session.events():
-            seen.append(kind)
+            has_face.append(kind)
             if kind == "picture" and time > 2.9:
                 release.set()
-    assert seen.index("prediction") > 85  # none came back, and the pictures went on
+    assert has_face.index("prediction") > 85  # none came back, and the pictures went on
     assert session.skipped > 15
 
 
@@ -291,13 +292,13 @@ def test_a_run_of_action_units_alone_is_for_recordings():
 
 
 def test_scene_says_what_is_missing():
-    places = []
-    scene = Scene(SimpleNamespace(kinds=("picture", "sound"), faces=lambda time: places))
+    positions = []
+    scene = Scene(SimpleNamespace(kinds=("picture", "sound"), faces=lambda time: positions))
     assert scene.at(0.0) == ([], "no face")
-    scene.predicted([Prediction(0, 1, LABELS, SHARES, heard=True, seen=False)])
+    scene.predicted([Prediction(0, 1, LABELS, SHARES, has_audio=True, has_face=False)])
     ((face,), note) = scene.at(0.1)
     assert face.name == "no face: from sound alone" and face.box is None and note is None
-    places += [(1, np.zeros(4)), (2, np.ones(4))]
+    positions += [(1, np.zeros(4)), (2, np.ones(4))]
     scene.predicted([Prediction(0, 1, LABELS, SHARES, False, True, track) for track in (1, 2)])
     labelled = [[face.probabilities is not None for face in scene.at(0.2)[0]] for _ in range(3)]
     assert labelled == [[True, False], [True, True], [True, True]]  # a chart a picture
@@ -308,9 +309,11 @@ def test_recording_has_picture_sound_and_their_times(clip, tmp_path):
     clock, out = Clock(), tmp_path / "out.mp4"
     camera, microphone = sources.open_both(str(clip), None, 16000, clock, clock.wait)
     recorder = Recorder(out, 0.52, 16000, say=lambda text: None)
-    seen = ((time, recorder.see, frame) for time, frame in camera.read(100.0) if time >= 0.52)
-    heard = ((time, recorder.hear, block) for time, block in microphone.read(100.0))
-    for time, take, value in heapq.merge(seen, heard, key=itemgetter(0)):
+    pictures = (
+        (time, recorder.add_frame, frame) for time, frame in camera.read(100.0) if time >= 0.52
+    )
+    blocks = ((time, recorder.add_sound, block) for time, block in microphone.read(100.0))
+    for time, take, value in heapq.merge(pictures, blocks, key=itemgetter(0)):
         take(time, value)
     recorder.end()
     recorder.join()
@@ -326,11 +329,11 @@ def test_recording_goes_on_where_the_sound_ends_or_stalls(tmp_path, monkeypatch,
     monkeypatch.setattr(Recorder, "WAITING", 200)  # the machine may be busy
     recorder = Recorder(tmp_path / "out.mp4", 0.0, 16000, say=lambda text: None)
     for i in paced(range(120), 100):  # ten times as fast as it is played
-        recorder.see(i / 10, WHITE[:48, :64])
+        recorder.add_frame(i / 10, WHITE[:48, :64])
         if i < 10:
-            recorder.hear(i / 10, tone(0.1))
+            recorder.add_sound(i / 10, tone(0.1))
         if i == 80 and stalled:
-            recorder.hear(1.0, tone(7.1, clicks=(7.05,)))  # silence for what was lost
+            recorder.add_sound(1.0, tone(7.1, clicks=(7.05,)))  # silence for what was lost
     recorder.end()
     recorder.join()
     assert len(list(media.read_frames(tmp_path / "out.mp4"))) == 120
@@ -342,7 +345,7 @@ def test_recording_goes_on_where_the_sound_ends_or_stalls(tmp_path, monkeypatch,
 def test_recording_without_sound_and_to_no_place(tmp_path):
     said = []
     recorder = Recorder(tmp_path / "out.mp4", 0.0, None, said.append)
-    recorder.see(0.0, WHITE)
+    recorder.add_frame(0.0, WHITE)
     recorder.end()
     recorder.join()
     assert not media.probe(tmp_path / "out.mp4").audio and "out.mp4" in said[0]
@@ -358,11 +361,11 @@ def test_keys_record_and_quit(tmp_path, monkeypatch):
     frames = ((i / 30, WHITE // 4) for i in itertools.count())
     blocks = ((i / 20, tone(0.05)) for i in itertools.count())
     screen, said, recorded = Screen({5: "r", 25: "r", 40: "q"}), [], []
-    see = Recorder.see
+    add_frame = Recorder.add_frame
     monkeypatch.setattr(
         Recorder,
-        "see",
-        lambda self, *picture: (recorded.append(picture), see(self, *picture)),
+        "add_frame",
+        lambda self, *picture: (recorded.append(picture), add_frame(self, *picture)),
     )
     session = Session(Stub(), Given(paced(frames, 30)), Given(paced(blocks, 20)), window=0.5)
     player = Player(session, screen, say=said.append)
@@ -398,8 +401,8 @@ def paced(items, rate):
 
 
 def test_predictions_are_said_in_lines():
-    one = Prediction(1.0, 2.0, LABELS, SHARES, heard=True, seen=True, track=2)
-    (line,) = lines([one], 0.1234)
+    item = Prediction(1.0, 2.0, LABELS, SHARES, has_audio=True, has_face=True, track=2)
+    (line,) = lines([item], 0.1234)
     assert line == "1.0 to 2.0 s: face 2, happy 70 %, from sound and face, 123 ms after its end"
     assert list(lines([], 0.1)) == ["neither sound nor face"]
 
@@ -456,7 +459,7 @@ def test_no_microphone_is_said(monkeypatch, module, reason):
 
 def test_camera_is_rgb(tmp_path):
     red = np.full((48, 64, 3), (200, 30, 30), np.uint8)
-    path = film(tmp_path / "red.mp4", NTSC[:5], draw=lambda i: red)
+    path = write_video(tmp_path / "red.mp4", NTSC[:5], draw=lambda i: red)
     camera, clock = sources.Camera(str(path), clock := Clock()), clock
     frames = camera.read(clock.now - 2.0)
     time, frame = next(frames)
@@ -471,7 +474,7 @@ def command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    monkeypatch.setattr(run_inference, "load", lambda chosen: Stub())
+    monkeypatch.setattr(live_command, "load", lambda options: Stub())
 
     def run(*arguments):
         code = run_inference.main(["--live", "--model", "any", *map(str, arguments)])
@@ -482,16 +485,16 @@ def command(tmp_path, monkeypatch, capsys):
 
 
 def test_command_refuses_in_one_line(command, clip, tmp_path):
-    silent = film(tmp_path / "silent.mp4", NTSC[:5])
+    silent = write_video(tmp_path / "silent.mp4", NTSC[:5])
     for arguments, reason in (
         (("--camera", "98"), "--camera must name a camera"),
         (("--camera", "missing.mp4"), "missing.mp4"),
         (("--camera", clip, "--microphone", silent), "a file with sound"),
         (("--camera", "none", "--microphone", "none"), "there is no camera"),
-        (("--camera", clip), "--no-window"),
+        (("--camera", clip), "--no-display"),
         (("--camera", clip, "--record", clip), "another file"),
         (("--camera", clip, "--record", "out.avi"), "must end in .mp4"),
-        (("--camera", clip, "--record", "none/out.mp4", "--no-window"), "cannot be written"),
+        (("--camera", clip, "--record", "none/out.mp4", "--no-display"), "cannot be written"),
         (("--camera", "none", "--record", "out.mp4"), "--record needs a camera"),
         (("--camera", clip, "--output", "out.mp4"), "--record"),
         (("--camera", clip, "--hop", "9"), "`hop` must be"),
@@ -502,19 +505,19 @@ def test_command_refuses_in_one_line(command, clip, tmp_path):
 
 
 def test_command_looks_for_its_place_before_it_loads(command, clip, monkeypatch):
-    monkeypatch.setattr(run_inference, "load", None)
-    code, _, (line,) = command("--camera", clip, "--no-window", "--record", "none/out.mp4")
+    monkeypatch.setattr(live_command, "load", None)
+    code, _, (line,) = command("--camera", clip, "--no-display", "--record", "none/out.mp4")
     assert code == 2 and "cannot be written" in line
 
 
 def test_command_on_a_file_prints_and_records(command, clip, tmp_path):
     code, out, errors = command(
-        "--camera", clip, "--no-window", "--record", "out.mp4", "--window", 1, "--hop", 0.5
+        "--camera", clip, "--no-display", "--record", "out.mp4", "--window", 1, "--hop", 0.5
     )
     assert code == 0 and errors == []
-    *told, last = out
-    assert last == "recorded: out.mp4" and len(told) >= 4
-    assert told[0].startswith("0.0 to 1.0 s: face 1, happy 80 %, from sound and face, ")
+    *text, last = out
+    assert last == "recorded: out.mp4" and len(text) >= 4
+    assert text[0].startswith("0.0 to 1.0 s: face 1, happy 80 %, from sound and face, ")
     clicks = media.read_samples(tmp_path / "out.mp4", 16000)
     assert onset(clicks, 16000) == pytest.approx(1.0, abs=0.01)
     boxed = list(media.read_frames(tmp_path / "out.mp4"))[60][1]

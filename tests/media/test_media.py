@@ -6,7 +6,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from films import film, onset, tone, turn
+from videos import onset, tone, turn, write_video
 
 from emotion import media
 from emotion.clip import MediaError
@@ -110,7 +110,9 @@ def test_reads_a_file_cut_short_up_to_the_cut(tmp_path, data):
 
 
 def test_passes_over_damage_in_the_middle(tmp_path):
-    path = film(tmp_path / "a.mp4", np.arange(50) / 25, sound=(tone(2, clicks=(1.8,)), 16000))
+    path = write_video(
+        tmp_path / "a.mp4", np.arange(50) / 25, sound=(tone(2, clicks=(1.8,)), 16000)
+    )
     content = bytearray(path.read_bytes())
     middle = content.index(b"mdat") + 400
     content[middle : middle + 200] = np.random.default_rng(0).bytes(200)
@@ -120,7 +122,7 @@ def test_passes_over_damage_in_the_middle(tmp_path):
 
 
 def test_times_pick_the_frame_shown_then(tmp_path):
-    path = film(tmp_path / "a.mp4", UNEVEN)
+    path = write_video(tmp_path / "a.mp4", UNEVEN)
     wanted = [0, 0.019, 0.02, 0.119, 0.13, 0.13, 0.5, 9, 10]
     got = list(media.read_frames(path, times=wanted, size=(4, 6)))
     expected = [UNEVEN[UNEVEN <= time + 1e-4].max() for time in wanted]
@@ -130,8 +132,8 @@ def test_times_pick_the_frame_shown_then(tmp_path):
         assert frame.mean() == pytest.approx(20 + 8 * np.argmin(abs(UNEVEN - time)), abs=3)
 
 
-def test_step_keeps_about_one_frame_a_step_at_its_own_time(tmp_path):
-    path = film(tmp_path / "a.mp4", NTSC)
+def test_step_keeps_about_one_frame_a_step_at_a_separate_time(tmp_path):
+    path = write_video(tmp_path / "a.mp4", NTSC)
     times = np.array([time for time, _ in media.read_frames(path, step=0.25)])
     assert len(times) == 8
     assert (np.abs(times - np.arange(8) * 0.25) < 0.08).all()
@@ -145,7 +147,7 @@ def test_rotation_is_applied(tmp_path, degrees):
         image[:16, :16] = (250, 20, 20)  # red, top left as stored
         return image
 
-    path = turn(film(tmp_path / "a.mp4", [0, 0.04], draw=corner), degrees)
+    path = turn(write_video(tmp_path / "a.mp4", [0, 0.04], draw=corner), degrees)
     upright = np.rot90(corner(0), -degrees // 90).astype(float)
     info = media.probe(path)
     assert (info.height, info.width) == upright.shape[:2]
@@ -174,7 +176,9 @@ def test_stereo_becomes_the_mean_of_its_channels(tmp_path):
 def test_sound_is_aligned_to_the_first_frame(tmp_path, suffix, video_at, sound_at):
     sound = (tone(2, 44100, clicks=(1.0,)), 44100)
     path = tmp_path / f"a.{suffix}"
-    film(path, NTSC, sound=sound, sound_at=sound_at, video_at=video_at, base=Fraction(1, 1000))
+    write_video(
+        path, NTSC, sound=sound, sound_at=sound_at, video_at=video_at, base=Fraction(1, 1000)
+    )
     expected = 1.0 + sound_at - video_at
     # FLV does not say how many samples its AAC encoder put in front: 23 ms at 44.1 kHz.
     slack = 0.03 if suffix in ("flv", "ts") else 0.004
@@ -186,7 +190,7 @@ def test_sound_is_aligned_to_the_first_frame(tmp_path, suffix, video_at, sound_a
 
 def test_lost_sound_becomes_silence(tmp_path):
     path = tmp_path / "a.mkv"
-    whole = film(tmp_path / "whole.mkv", NTSC, sound=(tone(2, clicks=(1.5,)), 16000))
+    whole = write_video(tmp_path / "whole.mkv", NTSC, sound=(tone(2, clicks=(1.5,)), 16000))
     with av.open(str(whole)) as source, av.open(str(path), "w") as target:
         copies = {s.index: target.add_stream_from_template(s) for s in source.streams}
         for packet in source.demux():
@@ -220,7 +224,7 @@ def test_blocks_join_to_the_whole(data):
 
 @pytest.mark.parametrize("times", [NTSC, UNEVEN, NTSC + 3])
 def test_writer_keeps_timestamps(tmp_path, times):
-    path = film(tmp_path / "a.mp4", times, sound=(tone(2), 16000))
+    path = write_video(tmp_path / "a.mp4", times, sound=(tone(2), 16000))
     copy = rewrite(path, tmp_path / "b.mp4")
     np.testing.assert_allclose(times_of(copy), times_of(path), atol=1e-5)
     assert times_of(path)[-1] == pytest.approx(times[-1] - times[0], abs=1e-4)
@@ -228,7 +232,7 @@ def test_writer_keeps_timestamps(tmp_path, times):
 
 def test_writer_does_not_drift_in_ten_minutes_of_ntsc(tmp_path):
     times = np.arange(0, 17982, 300) * 1001 / 30000
-    path = film(tmp_path / "a.mp4", times)
+    path = write_video(tmp_path / "a.mp4", times)
     assert times_of(rewrite(path, tmp_path / "b.mp4"))[-1] == pytest.approx(times[-1], abs=1e-6)
 
 
@@ -236,7 +240,7 @@ def test_writer_does_not_drift_in_ten_minutes_of_ntsc(tmp_path):
 @pytest.mark.parametrize("codec", ["aac", "mp3"])
 def test_writer_keeps_sound_of_another_length(tmp_path, seconds, codec):
     sound = (tone(seconds, 44100, clicks=(0.2,)), 44100)
-    path = film(tmp_path / "a.mp4", NTSC, sound=sound, sound_codec=codec)
+    path = write_video(tmp_path / "a.mp4", NTSC, sound=sound, sound_codec=codec)
     copy = rewrite(path, tmp_path / "b.mp4")
     with av.open(str(copy)) as container:
         assert [s.codec_context.name for s in container.streams] == ["h264", "aac"]
@@ -248,7 +252,7 @@ def test_writer_keeps_sound_of_another_length(tmp_path, seconds, codec):
 
 @pytest.mark.parametrize("size", [(63, 47), (1, 1), (64, 31)])
 def test_writer_takes_odd_sizes(tmp_path, size):
-    path = film(tmp_path / "a.mkv", NTSC[:5], size=size, codec="ffv1", pix_fmt="yuv444p")
+    path = write_video(tmp_path / "a.mkv", NTSC[:5], size=size, codec="ffv1", pix_fmt="yuv444p")
     info = media.probe(rewrite(path, tmp_path / "b.mp4"))
     assert (info.width, info.height) == (size[0] + size[0] % 2, size[1] + size[1] % 2)
 
@@ -258,7 +262,7 @@ def test_drawing_on_a_picture_does_not_reach_the_next(tmp_path):
         return np.full((48, 64, 3), 120, np.uint8)
 
     means = []
-    for _, picture in media.read_pictures(film(tmp_path / "a.mp4", NTSC, draw=still)):
+    for _, picture in media.read_pictures(write_video(tmp_path / "a.mp4", NTSC, draw=still)):
         luma, _, _ = media.planes(picture)
         means.append(luma.mean())
         luma[:] = 255

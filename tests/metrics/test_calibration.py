@@ -10,7 +10,7 @@ from emotion.metrics import calibration
 def test_bins_hold_every_clip_and_their_edges_belong_below():
     probabilities = np.array([[1.0, 0.0], [0.6, 0.4], [0.6 + 1e-9, 0.4 - 1e-9], [0.5, 0.5]])
     bins = calibration.reliability([0, 0, 1, 1], probabilities)
-    clips = [one["clips"] for one in bins]
+    clips = [item["clips"] for item in bins]
     assert len(bins) == 15 and {i: n for i, n in enumerate(clips) if n} == {7: 1, 8: 1, 9: 1, 14: 1}
     assert bins[8]["accuracy"] == 1 and bins[9]["accuracy"] == 0 and bins[0]["accuracy"] is None
 
@@ -22,14 +22,16 @@ def test_the_error_is_that_of_its_definition():
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
     expected = 0.0
     for low in np.arange(15) / 15:
-        own = (confidence > low) & (confidence <= low + 1 / 15)
-        if own.any():
-            expected += own.mean() * abs(right[own].mean() - confidence[own].mean())
+        individual = (confidence > low) & (confidence <= low + 1 / 15)
+        if individual.any():
+            expected += individual.mean() * abs(
+                right[individual].mean() - confidence[individual].mean()
+            )
     bins = calibration.reliability(targets, probabilities)
     assert calibration.expected_calibration_error(bins) == pytest.approx(expected, abs=1e-12)
 
 
-def test_what_was_made_too_sure_is_found_out():
+def test_what_was_made_too_sure_is_detected_out():
     rng = np.random.default_rng(1)
     logits = rng.normal(scale=2, size=(20_000, 5))
     targets = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)  # drawn from softmax(logits)

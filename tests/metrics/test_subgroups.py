@@ -38,8 +38,8 @@ def test_the_gap_names_the_groups_furthest_apart():
     assert measured["speaker"]["groups"]["2"] == {"uar": 0.5, "clips": 2, "lacks": ["neutral"]}
     assert measured["intensity"]["gap"] is None and "statement" not in measured
     assert measured["sex"]["gap"]["size"] == 0.0
-    told = subgroups.sentence("speaker", measured["speaker"])
-    assert "1 1.000" in told and "3 0.000" in told and "2 classes" in told
+    text = subgroups.sentence("speaker", measured["speaker"])
+    assert "1 1.000" in text and "3 0.000" in text and "2 classes" in text
 
 
 def test_groups_are_compared_on_the_classes_of_both():
@@ -81,45 +81,45 @@ def crowd(speakers, seed=0):
 
 
 def test_the_gap_is_the_largest_of_all_pairs():
-    one = crowd(9)
-    recall = (one["label"] == one["predicted"]).groupby([one["speaker"], one["label"]]).mean()
-    rows = [own.dropna() for _, own in recall.unstack().iterrows()]
+    item = crowd(9)
+    recall = (item["label"] == item["predicted"]).groupby([item["speaker"], item["label"]]).mean()
+    rows = [individual.dropna() for _, individual in recall.unstack().iterrows()]
     pairs = [(a - b).dropna() for a, b in permutations(rows, 2)]
-    gap = subgroups.compare(one, RAVDESS)["speaker"]["gap"]
+    gap = subgroups.compare(item, RAVDESS)["speaker"]["gap"]
     assert abs(gap["size"] - max(pair.mean() for pair in pairs if len(pair) > 1)) < 1e-12
     assert abs(gap["uar"][0] - gap["uar"][1] - gap["size"]) < 1e-12
 
 
 def test_what_tells_clips_apart_is_no_group():
-    one = crowd(60)
+    item = crowd(60)
     kinds = {"statement": [f"What clip {i} says." for i in range(960)], "channel": np.arange(960)}
     kinds |= {"intensity": np.arange(960) % 51, "sex": np.arange(960) % 50}
-    assert set(subgroups.compare(one.assign(**kinds), RAVDESS)) == {"speaker", "sex"}
-    few = one[:8].assign(sex=list("aabbccdd"), statement=list("aabbccde"))
+    assert set(subgroups.compare(item.assign(**kinds), RAVDESS)) == {"speaker", "sex"}
+    few = item[:8].assign(sex=list("aabbccdd"), statement=list("aabbccde"))
     assert set(subgroups.compare(few, RAVDESS)) == {"speaker", "sex"}
 
 
 def test_thousands_of_speakers_take_little_memory_and_a_line():
-    one = crowd(2000)
+    item = crowd(2000)
     tracemalloc.start()
-    measured = subgroups.compare(one, RAVDESS)["speaker"]
+    measured = subgroups.compare(item, RAVDESS)["speaker"]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(measured["groups"]) == 2000 and peak < 50e6  # all pairs by class would be 256 MB
     alone = measured | {"gap": None, "not_compared": list(measured["groups"])}
-    for told in (alone, measured | {"not_compared": alone["not_compared"]}):
-        assert subgroups.sentence("speaker", told).endswith("speaker_00099 and 1900 more")
+    for text in (alone, measured | {"not_compared": alone["not_compared"]}):
+        assert subgroups.sentence("speaker", text).endswith("speaker_00099 and 1900 more")
 
 
 def test_the_picture_of_many_groups_is_readable(tmp_path, monkeypatch):
     cut, sizes = watch(monkeypatch)
-    one = crowd(70).assign(statement=np.arange(1120) % 2)
-    one["statement"] = one["statement"].map({0: "A sentence " * 20, 1: "kids"})
-    measured = replace(results.measure(one, RAVDESS), protocol="speaker-kfold")
+    item = crowd(70).assign(statement=np.arange(1120) % 2)
+    item["statement"] = item["statement"].map({0: "A sentence " * 20, 1: "kids"})
+    measured = replace(results.measure(item, RAVDESS), protocol="speaker-kfold")
     plots.groups(measured, tmp_path)
     assert cut == [] and max(sizes["groups"]) < 15
     drawn = (tmp_path / "groups.svg").read_text()
-    ranked = sorted(measured.groups["speaker"]["groups"].items(), key=lambda one: one[1]["uar"])
+    ranked = sorted(measured.groups["speaker"]["groups"].items(), key=lambda item: item[1]["uar"])
     for place, (name, _) in enumerate(ranked):
         assert (f"{name} " in drawn) == (place < 30 or place >= 40)
     assert "of 70 by speaker: the lowest, and the highest" in drawn

@@ -84,13 +84,13 @@ def test_it_learns_and_a_file_without_action_units_is_predicted_from_sound(
     assert report.uar > 0.4  # chance is 0.125
     recognizer = Recognizer(run.folder)
     assert recognizer.detector is None
-    heard = recognizer.predict_file(clips[0].audio)
-    assert heard.heard and not heard.seen
+    has_audio = recognizer.predict_file(clips[0].audio)
+    assert has_audio.has_audio and not has_audio.has_face
     joined = tmp_path / "one.pkl"
     joined.write_bytes(pickle.dumps({clips[0].audio.stem: np.ones(294)}))
     both = recognizer.predict_file(clips[0].audio, joined)
-    assert both.heard and both.seen
-    assert not np.array_equal(both.probabilities, heard.probabilities)
+    assert both.has_audio and both.has_face
+    assert not np.array_equal(both.probabilities, has_audio.probabilities)
     with pytest.raises(ValueError, match="one.pkl has no clip"):
         recognizer.predict_file(clips[1].audio, joined)
 
@@ -125,11 +125,11 @@ def test_the_command_gives_a_table_to_each_window(start, infer, recording, frame
     code, out, err, rows = infer(run.folder, "--features", frames)
     assert code == 0 and "absent" not in err
     assert len(rows) > 2 and f"{len(rows)} from sound and action units" in out
-    assert rows["heard"].all() and rows["seen"].all() and not without["seen"].any()
-    given = {"action_units": np.full((1, 35), 0.75, np.float32)}  # the mean of 0, 1, 2 and 0
+    assert rows["has_audio"].all() and rows["has_face"].all() and not without["has_face"].any()
+    arguments = {"action_units": np.full((1, 35), 0.75, np.float32)}  # the mean of 0, 1, 2 and 0
     samples = media.read_samples(recording, 16000)
     starts = [round(16000 * start) for start in rows["start"]]
-    windows = [Signal(samples[i : i + 16000], 16000, None, None, 1.0, given) for i in starts]
+    windows = [Signal(samples[i : i + 16000], 16000, None, None, 1.0, arguments) for i in starts]
     names, recognizer = list(run.labels), Recognizer(run.folder)
     np.testing.assert_allclose(rows[names], recognizer.predict(windows), atol=0.01)
     assert np.abs(rows[names] - without[names]).max(axis=None) > 0.05
@@ -159,13 +159,13 @@ def test_augmentation_leaves_values_alone_or_out(table):
     clip = corpora.clips(table)[0]
     signal = cache.decode(clip, preset.spec("none"))
     values = feature_tables.values(table, clip.id)
-    seen = set()
+    has_face = set()
     for seed in range(40):
         varied = Augmentation(missing=0.5)(signal, np.random.default_rng(seed))
-        seen.add((varied.heard, varied.seen))
-        for name, array in varied.given.items():
+        has_face.add((varied.has_audio, varied.has_face))
+        for name, array in varied.features.items():
             assert np.array_equal(array, values[name])
-    assert seen == {(True, True), (True, False), (False, True)}
+    assert has_face == {(True, True), (True, False), (False, True)}
 
 
 def test_resume_knows_the_table_by_its_values(table, tmp_path):
@@ -208,8 +208,8 @@ def test_a_missing_table_is_one_line(corpus, more, tmp_path, capsys):
     if not more:
         data.write_bytes(b"")
     assert train_model.main(["--data", str(data), *more]) == 2
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1 and ".pkl" in told
+    text = capsys.readouterr().err
+    assert text.count("\n") == 1 and ".pkl" in text
 
 
 @pytest.mark.slow

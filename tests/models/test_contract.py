@@ -32,7 +32,7 @@ PLAIN = Augmentation(probability=0, flip=0, shift=0, light=0, missing=0, mixup=0
 EPOCHS, CUT = 12, 10
 RATES = {"wav2vec2_resnet50": 1e-2}  # its own is for pretrained encoders
 # What cannot learn: who asks whom among a single token, and what an LSTM of one step remembers.
-BLIND = {
+UNTRAINED = {
     "mean_mfcc_resnet18_transformer": ("/query/", "/key/"),
     "action_unit_bilstm": ("/recurrent_kernel",),
 }
@@ -64,9 +64,11 @@ def trained(request, clips, table, signals, tmp_path_factory):
     recipe = replace(preset.recipe, epochs=EPOCHS, learning_rate=rate, warmup_epochs=0)
     preset = replace(preset, augmentation=augmentation, recipe=recipe)
     cached = SignalCache(preset.spec("haar"), signals)
-    given = table if cached.spec.given else None
+    provided = table if cached.spec.table_features else None
     few = [clip for clip in clips if clip.label in LABELS]
-    split = splits.split(feature_tables.join(few, given) if given else few, "speaker-kfold", 0)
+    split = splits.split(
+        feature_tables.join(few, provided) if provided else few, "speaker-kfold", 0
+    )
     built, saved, save = [], [], RunState._save
 
     def build(*arguments):
@@ -97,7 +99,7 @@ def trained(request, clips, table, signals, tmp_path_factory):
         model, before = built[0]
         yield SimpleNamespace(
             run=run, model=model, before=before, saved=saved, start=start, batch=batch,
-            test=split.test, given=given,
+            test=split.test, table=provided,
         )  # fmt: skip
 
 
@@ -106,15 +108,15 @@ def test_the_loss_falls_and_all_that_can_learn_does(trained):
     assert len(losses) == EPOCHS and losses[-3:].mean() < losses[:3].mean()  # dropout makes noise
     pairs = zip(trained.model.trainable_weights, trained.before, strict=True)
     still = [weight.path for weight, before in pairs if np.array_equal(weight, before)]
-    blind = BLIND.get(trained.run.preset.name, ())
-    assert [path for path in still if not any(part in path for part in blind)] == []
+    without_video = UNTRAINED.get(trained.run.preset.name, ())
+    assert [path for path in still if not any(part in path for part in without_video)] == []
 
 
 def test_a_saved_model_gives_the_logits_it_gave_in_memory(trained):
     again = trained.run.model()
-    one, other = (trained.batch(clip) for clip in trained.test[:2])
-    logits = trained.model.predict_on_batch(one)
-    np.testing.assert_array_equal(again.predict_on_batch(one), logits)
+    item, other = (trained.batch(clip) for clip in trained.test[:2])
+    logits = trained.model.predict_on_batch(item)
+    np.testing.assert_array_equal(again.predict_on_batch(item), logits)
     assert not np.array_equal(again.predict_on_batch(other), logits)
 
 
@@ -127,9 +129,9 @@ def test_broken_off_after_an_epoch_it_ends_with_the_same_bits(trained):
 
 def test_a_file_is_predicted_as_in_memory(trained, recording):
     name = feature_tables.clip_id(recording.stem)
-    clip = Clip(name, LABELS[0], "", audio=recording, video=recording, given=trained.given)
+    clip = Clip(name, LABELS[0], "", audio=recording, video=recording, table=trained.table)
     wanted = keras.ops.softmax(trained.model.predict_on_batch(trained.batch(clip)))
-    found = Recognizer(trained.run.folder).predict_file(recording, trained.given)
-    assert found.heard and found.seen and found.labels == LABELS
-    assert found.probabilities.sum() == pytest.approx(1, abs=1e-6)
-    np.testing.assert_array_equal(found.probabilities, wanted[0])
+    result = Recognizer(trained.run.folder).predict_file(recording, trained.table)
+    assert result.has_audio and result.has_face and result.labels == LABELS
+    assert result.probabilities.sum() == pytest.approx(1, abs=1e-6)
+    np.testing.assert_array_equal(result.probabilities, wanted[0])

@@ -37,9 +37,9 @@ def test_what_a_checkpoint_would_run_is_not_run(authors, tmp_path):  # noqa: F81
     state = {name: torch.from_numpy(array) for name, array in authors[2].items()}
     backbone = efficientface.build(SIZE)
     before = [weight.tobytes() for weight in backbone.get_weights()]
-    for more, told in ((Runs(marker), "asks for 'io.open'"), (torch.nn.Linear(2, 2), "torch.nn")):
+    for more, text in ((Runs(marker), "asks for 'io.open'"), (torch.nn.Linear(2, 2), "torch.nn")):
         torch.save({"state_dict": state, "more": more}, path)
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=text):
             efficientface.load_weights(backbone, path)
     assert not marker.exists()
     assert [weight.tobytes() for weight in backbone.get_weights()] == before

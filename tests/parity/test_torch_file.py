@@ -27,10 +27,10 @@ def test_tensors_of_every_type_and_view_are_read(protocol, tmp_path):
         "parameter": torch.nn.Parameter(torch.randn(4)),
     }
     torch.save(state, path, pickle_protocol=protocol)
-    found = torch_file.read(path)
-    assert found.keys() == state.keys()
+    result = torch_file.read(path)
+    assert result.keys() == state.keys()
     for name, value in state.items():
-        np.testing.assert_array_equal(found[name], value.detach().float().numpy(), name)
+        np.testing.assert_array_equal(result[name], value.detach().float().numpy(), name)
 
 
 def test_a_checkpoint_with_its_optimizer_is_read(tmp_path):
@@ -40,7 +40,7 @@ def test_a_checkpoint_with_its_optimizer_is_read(tmp_path):
     optimizer.step()
     more = {"epoch": 3, "best_acc": torch.tensor(0.5), "optimizer": optimizer.state_dict()}
     torch.save({"state_dict": model.state_dict(), **more}, tmp_path / "weights.pth.tar")
-    found = torch_file.read(tmp_path / "weights.pth.tar")
-    assert list(found) == ["module.0.weight", "module.0.bias"]
+    result = torch_file.read(tmp_path / "weights.pth.tar")
+    assert list(result) == ["module.0.weight", "module.0.bias"]
     for name, value in model.state_dict().items():
-        np.testing.assert_array_equal(found[name], value.numpy())
+        np.testing.assert_array_equal(result[name], value.numpy())

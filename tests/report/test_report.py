@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from emotion import media
-from emotion.__main__ import main
+from emotion.cli.main import main
 from emotion.data import splits
 from emotion.data.corpora import crema_d, ravdess
 from emotion.evaluation import plots, results
@@ -137,16 +137,16 @@ def test_published_results_stand_beside_their_protocol(guesser, made):
     words = Text(made).words
     start = words.index("Published results")
     table = words[start : words.index("What it must not be used for")]
-    place = {one.system: table.index(one.system) for one in ravdess.PUBLISHED}
+    place = {item.system: table.index(item.system) for item in ravdess.PUBLISHED}
     assert place["HiCMAE-B"] < place["wav2vec 2.0 and action units"]  # the same folds come first
     assert "87.99" in table and "pretrained without labels on VoxCeleb2" in table
     war = json.loads((guesser.folder / "metrics.json").read_text())["war"]
     assert f"{100 * war:.1f}" in table and "ravdess-6fold, fold 0" in table
-    named = {one.protocol for one in ravdess.PUBLISHED + crema_d.PUBLISHED}
+    named = {item.protocol for item in ravdess.PUBLISHED + crema_d.PUBLISHED}
     assert named <= {None, *splits.PROTOCOLS}
 
 
-def test_published_results_stand_beside_their_own_task_alone(trained, compared, tmp_path):
+def test_published_results_stand_beside_separate_task_alone(trained, compared, tmp_path):
     def channels(*names):
         groups = {name: {"uar": 0.5, "clips": 40, "lacks": []} for name in names}
         return {"groups": {"channel": {"groups": groups, "gap": None, "not_compared": []}}}
@@ -190,9 +190,9 @@ def test_folds_are_headed_by_their_mean_as_publications_are(guesser, tmp_path):
 
 
 def test_published_results_are_those_of_the_documents():
-    told = Path(__file__).parents[2].joinpath("docs/protocols.md").read_text()
-    for one in ravdess.PUBLISHED + crema_d.PUBLISHED:
-        assert re.search(rf"\b{one.war:g}0?\b", told), one
+    text = Path(__file__).parents[2].joinpath("docs/protocols.md").read_text()
+    for item in ravdess.PUBLISHED + crema_d.PUBLISHED:
+        assert re.search(rf"\b{item.war:g}0?\b", text), item
 
 
 def test_every_picture_says_what_it_shows(made):
@@ -215,11 +215,11 @@ def test_every_explanation_is_shown_with_its_error(guesser, made, tmp_path):
     for part, some in (("tests", 9), ("wrong", 1), ("right", 1)):
         folder = run.folder / "explained" / part
         explain_plots.summary(values[:some], values[:some], names, part, folder / "shap")
-        found = {"title": f"{part}.mp4: sad, 50%", "clip": f"{part}.mp4", "baseline": "a mean"}
-        found |= {"shares": {"audio": 1.5, "video": -0.5}, "silhouette": {"emotion": 0.1}}
-        found |= {"shap_clips": 9, "shap_error": 0.0321} if part == "tests" else {}
-        found |= {"completeness_error": 0.0043, "steps": 64}
-        (folder / "explanation.json").write_text(json.dumps(found))
+        result = {"title": f"{part}.mp4: sad, 50%", "clip": f"{part}.mp4", "baseline": "a mean"}
+        result |= {"shares": {"audio": 1.5, "video": -0.5}, "silhouette": {"emotion": 0.1}}
+        result |= {"shap_clips": 9, "shap_error": 0.0321} if part == "tests" else {}
+        result |= {"completeness_error": 0.0043, "steps": 64}
+        (folder / "explanation.json").write_text(json.dumps(result))
     frames, warmth = np.full((3, 32, 32, 3), 90, np.uint8), np.ones((3, 32, 32), np.float32)
     times = np.array([0.1, 0.25, 0.4])
     for part, sound in (("wrong", None), ("right", (np.zeros(8000, np.float32), 16000))):
@@ -231,12 +231,15 @@ def test_every_explanation_is_shown_with_its_error(guesser, made, tmp_path):
     assert words.count("64 steps, completeness error 0.43%") == 2
     assert len(text.images) == len(Text(made).images) + 3
     assert sum("SHAP" in alt and "audio +1.500" in alt for alt in text.images) == 3
-    films = [attributes for tag, attributes in text.tags if tag == "video"]
-    assert [one["aria-label"] for one in films] == ["wrong.mp4, with heat", "right.mp4, with heat"]
-    for one, heard in zip(films, (False, True)):
-        (tmp_path / "film.mp4").write_bytes(base64.b64decode(one["src"].partition(",")[2]))
+    videos = [attributes for tag, attributes in text.tags if tag == "video"]
+    assert [item["aria-label"] for item in videos] == [
+        "wrong.mp4, with heat",
+        "right.mp4, with heat",
+    ]
+    for item, has_audio in zip(videos, (False, True)):
+        (tmp_path / "film.mp4").write_bytes(base64.b64decode(item["src"].partition(",")[2]))
         info = media.probe(tmp_path / "film.mp4")
-        assert bool(info.audio) == heard and info.duration == pytest.approx(0.5, abs=0.1)
+        assert bool(info.audio) == has_audio and info.duration == pytest.approx(0.5, abs=0.1)
 
 
 def test_random_splits_warn(trained, tmp_path):
@@ -363,7 +366,7 @@ def look(browser, path, width, scheme="light", medium="screen"):
     assert shown.evaluate(OVERLAPS) == []
     if medium == "screen":
         broken = Axe().run(shown).response["violations"]
-        assert [(one["id"], one["nodes"][0]["html"][:200]) for one in broken] == []
+        assert [(item["id"], item["nodes"][0]["html"][:200]) for item in broken] == []
     return shown
 
 
@@ -398,16 +401,16 @@ def test_the_command_leaves_all_in_a_page_that_plays(browser, trained, corpus, s
     (folder / "run.json").write_text(json.dumps(record))
     arguments = ["report", str(folder), "--cache", str(signals), "--workers", "0"]
     assert main(arguments) == 0
-    kept = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    stored = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     assert main(arguments) == 0  # a second time draws the page alone
-    again = {path: path.stat().st_mtime_ns for path in kept}
-    assert {path.name for path in kept if kept[path] != again[path]} == {"report.html"}
+    again = {path: path.stat().st_mtime_ns for path in stored}
+    assert {path.name for path in stored if stored[path] != again[path]} == {"report.html"}
     shown = look(browser, folder / "report.html", 390)
     assert shown.locator("img").count() == 11  # 5 of the evaluation, 2 of all clips, 2 of two each
-    films = shown.locator("video")
-    assert [films.nth(index).get_attribute("aria-label")[-11:] for index in (0, 1)] == [
+    videos = shown.locator("video")
+    assert [videos.nth(index).get_attribute("aria-label")[-11:] for index in (0, 1)] == [
         ", with heat"
     ] * 2
-    for index in (0, films.count() - 1):
-        films.nth(index).evaluate(PLAYS)
+    for index in (0, videos.count() - 1):
+        videos.nth(index).evaluate(PLAYS)
     shown.context.close()

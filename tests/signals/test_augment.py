@@ -22,15 +22,15 @@ def vary(signal, seed):
     return varied.samples, varied.frames
 
 
-def same(one, other):
-    return all(np.array_equal(a, b) for a, b in zip(one, other))
+def same(item, other):
+    return all(np.array_equal(a, b) for a, b in zip(item, other))
 
 
 def test_chance_is_the_seed_alone_in_any_thread(signal):
     alone = [vary(signal, seed) for seed in range(24)]
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda seed: vary(signal, seed), range(24)))
-    assert all(same(one, other) for one, other in zip(alone, together))
+    assert all(same(item, other) for item, other in zip(alone, together))
     assert not same(alone[0], alone[1])
 
 
@@ -83,10 +83,10 @@ def test_frames_are_turned_together_by_the_angle_that_was_drawn():
 
 
 def test_a_missing_modality_is_either_and_never_both(signal):
-    one = Augmentation(missing=1.0)
+    item = Augmentation(missing=1.0)
     kinds = set()
     for seed in range(20):
-        varied = one(signal, np.random.default_rng(seed))
+        varied = item(signal, np.random.default_rng(seed))
         kinds.add((varied.samples is None, varied.frames is None))
     assert kinds == {(True, False), (False, True)}
 
@@ -110,32 +110,35 @@ def test_modality_dropout_makes_four_batches_of_one():
     audio = rng.normal(size=(3, 5, 2)).astype(np.float32)
     video = rng.integers(0, 256, (3, 2, 4, 4, 3), dtype=np.uint8)
     targets, weights = np.eye(3, dtype=np.float32), np.array([1.0, 2.0, 3.0], np.float32)
-    given = {"audio": audio, "video": video}
-    inputs, labels, weighed = drop_modalities(given, targets, weights, np.random.default_rng(2))
+    arguments = {"audio": audio, "video": video}
+    inputs, labels, weighed = drop_modalities(arguments, targets, weights, np.random.default_rng(2))
     share = np.random.default_rng(2).random(3)
     assert np.unique(share).size == 3
-    heard, seen = inputs["audio"].reshape(4, *audio.shape), inputs["video"].reshape(4, *video.shape)
-    assert heard.dtype == np.float32 and seen.dtype == np.uint8
-    for whole in (heard[0], heard[3]):
+    has_audio, has_face = (
+        inputs["audio"].reshape(4, *audio.shape),
+        inputs["video"].reshape(4, *video.shape),
+    )
+    assert has_audio.dtype == np.float32 and has_face.dtype == np.uint8
+    for whole in (has_audio[0], has_audio[3]):
         assert np.array_equal(whole, audio)
-    for whole in (seen[0], seen[2]):
+    for whole in (has_face[0], has_face[2]):
         assert np.array_equal(whole, video)
-    assert not heard[2].any() and not seen[3].any()
-    np.testing.assert_allclose(heard[1], audio * share[:, None, None], rtol=1e-5)
+    assert not has_audio[2].any() and not has_face[3].any()
+    np.testing.assert_allclose(has_audio[1], audio * share[:, None, None], rtol=1e-5)
     weak = video * (1 - share)[:, None, None, None, None]
-    np.testing.assert_allclose(seen[1], weak, atol=0.51)
+    np.testing.assert_allclose(has_face[1], weak, atol=0.51)
     assert np.array_equal(labels, np.tile(targets, (4, 1))) and labels.dtype == np.float32
     assert weighed.tolist() == [1, 2, 3] * 4 and weighed.dtype == np.float32
 
 
 def test_modality_dropout_leaves_one_modality_alone():
-    given = {"audio": np.ones((2, 3), np.float32)}, np.eye(2), np.ones(2)
-    assert drop_modalities(*given, np.random.default_rng(0)) == given
+    arguments = {"audio": np.ones((2, 3), np.float32)}, np.eye(2), np.ones(2)
+    assert drop_modalities(*arguments, np.random.default_rng(0)) == arguments
 
 
 def test_mixup_of_arrays_in_any_order_of_memory():
     maps = np.random.default_rng(0).normal(size=(4, 3, 5, 1)).astype(np.float32)
-    by_column = np.stack([np.asfortranarray(one) for one in maps])
+    by_column = np.stack([np.asfortranarray(item) for item in maps])
     assert not by_column[0].flags.c_contiguous
     settings = np.eye(4, dtype=np.float32), np.ones(4, np.float32), 0.3
     plain, _, _ = mix({"a": maps}, *settings, np.random.default_rng(1))

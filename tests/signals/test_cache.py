@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from films import film
 from scipy.io import wavfile
 from stub import scene, white_square
+from videos import write_video
 
 from emotion import media
 from emotion.clip import Clip, MediaError
@@ -21,9 +21,9 @@ from emotion.signals.cache import Facts, SignalCache, Spec
 SPEC = Spec(sample_rate=16000, size=64, margin=0.2, detector="haar")
 
 
-def equal(one, other):
+def equal(item, other):
     return all(
-        np.array_equal(getattr(one, name), getattr(other, name))
+        np.array_equal(getattr(item, name), getattr(other, name))
         for name in ("samples", "frames", "times", "duration", "sample_rate")
     )
 
@@ -38,7 +38,7 @@ def test_signal_holds_sound_and_face(clips, tmp_path):
     assert np.all(np.diff(signal.times) > 0) and signal.times[-1] < signal.duration
 
 
-def test_what_is_kept_is_what_was_decoded(clips, tmp_path, monkeypatch):
+def test_what_is_stored_is_what_was_decoded(clips, tmp_path, monkeypatch):
     fresh = SignalCache(SPEC, tmp_path).load(clips[0])
     monkeypatch.setattr(media, "read_samples", None)  # a second decoding would fail
     monkeypatch.setattr(media, "read_frames", None)
@@ -56,10 +56,10 @@ def test_other_settings_are_other_entries(clips, tmp_path, change):
 
 def test_key_is_the_content_not_the_name(clips, tmp_path):
     sound = clips[0].audio.read_bytes()
-    one, other = tmp_path / "one.wav", tmp_path / "two.wav"
-    one.write_bytes(sound)
+    item, other = tmp_path / "one.wav", tmp_path / "two.wav"
+    item.write_bytes(sound)
     other.write_bytes(sound)
-    for path in (one, other):
+    for path in (item, other):
         SignalCache(SPEC, tmp_path).load(Clip("a", "sad", "1", audio=path))
     assert len(list(tmp_path.glob("*.safetensors"))) == 1
     other.write_bytes(clips[1].audio.read_bytes())
@@ -106,10 +106,10 @@ def test_what_cannot_be_used_is_named(tmp_path, clips):
     broken.write_bytes(b"not a video")
     bad = Clip("bad", "sad", "1", audio=broken, video=broken)
     faceless = replace(clips[1], id="faceless", audio=None, video=_grey(tmp_path / "grey.mp4"))
-    found = SignalCache(SPEC, tmp_path / "c").prepare([clips[0], bad, faceless], progress=False)
-    assert [id for id, own in found.items() if own.reason] == ["bad", "faceless"]
-    assert "broken.mp4" in found["bad"].reason
-    assert "no face" in found["faceless"].reason
+    result = SignalCache(SPEC, tmp_path / "c").prepare([clips[0], bad, faceless], progress=False)
+    assert [id for id, individual in result.items() if individual.reason] == ["bad", "faceless"]
+    assert "broken.mp4" in result["bad"].reason
+    assert "no face" in result["faceless"].reason
 
 
 def test_sound_alone_and_picture_alone_are_signals(clips, tmp_path):
@@ -121,7 +121,7 @@ def test_sound_alone_and_picture_alone_are_signals(clips, tmp_path):
         cache.decode(replace(clips[0], audio=None), replace(SPEC, size=None))
 
 
-def test_files_that_differ_anywhere_are_told_apart(tmp_path):
+def test_files_that_differ_anywhere_are_distinguished(tmp_path):
     """Two files of one length that differ in a few samples, away from both ends and the middle."""
     sound = np.random.default_rng(0).uniform(-0.5, 0.5, 400_000).astype(np.float32)
     other = sound.copy()
@@ -171,7 +171,7 @@ def test_facts_are_read_without_the_arrays(clips, tmp_path, monkeypatch):
 
 def test_the_duration_is_measured_and_not_what_the_container_says(tmp_path, data):
     """A file cut short still says in its header how long it was."""
-    path = film(tmp_path / "whole.mkv", np.arange(100) / 25)
+    path = write_video(tmp_path / "whole.mkv", np.arange(100) / 25)
     short = tmp_path / "short.mkv"
     short.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     assert media.probe(short).duration == pytest.approx(4, abs=0.1)
@@ -183,7 +183,7 @@ def test_the_duration_is_measured_and_not_what_the_container_says(tmp_path, data
 def test_a_long_clip_is_looked_at_as_often_as_one_of_a_minute(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "LONGEST", 1)
     still = scene(lambda _: True, step=0)
-    path = film(tmp_path / "in.mp4", np.arange(300) / 30, size=(320, 240), draw=still)
+    path = write_video(tmp_path / "in.mp4", np.arange(300) / 30, size=(320, 240), draw=still)
     detector = SimpleNamespace(calls=0)
 
     def detect(frame):

@@ -49,8 +49,8 @@ def test_the_signal_to_noise_ratio_is_what_it_says(snr):
 
 @pytest.mark.parametrize("kind", [Noise, Darkness, Blur])
 def test_more_is_never_closer(kind):
-    own = [one for one in perturb.DISTURBANCES if isinstance(one, kind)]
-    far = [distance(disturbed(one)) for one in own]
+    individual = [item for item in perturb.DISTURBANCES if isinstance(item, kind)]
+    far = [distance(disturbed(item)) for item in individual]
     assert len(far) > 2 and 0 < far[0] and far == sorted(far) and len(set(far)) == len(far)
 
 
@@ -70,7 +70,7 @@ def test_blur_is_a_gaussian_of_that_width():
     assert width == pytest.approx(2.0, abs=0.05)
 
 
-def test_a_clip_has_its_own_noise_and_the_same_anywhere():
+def test_a_clip_has_a_separate_noise_and_the_same_anywhere():
     load = partial(perturb.load, read=read, disturbance=Noise(10.0))
     clips = [CLIP, replace(CLIP, id="another")]
     here = [load(clip).samples for clip in clips]
@@ -82,23 +82,23 @@ def test_a_clip_has_its_own_noise_and_the_same_anywhere():
     np.testing.assert_allclose(louder[0] * np.sqrt(10), louder[1], atol=1e-5)  # the same noise
 
 
-def test_the_signal_given_is_left_as_it_is():
+def test_the_signal_provided_is_left_as_it_is():
     signal = read(CLIP)
-    for one in perturb.DISTURBANCES:
-        one(signal, np.random.default_rng(0))
+    for item in perturb.DISTURBANCES:
+        item(signal, np.random.default_rng(0))
     assert distance(signal) == 0
 
 
 def test_what_is_not_there_is_not_disturbed():
-    deaf, blind = read(CLIP).without("audio"), read(CLIP).without("video")
+    without_audio, without_video = read(CLIP).without("audio"), read(CLIP).without("video")
     kinds = {
-        name: {one.kind for one in perturb.DISTURBANCES if one.reaches(signal)}
+        name: {item.kind for item in perturb.DISTURBANCES if item.reaches(signal)}
         for name, signal in {
             "both": read(CLIP),
-            "deaf": deaf,
-            "blind": blind,
+            "deaf": without_audio,
+            "blind": without_video,
             "table": Signal(None, 0, None, None, 1.0, {"action_units": np.ones((2, 35))}),
-            "said": replace(blind, given={"mean_mfcc_series": np.ones(259)}),
+            "said": replace(without_video, features={"mean_mfcc_series": np.ones(259)}),
         }.items()
     }
     assert kinds == {
@@ -109,8 +109,12 @@ def test_what_is_not_there_is_not_disturbed():
         "said": set(),
     }
     generator = np.random.default_rng(0)
-    assert Noise(0.0)(deaf, generator) is deaf
-    assert Darkness(0.5)(blind, generator) is Blur(1.0)(blind, generator) is blind
-    silent = replace(blind, samples=np.zeros(10, np.float32))
+    assert Noise(0.0)(without_audio, generator) is without_audio
+    assert (
+        Darkness(0.5)(without_video, generator)
+        is Blur(1.0)(without_video, generator)
+        is without_video
+    )
+    silent = replace(without_video, samples=np.zeros(10, np.float32))
     assert Noise(0.0)(silent, generator) is silent
     assert Without("audio")(read(CLIP), generator).samples is None

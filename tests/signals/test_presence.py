@@ -14,7 +14,7 @@ from emotion.run import load_run
 from emotion.signals import presence
 from emotion.signals.cache import Facts
 
-BOTH, SEEN = Facts(3.0, True, True), Facts(3.0, True, False)
+BOTH, NO_FACE = Facts(3.0, True, True), Facts(3.0, True, False)
 
 
 def counted(preset, facts, **files):
@@ -24,7 +24,7 @@ def counted(preset, facts, **files):
 
 def test_what_files_should_hold_and_do_not_is_counted(tmp_path):
     preset = models.preset("cnn3d_mfcc")
-    facts = [BOTH, SEEN, SEEN, Facts(reason="damaged")]
+    facts = [BOTH, NO_FACE, NO_FACE, Facts(reason="damaged")]
     sound, face = counted(preset, facts, audio=tmp_path, video=tmp_path)
     assert (sound.expected, sound.lacking) == (3, ())
     assert (face.expected, face.lacking) == (3, ("1", "2"))
@@ -35,23 +35,23 @@ def test_what_files_should_hold_and_do_not_is_counted(tmp_path):
 def test_a_third_may_lack_a_modality_and_no_more(tmp_path):
     preset = models.preset("cnn3d_mfcc")
     files = {"audio": tmp_path, "video": tmp_path}
-    presence.check(preset, counted(preset, [BOTH] * 4 + [SEEN] * 2, **files))
+    presence.check(preset, counted(preset, [BOTH] * 4 + [NO_FACE] * 2, **files))
     with pytest.raises(ValueError, match="no face was found in 3 of 6 clips .*--modality audio"):
-        presence.check(preset, counted(preset, [BOTH] * 3 + [SEEN] * 3, **files))
+        presence.check(preset, counted(preset, [BOTH] * 3 + [NO_FACE] * 3, **files))
     silent = Facts(3.0, False, True)
     with pytest.raises(ValueError, match="no sound was found in 6 of 6 clips .*--modality video"):
         presence.check(preset, counted(preset, [silent] * 6, **files))
-    presence.check(preset.only("audio"), counted(preset.only("audio"), [SEEN] * 3, **files))
+    presence.check(preset.only("audio"), counted(preset.only("audio"), [NO_FACE] * 3, **files))
 
 
 def test_a_preset_that_drops_modalities_on_purpose_is_exempt_and_says_so(tmp_path):
     preset = models.preset("efficientface_late_transformer")
     files = {"audio": tmp_path, "video": tmp_path}
-    counts = counted(preset, [BOTH] + [SEEN] * 5, **files)
+    counts = counted(preset, [BOTH] + [NO_FACE] * 5, **files)
     presence.check(preset, counts)
     assert "5 of 6 clips (it trains with missing modalities" in presence.lines(preset, counts)[0]
     with pytest.raises(ValueError, match="6 of 6 clips have no file for the face"):
-        presence.check(preset, counted(preset, [SEEN] * 6, audio=tmp_path))
+        presence.check(preset, counted(preset, [NO_FACE] * 6, audio=tmp_path))
 
 
 @pytest.fixture
@@ -77,13 +77,13 @@ def test_half_of_the_faces_unfindable_is_refused_with_the_count(faceless, tmp_pa
     run = tmp_path / "run"
     options = ["--data", root, "--run", run, "--cache", tmp_path / "c", "--face-detector", "haar"]
     assert train_model.main([*map(str, options), "--workers", "0"]) == 2
-    told = capsys.readouterr().err
-    assert f"no face was found in {lost} of {every} clips" in told and "--modality audio" in told
+    text = capsys.readouterr().err
+    assert f"no face was found in {lost} of {every} clips" in text and "--modality audio" in text
     assert not run.exists()
 
 
 @pytest.mark.slow
-def test_a_tenth_trains_and_is_told_on_screen_in_the_record_and_in_the_report(
+def test_a_tenth_trains_and_is_reported_on_screen_in_the_record_and_in_the_report(
     faceless, tmp_path, capsys
 ):
     root, lost, every = faceless(1 / 10)

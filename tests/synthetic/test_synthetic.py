@@ -64,17 +64,17 @@ def test_a_seed_makes_the_same_bytes_and_another_seed_others(corpus, tmp_path):
     assert all(changed[name] != expected[name] for name in expected)
 
 
-def test_what_is_there_is_kept_and_what_is_missing_is_written(tmp_path):
+def test_what_is_there_is_stored_and_what_is_missing_is_written(tmp_path):
     root = generate.write(tmp_path / "kept", 1, 1, jobs=1, progress=False)
     before = files(root)
-    lost, *kept = (path for path in root.rglob("*.*4"))
+    lost, *stored = (path for path in root.rglob("*.*4"))
     lost.unlink()
     past = time.time() - 1000
-    for path in kept:
+    for path in stored:
         os.utime(path, (past, past))
     generate.write(root, 1, 1, jobs=1, progress=False)
     assert files(root) == before
-    assert all(path.stat().st_mtime == pytest.approx(past, abs=1) for path in kept)
+    assert all(path.stat().st_mtime == pytest.approx(past, abs=1) for path in stored)
 
 
 def test_other_recordings_are_left_alone(corpus, tmp_path):
@@ -98,36 +98,36 @@ def test_each_modality_is_ambiguous_and_both_together_are_not():
     assert max(Counter(looks).values()) == max(Counter(manners).values()) == 2
 
 
-def test_emotions_of_one_group_share_what_is_seen_or_heard():
+def test_emotions_of_one_group_share_what_is_visible_or_audible():
     """Same random numbers, same group: the very same pictures, or the very same sound."""
 
     def act(emotion):
         return generate.perform(3, emotion, 2, 1, np.random.default_rng(0))
 
-    seen, heard = defaultdict(list), defaultdict(list)
+    has_face, has_audio = defaultdict(list), defaultdict(list)
     for emotion, (look, manner) in generate.EMOTIONS.items():
         samples, poses = act(emotion)
-        seen[look].append(poses)
-        heard[manner].append(samples)
-    for group in seen.values():
+        has_face[look].append(poses)
+        has_audio[manner].append(samples)
+    for group in has_face.values():
         assert all(poses == group[0] for poses in group)
-    for group in heard.values():
+    for group in has_audio.values():
         assert all(np.array_equal(samples, group[0]) for samples in group)
-    firsts = [group[0] for group in heard.values()]
+    firsts = [group[0] for group in has_audio.values()]
     assert len({samples.tobytes() for samples in firsts}) == 4
 
 
-def test_faces_are_found_by_haar(corpus):
+def test_faces_are_detected_by_haar(corpus):
     detector = detect.Detector("haar")
-    found = [
+    result = [
         len(detector(frame)) == 1
         for clip in ravdess.clips(corpus)
         for _, frame in media.read_frames(clip.video, np.arange(0, 2, 0.25))
     ]
-    assert np.mean(found) >= 0.95
+    assert np.mean(result) >= 0.95
 
 
-def test_faces_are_found_by_yunet(corpus, data):
+def test_faces_are_detected_by_yunet(corpus, data):
     detector = detect.Detector("yunet", data / "weights" / "face_detection_yunet_2023mar.onnx")
     for clip in ravdess.clips(corpus):
         assert all(len(detector(f)) == 1 for _, f in media.read_frames(clip.video, [0.0, 1.0]))
@@ -150,7 +150,7 @@ def test_lips_follow_the_voice():
         ({"tilt": 12.0}, lambda s: _brightness(s)),
     ],
 )
-def test_a_manner_is_heard(change, measure):
+def test_a_manner_is_audible(change, measure):
     throat = voice.throat(np.random.default_rng(0), female=False)
     plain, changed = (
         voice.speak(throat, manner, "1", np.random.default_rng(1))[0]
@@ -189,7 +189,7 @@ def test_expressions_change_the_part_of_the_face_they_name():
 def test_action_units_say_what_was_drawn_and_leave_emotions_as_ambiguous(corpus):
     clips = feature_tables.join(ravdess.clips(corpus), corpus / "action_units")
     means = {
-        (clip.speaker, clip.label): feature_tables.values(clip.given, clip.id)["action_units"].mean(
+        (clip.speaker, clip.label): feature_tables.values(clip.table, clip.id)["action_units"].mean(
             axis=0
         )
         for clip in clips

@@ -26,9 +26,9 @@ def make(clips, load, epoch=0, pool=None, augmentation=PRESET.augmentation, seed
     return Batches(clips, PRESET, RAVDESS, 4, load, augmentation, seed=seed, epoch=epoch, pool=pool)
 
 
-def equal(one, other):
-    return all(np.array_equal(one[0][name], other[0][name]) for name in one[0]) and all(
-        np.array_equal(a, b) for a, b in zip(one[1:], other[1:])
+def equal(item, other):
+    return all(np.array_equal(item[0][name], other[0][name]) for name in item[0]) and all(
+        np.array_equal(a, b) for a, b in zip(item[1:], other[1:])
     )
 
 
@@ -68,26 +68,26 @@ def test_augmentation_belongs_to_the_clip_not_to_its_batch(clips, load):
 def test_faces_alone_are_not_mixed(clips, load):
     both = make(clips[:8], load)[0]
     faces = PRESET.only("video")
-    seen = Batches(clips[:8], faces, RAVDESS, 4, load, faces.augmentation, seed=3)[0]
+    has_face = Batches(clips[:8], faces, RAVDESS, 4, load, faces.augmentation, seed=3)[0]
     assert both[1].max(axis=1).min() < 1
-    assert seen[1].max(axis=1).tolist() == [1.0] * 4
+    assert has_face[1].max(axis=1).tolist() == [1.0] * 4
 
 
 def test_modality_dropout_follows_the_batch(clips, load):
     plain = replace(PRESET.augmentation, mixup=0)
-    one = make(clips[:8], load, augmentation=plain)[1]
+    item = make(clips[:8], load, augmentation=plain)[1]
     four, again = (
         make(clips[:8], load, augmentation=replace(plain, modality_dropout=True))[1]
         for _ in range(2)
     )
     assert equal(four, again)
     assert [len(part) for part in (*four[0].values(), *four[1:])] == [16] * 4
-    assert all(np.array_equal(four[0][name][:4], array) for name, array in one[0].items())
+    assert all(np.array_equal(four[0][name][:4], array) for name, array in item[0].items())
 
 
 def test_fit_sees_each_clip_once_an_epoch(clips, load):
-    seen = []
-    batches = make(clips[:8], lambda clip: seen.append(clip.id) or load(clip))
+    has_face = []
+    batches = make(clips[:8], lambda clip: has_face.append(clip.id) or load(clip))
     inputs = {name: keras.Input(f.shape, name=name) for name, f in PRESET.features.items()}
     outputs = keras.layers.Dense(8)(keras.layers.Flatten()(inputs["audio"]))
     model = keras.Model(inputs, outputs)
@@ -95,7 +95,7 @@ def test_fit_sees_each_clip_once_an_epoch(clips, load):
     with backend.streams(batches) as (stream,):
         model.fit(stream, epochs=3, steps_per_epoch=len(batches), shuffle=False, verbose=0)
     for epoch in range(3):
-        assert len(set(seen[8 * epoch : 8 * epoch + 8])) == 8
+        assert len(set(has_face[8 * epoch : 8 * epoch + 8])) == 8
 
 
 def test_stream_is_the_batches_and_does_not_tune_itself(clips, load):
@@ -109,7 +109,7 @@ def test_stream_is_the_batches_and_does_not_tune_itself(clips, load):
         assert stream.options().autotune.enabled is False  # its thread outsleeps the iteration
 
 
-def test_what_goes_wrong_in_a_batch_is_told_as_it_is(clips):
+def test_what_goes_wrong_in_a_batch_is_reported_as_it_is(clips):
     def gone(clip):
         raise MediaError(f"{clip.video} is gone")
 
@@ -127,8 +127,8 @@ def test_what_goes_wrong_in_a_batch_is_told_as_it_is(clips):
 @pytest.mark.slow
 def test_worker_processes_make_the_same_batches(clips, load):
     alone = make(clips[:8], load)
-    with processes.pool(1) as one, processes.pool(3) as three:
-        pooled = [make(clips[:8], load, pool=pool) for pool in (one, three)]
+    with processes.pool(1) as item, processes.pool(3) as three:
+        pooled = [make(clips[:8], load, pool=pool) for pool in (item, three)]
         for index in range(4):
             assert all(equal(alone[index], batches[index]) for batches in pooled)
 

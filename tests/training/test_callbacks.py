@@ -77,9 +77,9 @@ def test_unfreeze_lets_layers_rest_and_then_train_at_another_rate():
     model = keras.Sequential([keras.Input((2,)), body, keras.layers.Dense(1)])
     model.compile(keras.optimizers.Adam(0.1), "mse")
     model.optimizer.build(model.trainable_variables)
-    seen = []
+    has_face = []
     read = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: seen.append(
+        on_epoch_end=lambda epoch, logs: has_face.append(
             (
                 body.get_weights(),
                 float(model.optimizer.learning_rate),
@@ -94,7 +94,7 @@ def test_unfreeze_lets_layers_rest_and_then_train_at_another_rate():
     unfreeze = Unfreeze(body.layers, 2, 0.01, warm_up)
     arguments = {"batch_size": 4, "verbose": 0, "callbacks": [warm_up, unfreeze, read]}
     model.fit(x, y, epochs=4, **arguments)
-    bodies, rates, heads = zip(*seen)
+    bodies, rates, heads = zip(*has_face)
     assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01])
     assert all(map(np.array_equal, bodies[1], before))  # its moving statistics too
     assert not any(map(np.array_equal, bodies[2], bodies[1]))
@@ -104,12 +104,12 @@ def test_unfreeze_lets_layers_rest_and_then_train_at_another_rate():
 
     model.optimizer.learning_rate = 0.005
     model.fit(x, y, epochs=4, initial_epoch=3, **arguments)  # resumed: the rate is the state's
-    assert seen[-1][1] == pytest.approx(0.005)
-    assert not any(map(np.array_equal, seen[-1][0], bodies[3]))
+    assert has_face[-1][1] == pytest.approx(0.005)
+    assert not any(map(np.array_equal, has_face[-1][0], bodies[3]))
 
     warm_up.steps = 4
     model.fit(x, y, epochs=3, initial_epoch=1, **arguments)
-    assert [rate for _, rate, _ in seen[-2:]] == pytest.approx([0.005, 0.005])
+    assert [rate for _, rate, _ in has_face[-2:]] == pytest.approx([0.005, 0.005])
     with pytest.raises(ValueError, match="at least 1. Received: epoch=0"):
         Unfreeze([], 0, 0.01, warm_up)
 

@@ -47,9 +47,9 @@ def agree(model, preset, clips, signals, tolerance=1e-5):
     spec = preset.spec("haar")
     head, fed, cached = frozen.cut(model, preset, clips, SignalCache(spec, signals))
     wanted = logits(model, preset, kinds_of_signal(clips, SignalCache(spec, signals).load))
-    found = logits(head, fed, kinds_of_signal(clips, cached.load))
+    result = logits(head, fed, kinds_of_signal(clips, cached.load))
     assert np.ptp(wanted, axis=0).max() > 100 * tolerance
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(result, wanted, rtol=0, atol=tolerance)
     return head, cached.load
 
 
@@ -57,7 +57,7 @@ def test_the_head_says_what_the_whole_model_says(model, clips, signals):
     head, load = agree(model, PRESET, clips[:3], signals)
     assert {w.path for w in head.trainable_weights} == {w.path for w in model.trainable_weights}
     assert load(clips[0]).frames is None and load(clips[0]).samples is not None
-    assert load(clips[0]).seen and not load(clips[0]).without("video").seen
+    assert load(clips[0]).has_face and not load(clips[0]).without("video").has_face
 
 
 @pytest.mark.slow
@@ -69,7 +69,7 @@ def test_both_branches_may_be_frozen(clips, signals, monkeypatch):
     model.get_layer("wav2vec2").trainable = model.get_layer("resnet50").trainable = False
     head, load = agree(model, preset, clips[:3], signals)
     signal = load(clips[0])
-    assert signal.samples is None and signal.frames is None and signal.heard and signal.seen
+    assert signal.samples is None and signal.frames is None and signal.has_audio and signal.has_face
     assert {layer.name for layer in head.layers if layer.weights} == {"fusion_dense", "logits"}
 
 
@@ -112,16 +112,16 @@ def test_what_trains_or_is_weakened_is_not_cut(model, clips, tmp_path):
     x = keras.layers.Concatenate()([x, inputs["audio"]])
     counting = keras.Model(inputs, keras.layers.Dense(8)(x))
     dropping = replace(PRESET.augmentation, modality_dropout=True)
-    for one, preset in (
+    for item, preset in (
         (tuned, PRESET),
         (counting, PRESET),
         (model, replace(PRESET, augmentation=dropping)),
         (models.build_model(PRESET.only("audio"), 8), PRESET.only("audio")),
     ):
         head, fed, cached = frozen.cut(
-            one, preset, clips[:1], SignalCache(preset.spec("haar"), tmp_path)
+            item, preset, clips[:1], SignalCache(preset.spec("haar"), tmp_path)
         )
-        assert head is one and fed is preset
+        assert head is item and fed is preset
         assert "video" not in preset.features or cached.load(clips[0]).frames is not None
 
 
@@ -129,15 +129,15 @@ def test_workers_read_embeddings(model, clips, signals):
     _, fed, cached = frozen.cut(model, PRESET, clips[:4], SignalCache(SPEC, signals))
     with processes.pool(1) as pool:
         batches = (
-            Batches(clips[:4], fed, RAVDESS, 4, cached.load, PRESET.augmentation, seed=3, pool=one)
-            for one in (None, pool)
+            Batches(clips[:4], fed, RAVDESS, 4, cached.load, PRESET.augmentation, seed=3, pool=item)
+            for item in (None, pool)
         )
-        (here, *_), (there, *_) = (one[0] for one in batches)
+        (here, *_), (there, *_) = (item[0] for item in batches)
     assert here["video"].shape == (4, 512) and here["video"].dtype == np.float32
     np.testing.assert_array_equal(here["video"], there["video"])
 
 
-def test_an_embedding_that_is_gone_is_told(model, clips, tmp_path):
+def test_an_embedding_that_is_gone_is_reported(model, clips, tmp_path):
     *_, cached = frozen.cut(model, PRESET, clips[:1], SignalCache(SPEC, tmp_path))
     for entry in tmp_path.glob("*.safetensors"):
         entry.unlink()

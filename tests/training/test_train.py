@@ -103,11 +103,11 @@ def test_sigkill_then_resume_through_the_command(corpus, tmp_path):
     assert "--resume" in rest and "Traceback" not in rest
     last = command(tmp_path / "cut", "--resume")
     assert last.wait() == 0, last.stderr.read()
-    one, other = (load_run(tmp_path / name) for name in ("whole", "cut"))
-    assert contents(one) == contents(other)
+    item, other = (load_run(tmp_path / name) for name in ("whole", "cut"))
+    assert contents(item) == contents(other)
     for name in ("metrics.json", "predictions.csv"):
-        assert (one.folder / name).read_bytes() == (other.folder / name).read_bytes()
-    present = {path.name for path in one.folder.iterdir()}
+        assert (item.folder / name).read_bytes() == (other.folder / name).read_bytes()
+    present = {path.name for path in item.folder.iterdir()}
     assert present == {"run.json", "state", "history.csv", "timing.json", "model.keras",
                        "metrics.json", "predictions.csv", "curves.png",
                        "curves.svg", "confusion.png", "confusion.svg",
@@ -161,12 +161,12 @@ def test_a_run_knows_what_its_encoder_began_with(start, tmp_path):
     run = start(tmp_path / "run", preset=preset, epochs=1, encoder_weights=[sources["one"]])
     digest = run.record.encoder_weights["resnet18"]
     assert digest == encoders.identify(tmp_path / "one.weights.h5")
-    for source, told in (
+    for source, text in (
         (sources["other"], f"encoder_weights.resnet18: {digest} then, [0-9a-f]{{32}} now"),
         ("imagenet", f"encoder_weights.resnet18: {digest} then, imagenet now"),
         ("none", f"encoder_weights: .*{digest}.* then, None now"),
     ):
-        with pytest.raises(ValueError, match=told) as error:
+        with pytest.raises(ValueError, match=text) as error:
             start(tmp_path / "run", resume=True, preset=preset, encoder_weights=[source])
         assert "\n" not in str(error.value)
 
@@ -189,9 +189,9 @@ def test_a_run_on_embeddings_goes_on_as_it_was(start, clips, tmp_path, monkeypat
     assert ran == ["video_body"]  # the zeros
     assert contents(again) == contents(whole)
     load = SignalCache(preset.spec("haar"), tmp_path / "one").load
-    kept = replace(whole, record=replace(whole.record, speakers={"train": (), "validation": ()}))
+    stored = replace(whole, record=replace(whole.record, speakers={"train": (), "validation": ()}))
     report = evaluate_run(
-        kept, replace(split, test=split.validation), load
+        stored, replace(split, test=split.validation), load
     )  # from the frames themselves
     assert report.uar == pytest.approx(pd.read_csv(
         whole.folder / "history.csv")["val_uar"].max(), abs=1e-6)  # fmt: skip
@@ -306,7 +306,7 @@ def test_encoder_weights_that_cannot_be_used_leave_no_run(start, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_best_epoch_is_the_one_that_is_kept(trained):
+def test_best_epoch_is_the_one_that_is_stored(trained):
     history = pd.read_csv(trained.folder / "history.csv")
     assert history["epoch"].tolist() == [1, 2]
     state = max((trained.folder / "state").glob("epoch-*.npz"))
@@ -359,13 +359,13 @@ def test_an_unfinished_run_says_how_to_finish_it(tmp_path):
 def test_a_model_for_both_is_not_trained_on_one(corpus, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert train_model.main(["--data", str(corpus / "audios"), "--workers", "0"]) == 2
-    told = capsys.readouterr().err
-    assert "40 of 40 clips have no file for the face" in told and "--modality audio" in told
+    text = capsys.readouterr().err
+    assert "40 of 40 clips have no file for the face" in text and "--modality audio" in text
     assert list(tmp_path.iterdir()) == []
 
 
-def test_mistakes_are_told_before_anything_is_decoded(corpus, tmp_path, capsys):
-    for more, told in (
+def test_mistakes_are_reported_before_anything_is_decoded(corpus, tmp_path, capsys):
+    for more, text in (
         (["--protocol", "ravdess-6fld"], "Received: 'ravdess-6fld'"),
         (["--fold", "9"], "Received: fold=9"),
         (["--fold", "last"], "--fold must be a number or all"),
@@ -375,7 +375,7 @@ def test_mistakes_are_told_before_anything_is_decoded(corpus, tmp_path, capsys):
         arguments = ["--data", str(corpus), "--workers", "0", "--cache", str(tmp_path / "cache")]
         assert train_model.main([*arguments, *more]) == 2
         error = capsys.readouterr().err
-        assert error.count("\n") == 1 and told in error
+        assert error.count("\n") == 1 and text in error
     assert list(tmp_path.iterdir()) == []
 
 

@@ -49,8 +49,8 @@ def weights(model):
     return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
 
 
-def equal(one, other):
-    return len(one) == len(other) and all(map(np.array_equal, one, other))
+def equal(item, other):
+    return len(item) == len(other) and all(map(np.array_equal, item, other))
 
 
 @pytest.mark.parametrize("freeze", [False, True])
@@ -61,16 +61,16 @@ def test_branches_are_copied_and_may_be_frozen(start, single, tmp_path, freeze):
     before = weights(model)
     split = {role: () for role in splits.ROLES}
     initial.load(model, preset, labels.RAVDESS, split, "speaker-kfold")
-    given = {**weights(load_run(single["audio"]).model()),
+    arguments = {**weights(load_run(single["audio"]).model()),
              **weights(load_run(single["video"]).model())}  # fmt: skip
     after = weights(model)
-    assert {name for name in after if equal(after[name], given[name])} == BRANCHES
+    assert {name for name in after if equal(after[name], arguments[name])} == BRANCHES
     assert equal(after["logits"], before["logits"])
 
     run = start(tmp_path / "run", initial=initial)
     trained = weights(run.model())
-    kept = {name for name in BRANCHES if equal(trained[name], after[name])}
-    assert kept == (BRANCHES if freeze else set())
+    stored = {name for name in BRANCHES if equal(trained[name], after[name])}
+    assert stored == (BRANCHES if freeze else set())
     assert not equal(trained["logits"], before["logits"])
     assert run.record.initial == initial.record and initial.record["frozen"] is freeze
 
@@ -107,12 +107,12 @@ def test_runs_that_do_not_fit_are_refused_and_leave_none(start, single, tmp_path
         (lambda record: record["labels"].reverse(), "must have the labels neutral"),
     ],
 )
-def test_other_presets_and_labels_are_refused(start, single, tmp_path, change, told):
+def test_other_presets_and_labels_are_refused(start, single, tmp_path, change, text):
     other = shutil.copytree(single["audio"], tmp_path / "other")
     record = json.loads((other / "run.json").read_text())
     change(record)
     (other / "run.json").write_text(json.dumps(record))
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=text):
         start(tmp_path / "run", initial=Initial(other, single["video"]))
 
 
@@ -127,10 +127,10 @@ def test_other_shapes_are_refused(single):
 def test_frozen_branches_must_leave_something_to_train(tmp_path):
     preset = models.preset("mfcc_action_units")  # the sum of two opinions
     for modality in ("audio", "video"):
-        own = preset.only(modality)
+        individual = preset.only(modality)
         (tmp_path / modality).mkdir()
-        models.build_model(own, 2).save(tmp_path / modality / "model.keras")
-        record = {"preset": own.to_json(), "labels": ["calm", "sad"]}
+        models.build_model(individual, 2).save(tmp_path / modality / "model.keras")
+        record = {"preset": individual.to_json(), "labels": ["calm", "sad"]}
         (tmp_path / modality / "run.json").write_text(json.dumps(record))
     model = models.build_model(preset, 2)
     for freeze in (False, True):
@@ -148,14 +148,14 @@ def test_the_command_says_it_in_one_line(table, single, tmp_path, capsys):
     common = ["--data", str(table), "--preset", "action_unit_bilstm", "--epochs", "1", "--workers",
               "0", "--protocol", "speaker-kfold", "--run", str(tmp_path / "run"),
               "--cache", str(tmp_path)]  # fmt: skip
-    for given, told in (
+    for arguments, text in (
         (["--init-audio", tmp_path / "none"], "belong together"),
         (["--freeze-encoders"], "belong together"),
         (["--init-audio", tmp_path / "none", "--init-video", single["video"]], "is not a run"),
     ):
-        assert train_model.main([*common, *map(str, given)]) == 2
-        told_of = capsys.readouterr().err.splitlines()[-1]
-        assert told_of.startswith("train_model.py: error: ") and told in told_of
+        assert train_model.main([*common, *map(str, arguments)]) == 2
+        last_line = capsys.readouterr().err.splitlines()[-1]
+        assert last_line.startswith("train_model.py: error: ") and text in last_line
     runs = ["--init-audio", str(single["audio"]), "--init-video", str(single["video"])]
     assert train_model.main([*common, *runs, "--freeze-encoders"]) == 0
     record = load_run(tmp_path / "run").record

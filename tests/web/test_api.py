@@ -20,8 +20,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from emotion import media
-from emotion.__main__ import main
 from emotion.annotate import predictions, render
+from emotion.cli.main import main
 from emotion.inference.recognizer import Recognizer
 from emotion.web import api, request_limits, uploads
 
@@ -45,7 +45,7 @@ def private(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(recognizer):
-    limits = uploads.Limits(megabytes=1, seconds=30, waiting=1)
+    limits = uploads.Limits(megabytes=1, seconds=30, queue_size=1)
     return TestClient(api.create_app(recognizer, limits))
 
 
@@ -120,11 +120,13 @@ def test_a_name_changes_nothing_and_is_repeated_nowhere(client, recording, priva
     assert list(private.iterdir()) == [] and not list(private.parent.rglob("*script*"))
 
 
-def test_sound_is_heard_and_cannot_be_drawn_on(client, data, private):
+def test_sound_is_audible_and_cannot_be_drawn_on(client, data, private):
     sound = (data / "media" / "sine.wav").read_bytes()
     refused(send(client, "/annotate", sound), 422, "sound only", "/predict")
     answer = send(client, "/predict", sound)
-    assert {(row["heard"], row["seen"]) for row in answer.json()["windows"]} == {(True, False)}
+    assert {(row["has_audio"], row["has_face"]) for row in answer.json()["windows"]} == {
+        (True, False)
+    }
     assert list(private.iterdir()) == []
 
 
@@ -133,26 +135,28 @@ def test_a_video_may_bring_its_sound(client, recognizer, recording, clips, tmp_p
     assert not media.probe(silent).audio
     files = {"file": ("a.mp4", silent.read_bytes()), "audio": (TRICKS, sound.read_bytes())}
     answer = client.post("/predict", files=files)
-    assert {(row["heard"], row["seen"]) for row in answer.json()["windows"]} == {(True, True)}
-    found = render.analyse(silent, recognizer, sound=sound)
-    assert answer.json()["windows"] == list(predictions.rows(found))
+    assert {(row["has_audio"], row["has_face"]) for row in answer.json()["windows"]} == {
+        (True, True)
+    }
+    result = render.analyse(silent, recognizer, sound=sound)
+    assert answer.json()["windows"] == list(predictions.rows(result))
     (tmp_path / "a.mp4").write_bytes(client.post("/annotate", files=files).content)
-    heard, given = (media.read_samples(path, 16000) for path in (tmp_path / "a.mp4", sound))
-    length = min(len(heard), len(given))
-    assert np.corrcoef(heard[:length], given[:length])[0, 1] > 0.98
+    has_audio, arguments = (media.read_samples(path, 16000) for path in (tmp_path / "a.mp4", sound))
+    length = min(len(has_audio), len(arguments))
+    assert np.corrcoef(has_audio[:length], arguments[:length])[0, 1] > 0.98
     assert list(private.iterdir()) == []
 
 
 def test_a_sound_that_fits_nothing_is_refused(client, recording, data, private):
-    film, sine = recording.read_bytes(), (data / "media/sine.wav").read_bytes()
+    video, sine = recording.read_bytes(), (data / "media/sine.wav").read_bytes()
     for path in ("/predict", "/annotate"):
         for file, audio, status, words in (
-            (film, b"x", 422, "the sound file is not media"),
-            (film, b"", 422, "the sound file is empty"),
+            (video, b"x", 422, "the sound file is not media"),
+            (video, b"", 422, "the sound file is empty"),
             (sine, sine, 422, "the recording has no picture"),
             (
-                film,
-                bytes(1_000_001 + request_limits.FRAME - len(film)),
+                video,
+                bytes(1_000_001 + request_limits.FRAME - len(video)),
                 413,
                 "may have 1 MB",
             ),  # together
@@ -190,7 +194,7 @@ def test_what_is_no_upload_is_refused(client, request_, status, private):
     [
         ({"seconds": 1}, "may last 1 seconds"),
         ({"megapixels": 0.01}, "0.01 megapixels"),
-        ({"patience": 1e-9}, "may take 1e-09 seconds"),
+        ({"timeout": 1e-9}, "may take 1e-09 seconds"),
     ],
 )
 def test_what_is_too_much_is_refused(recognizer, recording, limit, rule, private):
@@ -219,7 +223,7 @@ def test_the_line_has_an_end(recognizer, recording, monkeypatch):
 
     monkeypatch.setattr(render, "analyse", held)
     content = recording.read_bytes()
-    with TestClient(api.create_app(recognizer, uploads.Limits(waiting=0))) as client:
+    with TestClient(api.create_app(recognizer, uploads.Limits(queue_size=0))) as client:
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(send, client, "/predict", content)
             assert inside.wait(60)
@@ -232,7 +236,7 @@ def test_the_line_has_an_end(recognizer, recording, monkeypatch):
         assert send(client, "/predict", content).status_code == 200
 
 
-def through_door(limits, receive, send=None, headers=()):
+def through_limits(limits, receive, send=None, headers=()):
     """The messages that a door sends, before an application that reads and answers."""
     sent = []
 
@@ -245,7 +249,7 @@ def through_door(limits, receive, send=None, headers=()):
     async def keep(message):
         sent.append(message)
 
-    entrance = request_limits.Door(application, limits)
+    entrance = request_limits.RequestLimits(application, limits)
     scope = {"type": "http", "method": "POST", "headers": list(headers)}
     asyncio.run(entrance(scope, receive, send or keep))
     assert entrance._inside == 0
@@ -264,10 +268,10 @@ def test_no_more_than_the_limit_is_read():
         return {"type": "http.request", "body": bytes(100_000), "more_body": True}
 
     with pytest.raises(uploads.TooMuch, match="may have 1 MB"):
-        through_door(uploads.Limits(megabytes=1), endless)
+        through_limits(uploads.Limits(megabytes=1), endless)
     assert len(read) == 11
     with pytest.raises(uploads.TooMuch, match="may have 1 MB"):
-        through_door(
+        through_limits(
             uploads.Limits(megabytes=1), endless, headers=[(b"content-length", b"2000000")]
         )
     assert len(read) == 11
@@ -275,7 +279,7 @@ def test_no_more_than_the_limit_is_read():
 
 def test_who_sends_too_slowly_is_refused():
     with pytest.raises(api.HTTPException, match="must arrive within 0.01 seconds") as refusal:
-        through_door(uploads.Limits(transfer=0.01), never)
+        through_limits(uploads.Limits(transfer=0.01), never)
     assert refusal.value.status_code == 408
 
 
@@ -283,8 +287,8 @@ def test_who_takes_too_slowly_is_left():
     async def whole():
         return {"type": "http.request", "body": b"x"}
 
-    assert len(through_door(uploads.Limits(transfer=0.01), whole)) == 2
-    assert through_door(uploads.Limits(transfer=0.01), whole, never) == []
+    assert len(through_limits(uploads.Limits(transfer=0.01), whole)) == 2
+    assert through_limits(uploads.Limits(transfer=0.01), whole, never) == []
 
 
 def test_work_ends_when_its_sender_leaves(recognizer, monkeypatch, private):
@@ -315,7 +319,7 @@ def test_work_ends_when_its_sender_leaves(recognizer, monkeypatch, private):
 @pytest.mark.parametrize(
     ("command", "package", "more"),
     [
-        ("serve", "uvicorn", [(("--port", "0", "--line", "-1"), "at least 0. Received: -1"),
+        ("serve", "uvicorn", [(("--port", "0", "--queue-size", "-1"), "at least 0. Received: -1"),
                               (("--port", "0", "--transfer", "nan"), "--transfer must be positive"),
                               (("--port", "0", "--max-mb", "0.5"), "saved_models holds no")]),
         ("web", "streamlit", [(("--port", "0", "--cameras", "-1"), "at least 0. Received: -1")]),
@@ -341,7 +345,7 @@ def test_mistakes_are_one_line(command, package, more, trained, tmp_path, monkey
             (("--port", "70000"), "--port 70000 cannot be used"),
             (("--host", "256.0.0.1"), "--host 256.0.0.1"),
             (("--port", "0", "--max-mb", "0"), "--max-mb must be positive"),
-            (("--port", "0", "--patience", "nan"), "--patience must be positive"),
+            (("--port", "0", "--timeout", "nan"), "--timeout must be positive"),
             (("--port", "0"), "saved_models holds no trained run"),
             (("--port", "0", "--model", "none"), "none is not a run"),
             (("--port", "0", "--model", "unfinished"), "holds no model.keras"),
@@ -425,7 +429,7 @@ class Server:
 
 @pytest.fixture
 def server(trained, tmp_path, request):
-    server = Server(trained.folder, tmp_path, "--line", str(getattr(request, "param", 30)))
+    server = Server(trained.folder, tmp_path, "--queue-size", str(getattr(request, "param", 30)))
     yield server
     server.kill()
 
@@ -459,29 +463,29 @@ def test_who_is_beyond_the_line_may_try_again(server, recording):
 
 @pytest.mark.slow
 def test_who_goes_away_leaves_nothing(server, data):
-    film = (data / "media" / "one_face.mp4").read_bytes()
-    assert server.begin("/predict", film, 2 * len(film)).close() is None  # in the upload
-    worked = server.begin("/annotate", film)
+    video = (data / "media" / "one_face.mp4").read_bytes()
+    assert server.begin("/predict", video, 2 * len(video)).close() is None  # in the upload
+    worked = server.begin("/annotate", video)
     server.wait(1)
-    line = [server.begin("/predict", film) for _ in range(3)]
+    line = [server.begin("/predict", video) for _ in range(3)]
     server.wait(4)
     for connection in (worked, *line):  # during work, and in line
         connection.close()
     server.wait(0)
-    taken = server.begin("/annotate", film)
+    taken = server.begin("/annotate", video)
     assert taken.getresponse().read(1000)  # during the download
     taken.close()
     while server.left():
         pass
-    assert server.post("/predict", film)[0] == 200
+    assert server.post("/predict", video)[0] == 200
     assert server.left() == [] and server.end() == 0
     assert "Traceback" not in server.log.read_text()
 
 
 @pytest.mark.slow
 def test_it_ends_though_there_is_work(server, data):
-    film = (data / "media" / "one_face.mp4").read_bytes()
-    waiting = [server.begin("/annotate", film) for _ in range(20)]
+    video = (data / "media" / "one_face.mp4").read_bytes()
+    waiting = [server.begin("/annotate", video) for _ in range(20)]
     server.wait(20)
     assert server.end() == 0 and list(server.private.iterdir()) == []
     assert len(waiting) == 20

@@ -157,7 +157,7 @@ def test_a_video_is_uploaded_annotated_played_and_fetched(page, clip, private, t
     assert page.get_by_text("1 face; predictions:").count() == 1
     emotion = page.locator("p", has_text="Person 1: ").inner_text()
     assert re.fullmatch(r"Person 1: \w+, [\d.]+ of [\d.]+ s", emotion)
-    broken = {one["id"] for one in Axe().run(page).response["violations"]}
+    broken = {item["id"] for item in Axe().run(page).response["violations"]}
     assert broken <= {"presentation-role-conflict"}  # of the framework's own
     fetched = {}
     for name in ("Annotated video", "Table (CSV)", "Subtitles (WebVTT)"):
@@ -332,8 +332,8 @@ def test_without_a_run_it_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("EMOTION_RUNS", str(tmp_path))
     monkeypatch.setattr(sys, "argv", [str(WEB)])
     page = AppTest.from_file(str(WEB), default_timeout=PATIENCE / 1000).run()
-    (told,) = page.error
-    assert "no model to work with" in told.value and "train_model.py" in told.value
+    (text,) = page.error
+    assert "no model to work with" in text.value and "train_model.py" in text.value
     assert not page.exception
 
 

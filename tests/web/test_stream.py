@@ -9,12 +9,12 @@ import time
 import numpy as np
 import pytest
 import stub
-from films import tone
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
+from videos import tone
 
 pytest.importorskip("streamlit")
 from emotion.web import stream  # noqa: E402
@@ -65,12 +65,12 @@ def ended(socket):
 def live(socket, enough, seconds=20):
     """Sends pictures and sound as they would be taken; returns (texts, pictures) of the answers."""
     begun = time.monotonic()
-    texts, pictures, heard = [], [], 0
+    texts, pictures, has_audio = [], [], 0
     sound = tone(seconds, RATE, clicks=range(seconds)).astype("<f4")
     while not enough(texts, pictures):
         now = time.monotonic() - begun
         assert now < seconds, texts
-        block = sound[heard : (heard := round(now * RATE))]
+        block = sound[has_audio : (has_audio := round(now * RATE))]
         if len(block):
             socket.send_bytes(message(1, 50 + now - len(block) / RATE, block.tobytes()))
         socket.send_bytes(message(0, 50 + now, picture()))
@@ -89,7 +89,7 @@ def boxed(texts, pictures):
 
 
 def test_pictures_come_back_with_what_is_predicted(client):
-    access = stream.Access(Recognizer(), stream.Places(1))
+    access = stream.Access(Recognizer(), stream.Slots(1))
     with client.websocket_connect("/live") as socket:
         greet(socket, access)
         texts, pictures = live(socket, boxed)
@@ -98,16 +98,16 @@ def test_pictures_come_back_with_what_is_predicted(client):
 
 
 def test_a_place_is_free_again(client):
-    access = stream.Access(Recognizer(), stream.Places(1))
+    access = stream.Access(Recognizer(), stream.Slots(1))
     with client.websocket_connect("/live") as socket:
         greet(socket, access)
         socket.send_bytes(message(0, 0.0, picture()))
         assert socket.receive_text() in ("Getting ready.", "Listening and looking.")
         with client.websocket_connect("/live") as other:
             greet(other, access)
-            assert ended(other) == "All places are taken; try again later."
+            assert ended(other) == "All cameras are in use; try again later."
     ends = time.monotonic() + 20
-    while not access.places.take():
+    while not access.slots.take():
         assert time.monotonic() < ends
 
 
@@ -124,7 +124,7 @@ def test_a_place_is_free_again(client):
     ],
 )
 def test_what_is_no_picture_ends_it_with_a_reason(client, sent, reason):
-    access = stream.Access(Recognizer(), stream.Places(1))
+    access = stream.Access(Recognizer(), stream.Slots(1))
     with client.websocket_connect("/live") as socket:
         greet(socket, access)
         socket.send_bytes(sent)
@@ -133,15 +133,15 @@ def test_what_is_no_picture_ends_it_with_a_reason(client, sent, reason):
 
 @pytest.mark.parametrize("first", ["", "{}", "[]", "3", '{"key": "x", "rate": 48000}', "{key}"])
 def test_only_a_page_is_admitted(client, first):
-    access = stream.Access(Recognizer(), stream.Places(1))
+    access = stream.Access(Recognizer(), stream.Slots(1))
     with client.websocket_connect("/live") as socket:
         socket.send_text(first.replace("{key}", json.dumps({"key": access.key, "rate": 1})))
         assert ended(socket) == "This page is too old; load it anew."
-    assert access.places.take()
+    assert access.slots.take()
 
 
 def test_the_key_goes_with_the_visitor():
-    access = stream.Access(Recognizer(), stream.Places(1))
+    access = stream.Access(Recognizer(), stream.Slots(1))
     key = access.key
     assert stream._accesses[key] is access
     del access
@@ -150,7 +150,7 @@ def test_the_key_goes_with_the_visitor():
 
 
 def test_sound_that_is_no_sound_is_silence(client):
-    access = stream.Access(Recognizer(), stream.Places(1))
+    access = stream.Access(Recognizer(), stream.Slots(1))
     with client.websocket_connect("/live") as socket:
         greet(socket, access)
         bad = np.array([np.nan, np.inf, 1e30] * 100, "<f4").tobytes() + b"odd"

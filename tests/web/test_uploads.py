@@ -7,8 +7,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from films import film, onset, tone
 from stub import Stub, white_square
+from videos import onset, tone, write_video
 
 from emotion import media
 from emotion.annotate import render
@@ -36,12 +36,12 @@ def private(tmp_path, monkeypatch):
     return folder
 
 
-def analyse(desk, path, progress=None):
-    with desk.turn(path, progress) as (info, sound, watched):
-        return render.analyse(info.path, desk.recognizer, progress=watched, sound=sound)
+def analyse(queue, path, progress=None):
+    with queue.turn(path, progress) as (info, sound, watched):
+        return render.analyse(info.path, queue.recognizer, progress=watched, sound=sound)
 
 
-def test_a_file_is_kept_while_it_is_needed(private):
+def test_a_file_is_stored_while_it_is_needed(private):
     with uploads.received([b"one", b"two"], uploads.Limits()) as path:
         assert path.read_bytes() == b"onetwo" and path.parent.parent == private
         assert path.parent.stat().st_mode & 0o077 == 0  # nobody else may look
@@ -79,81 +79,81 @@ def test_a_sender_who_leaves_leaves_nothing(private):
 )
 def test_what_is_too_much_is_refused(recognizer, recording, limits, rule):
     with pytest.raises(uploads.TooMuch, match=rule):
-        analyse(uploads.Desk(recognizer, uploads.Limits(**limits)), recording)
+        analyse(uploads.WorkQueue(recognizer, uploads.Limits(**limits)), recording)
 
 
 def test_what_is_no_recording_is_refused(recognizer, tmp_path):
     path = tmp_path / "recording"
     path.write_text("not a film")
     with pytest.raises(MediaError):
-        analyse(uploads.Desk(recognizer, uploads.Limits()), path)
+        analyse(uploads.WorkQueue(recognizer, uploads.Limits()), path)
 
 
-def test_the_sender_is_not_told_where_it_lies(recognizer, private):
-    desk = uploads.Desk(recognizer, uploads.Limits())
-    with pytest.raises(MediaError, match="^the recording ") as told:
-        with uploads.received([b"not a film"], desk.limits) as path:
-            analyse(desk, path)
-    assert str(private) not in str(told.value)
-    with pytest.raises(MediaError, match="^the (recording|sound file) ") as told:
-        with uploads.received([b"not a film"], desk.limits, [b"no sound"]) as path:
-            analyse(desk, path)
+def test_the_sender_is_not_reported_where_it_lies(recognizer, private):
+    queue = uploads.WorkQueue(recognizer, uploads.Limits())
+    with pytest.raises(MediaError, match="^the recording ") as text:
+        with uploads.received([b"not a film"], queue.limits) as path:
+            analyse(queue, path)
+    assert str(private) not in str(text.value)
+    with pytest.raises(MediaError, match="^the (recording|sound file) ") as text:
+        with uploads.received([b"not a film"], queue.limits, [b"no sound"]) as path:
+            analyse(queue, path)
     assert list(private.iterdir()) == []
 
 
-def test_a_length_that_the_file_hides_is_seen(recognizer, recording, monkeypatch):
-    desk = uploads.Desk(recognizer, uploads.Limits(seconds=1))
+def test_a_length_that_the_file_hides_is_visible(recognizer, recording, monkeypatch):
+    queue = uploads.WorkQueue(recognizer, uploads.Limits(seconds=1))
     monkeypatch.setattr(uploads.Limits, "check", lambda self, path: media.probe(path))
     with pytest.raises(uploads.TooMuch, match="may last 1 seconds"):
-        analyse(desk, recording)
-    assert desk.waiting == 0
+        analyse(queue, recording)
+    assert queue.waiting == 0
 
 
-def test_patience_ends(recognizer, recording):
-    desk = uploads.Desk(recognizer, uploads.Limits(patience=-1))
+def test_timeout_ends(recognizer, recording):
+    queue = uploads.WorkQueue(recognizer, uploads.Limits(timeout=-1))
     with pytest.raises(uploads.TooMuch, match="may take -1 seconds"):
-        analyse(desk, recording)
-    assert desk.waiting == 0
+        analyse(queue, recording)
+    assert queue.waiting == 0
 
 
 def test_they_come_in_turn_and_the_line_has_an_end(recognizer, recording, tmp_path):
-    desk = uploads.Desk(recognizer, uploads.Limits(waiting=1))
+    queue = uploads.WorkQueue(recognizer, uploads.Limits(queue_size=1))
     inside, leave, done = threading.Event(), threading.Event(), []
 
     def hold(*_):
         inside.set()
         assert leave.wait(60)
 
-    first = threading.Thread(target=lambda: done.append(analyse(desk, recording, hold)))
+    first = threading.Thread(target=lambda: done.append(analyse(queue, recording, hold)))
     first.start()
     assert inside.wait(60)
-    second = threading.Thread(target=lambda: done.append(analyse(desk, recording)))
+    second = threading.Thread(target=lambda: done.append(analyse(queue, recording)))
     second.start()
-    while desk.waiting < 2:
+    while queue.waiting < 2:
         threading.Event().wait(0.01)
     with pytest.raises(uploads.Busy, match="2 recordings wait"):
-        analyse(desk, recording)
+        analyse(queue, recording)
     assert done == []
     leave.set()
     first.join()
     second.join()
-    assert len(done) == 2 and desk.waiting == 0
+    assert len(done) == 2 and queue.waiting == 0
 
 
-def test_a_place_is_kept_until_all_is_done(recognizer, recording, tmp_path):
-    desk = uploads.Desk(recognizer, uploads.Limits(waiting=0))
-    with desk.turn(recording) as (info, _, watched):
-        found = render.analyse(info.path, recognizer, progress=watched)
+def test_a_place_is_stored_until_all_is_done(recognizer, recording, tmp_path):
+    queue = uploads.WorkQueue(recognizer, uploads.Limits(queue_size=0))
+    with queue.turn(recording) as (info, _, watched):
+        result = render.analyse(info.path, recognizer, progress=watched)
         with pytest.raises(uploads.Busy, match="1 recordings wait"):
-            analyse(desk, recording)
-        render.write_annotated(found, tmp_path / "annotated.mp4", watched)
-    assert Path(tmp_path, "annotated.mp4").is_file() and desk.waiting == 0
+            analyse(queue, recording)
+        render.write_annotated(result, tmp_path / "annotated.mp4", watched)
+    assert Path(tmp_path, "annotated.mp4").is_file() and queue.waiting == 0
 
 
-def test_patience_is_for_each_stage(monkeypatch):
+def test_timeout_is_for_each_stage(monkeypatch):
     clock = iter((0, 5, 9, 14, 20))
     monkeypatch.setattr(uploads.time, "monotonic", lambda: next(clock))
-    watched = uploads.Limits(patience=10).watch()
+    watched = uploads.Limits(timeout=10).watch()
     for stage in ("analysing", "analysing", "writing", "writing"):
         watched(stage, 0, None)
     with pytest.raises(uploads.TooMuch, match="may take 10 seconds"):
@@ -162,11 +162,11 @@ def test_patience_is_for_each_stage(monkeypatch):
 
 @pytest.mark.parametrize("text, reason", LINKS, ids=["concat", "hls"])
 def test_no_other_file_is_opened(recognizer, recording, text, reason):
-    desk = uploads.Desk(recognizer, uploads.Limits())
+    queue = uploads.WorkQueue(recognizer, uploads.Limits())
     for name in ("recording", recording):
         with pytest.raises(MediaError, match=f"^the recording is {reason}"):
-            with uploads.received([text.format(name).encode()], desk.limits) as path:
-                analyse(desk, path)
+            with uploads.received([text.format(name).encode()], queue.limits) as path:
+                analyse(queue, path)
 
 
 @pytest.fixture
@@ -185,48 +185,48 @@ def hidden(tmp_path):
     return hidden
 
 
-def test_a_sound_comes_with_its_film(recognizer, tmp_path):
-    desk = uploads.Desk(recognizer, uploads.Limits())
-    film(tmp_path / "film.mp4", np.arange(50) / 25)
+def test_a_sound_comes_with_its_video(recognizer, tmp_path):
+    queue = uploads.WorkQueue(recognizer, uploads.Limits())
+    write_video(tmp_path / "film.mp4", np.arange(50) / 25)
     media.write_sound(str(tmp_path / "sound"), tone(2, 48000, [1.2]), 48000)
     parts = ([(tmp_path / name).read_bytes()] for name in ("film.mp4", "sound"))
-    with uploads.received(next(parts), desk.limits, next(parts)) as path:
-        with desk.turn(path) as (info, sound, _):
+    with uploads.received(next(parts), queue.limits, next(parts)) as path:
+        with queue.turn(path) as (info, sound, _):
             assert info.path == path and info.video and not info.audio
             assert onset(media.read_samples(sound, 48000), 48000) == pytest.approx(1.2, abs=0.1)
         assert {part.name for part in path.parent.iterdir()} == {"recording", "sound file"}
-        assert analyse(desk, path).sound == sound
+        assert analyse(queue, path).sound == sound
 
 
-@pytest.mark.parametrize(("seen", "heard"), [(2, 30), (9, 2)])
+@pytest.mark.parametrize(("has_face", "has_audio"), [(2, 30), (9, 2)])
 @pytest.mark.parametrize("modality", ["both", "video"])
-def test_film_and_sound_are_counted_as_they_are_read(
-    tmp_path, hidden, monkeypatch, seen, heard, modality
+def test_video_and_sound_are_counted_as_they_are_read(
+    tmp_path, hidden, monkeypatch, has_face, has_audio, modality
 ):
     read, right = [], media.read_blocks
     monkeypatch.setattr(media, "read_blocks", lambda *a: (read.append(1) or b for b in right(*a)))
     monkeypatch.setattr(uploads.Limits, "check", lambda self, path: media.probe(path))
-    desk = uploads.Desk(Stub(white_square, modality), uploads.Limits(seconds=3))
-    picture = film(tmp_path / "film.mp4", np.arange(25 * seen) / 25).read_bytes()
-    sound = hidden("sound.webm", heard).read_bytes()
-    with uploads.received([picture], desk.limits, [sound]) as path:
+    queue = uploads.WorkQueue(Stub(white_square, modality), uploads.Limits(seconds=3))
+    picture = write_video(tmp_path / "film.mp4", np.arange(25 * has_face) / 25).read_bytes()
+    sound = hidden("sound.webm", has_audio).read_bytes()
+    with uploads.received([picture], queue.limits, [sound]) as path:
         with pytest.raises(uploads.TooMuch, match="may last 3 seconds"):
-            analyse(desk, path)
+            analyse(queue, path)
     assert len(read) <= 14  # blocks of 0.25 s
-    assert desk.waiting == 0
+    assert queue.waiting == 0
 
 
 def test_a_sound_within_the_limits_alone_is_taken(recognizer, recording, tmp_path):
-    desk, content = uploads.Desk(recognizer, uploads.Limits()), recording.read_bytes()
-    silent = film(tmp_path / "film.mp4", np.arange(9) / 25).read_bytes()
+    queue, content = uploads.WorkQueue(recognizer, uploads.Limits()), recording.read_bytes()
+    silent = write_video(tmp_path / "film.mp4", np.arange(9) / 25).read_bytes()
     for parts, reason in (
         ((content, b"no sound"), "^the sound file is not media"),
         ((content, silent), "^the sound file has no sound"),
         ((content, CONCAT.format("recording").encode()), "^the sound file is in a format not"),
     ):
         with pytest.raises(MediaError, match=reason):
-            with uploads.received(parts[:1], desk.limits, parts[1:]) as path:
-                analyse(desk, path)
+            with uploads.received(parts[:1], queue.limits, parts[1:]) as path:
+                analyse(queue, path)
     with pytest.raises(uploads.TooMuch, match="may have 1 MB"):
         with uploads.received([content], uploads.Limits(megabytes=1), [bytes(1_000_001)]):
             pass

@@ -267,7 +267,7 @@ def _look(path, size, changed):
         return both
 
 
-def clip(name, audio=None, video=None, given=None):
+def clip(name, audio=None, video=None, table=None):
     """Returns the Clip of a Name, with the files it is read from."""
     return Clip(
         id="-".join(name[1:]),
@@ -275,7 +275,7 @@ def clip(name, audio=None, video=None, given=None):
         speaker=name.actor,
         audio=audio,
         video=video,
-        given=given,
+        table=table,
         info={
             "channel": CHANNELS[name.channel],
             "intensity": {"01": "normal", "02": "strong"}[name.intensity],

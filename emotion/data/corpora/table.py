@@ -26,5 +26,5 @@ def clips(path):
                 "01-01-05-02-01-02-12; leave it out, or list the clips in a manifest and join this "
                 "table with --features."
             )
-        listed.append(ravdess.clip(name, given=place))
+        listed.append(ravdess.clip(name, table=place))
     return listed

@@ -18,7 +18,7 @@ def tone(seconds, rate=16000, clicks=()):
     return samples
 
 
-def film(path, times, size=(64, 48), codec="libx264", sound=None, sound_at=0.0, **options):
+def write_video(path, times, size=(64, 48), codec="libx264", sound=None, sound_at=0.0, **options):
     """Writes frames at `times` (s), frame i of even grey 20 + 8 i, with sound (samples, rate).
 
     Options: draw(i) -> uint8 (h, w, 3) in place of grey, pix_fmt, base (Fraction, time base),
@@ -67,13 +67,13 @@ def onset(samples, rate):
     return int(np.argmax(np.abs(samples) > 0.2)) / rate
 
 
-def duet(path, data, places, hidden=None, seconds=8):
+def duet(path, data, positions, hidden=None, seconds=8):
     """Films two real talking faces, cut out of the blue they were filmed before, on one grey wall.
 
     Args:
         path: Path of the mp4, 720 x 288 at 25 frames a second, with the sound of the first.
         data: Path of the real recordings.
-        places: two functions of time (s) to the x (pixels) of the middle of each; the second one
+        positions: two functions of time (s) to the x (pixels) of the middle of each; the second one
             passes behind the first.
         hidden: (from s, to s, from x, to x), a curtain before the picture, or None.
         seconds: float; the faces talk to and fro, their clips last 3 s.
@@ -83,7 +83,7 @@ def duet(path, data, places, hidden=None, seconds=8):
 
     def draw(i):
         picture, time = np.full((288, 720, 3), 110, np.uint8), i / 25
-        for frames, place in reversed(list(zip(clips, places))):
+        for frames, place in reversed(list(zip(clips, positions))):
             person = (frames + frames[-2:0:-1])[i % (2 * len(frames) - 2)]
             left = round(place(time)) - person.shape[1] // 2
             inside = slice(max(0, -left), max(0, min(720 - left, person.shape[1])))
@@ -97,4 +97,4 @@ def duet(path, data, places, hidden=None, seconds=8):
 
     sound = np.tile(media.read_samples(data / "media" / names[0], 16000), 4)[: seconds * 16000]
     times = np.arange(seconds * 25) / 25
-    return film(path, times, (720, 288), draw=draw, sound=(sound, 16000))
+    return write_video(path, times, (720, 288), draw=draw, sound=(sound, 16000))

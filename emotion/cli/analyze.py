@@ -1,0 +1,38 @@
+"""`analyze`: prints the emotions of recordings or images."""
+
+
+def add(commands):
+    """Adds the command's arguments."""
+    command = commands.add_parser("analyze", help="print the emotions of recordings or images")
+    command.set_defaults(run=run)
+    command.add_argument("files", nargs="+", metavar="FILE", help="video, sound or image")
+    command.add_argument("--model", metavar="RUN", help="run or export (default: newest run)")
+    command.add_argument("--window", type=float, metavar="S", help="seconds (default: the run's)")
+    command.add_argument("--hop", type=float, metavar="S", help="seconds (default: window / 3)")
+    command.add_argument("--smooth", type=float, default=0.0, metavar="S", help="seconds (0)")
+    command.add_argument(
+        "--output", metavar="FILE", help="also write each window and face to this .csv"
+    )
+
+
+def run(options):
+    """Prints a line for each person of each file."""
+    from pathlib import Path
+
+    import pandas as pd
+
+    from emotion.annotate.analysis import analyze
+    from emotion.cli.model import chosen
+    from emotion.files import write_text
+
+    if options.output and Path(options.output).suffix.lower() != ".csv":
+        raise ValueError(f"--output must end in .csv. Received: {options.output}.")
+    bar = None if options.quiet else "bar"
+    settings = dict(window=options.window, hop=options.hop, smooth=options.smooth, progress=bar)
+    analyses = analyze(options.files, chosen(options.model), **settings)
+    for file, analysis in zip(options.files, analyses):
+        print(f"{file}\n{analysis}")
+    if options.output:
+        tables = [a.to_pandas().assign(file=file) for file, a in zip(options.files, analyses)]
+        write_text(options.output, pd.concat(tables).to_csv(index=False))
+        print(f"written: {options.output}")

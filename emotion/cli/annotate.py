@@ -1,0 +1,245 @@
+"""`annotate`: writes recordings with boxes and labels; run_inference.py is this command too."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from emotion.cli import live
+from emotion.cli.main import guarded, renamed, verbosity
+from emotion.cli.model import chosen
+
+PROGRAM = "run_inference.py"
+
+
+def add(commands):
+    """Adds the command's arguments."""
+    command = commands.add_parser("annotate", help="write videos with boxes, labels and sound")
+    command.set_defaults(run=run, live=False)
+    command.add_argument(
+        "video_path", type=Path, nargs="+", metavar="PATH", help="recordings, or folders of them"
+    )
+    arguments(command)
+
+
+def arguments(parser):
+    """Adds what `emotion annotate` and run_inference.py have in common."""
+    add = parser.add_argument
+    add(
+        "--audio_path",
+        "--audio-path",
+        type=Path,
+        metavar="PATH",
+        help="a file whose sound takes the place of the video's own, from its first frame on",
+    )
+    add("--model", type=Path, metavar="RUN", help="run or export (default: newest run)")
+    add(
+        "--output",
+        type=Path,
+        help="the .mp4 to write (default: <name>_annotated.mp4, here); for several recordings "
+        "the folder (default: annotated)",
+    )
+    add(
+        "--predictions",
+        type=Path,
+        metavar="FILE",
+        help="also write each window to a .csv, a .json, or a .vtt (subtitles); for several "
+        "recordings the suffix alone: csv",
+    )
+    add(
+        "--timeline",
+        type=Path,
+        metavar="FILE",
+        help="also plot the probabilities over the whole recording to a .png or .svg; for several "
+        "the suffix alone: png",
+    )
+    spans(parser)
+    add(
+        "--smooth",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="seconds over which the probabilities of a face are averaged (default: 0, not at all)",
+    )
+    add(
+        "--features",
+        type=Path,
+        metavar="TABLE",
+        help="action units of the recording, under its name (.pkl, .csv), for a run that uses them",
+    )
+    add(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="how many of several recordings are annotated at once (default: one per core)",
+    )
+
+
+def spans(parser):
+    """Adds the length of a window, and the detector's weights."""
+    add = parser.add_argument
+    add("--window", type=float, metavar="S", help="seconds of a window (default: the run's)")
+    add("--hop", type=float, metavar="S", help="seconds between windows (default: window / 3)")
+    add("--yunet", type=Path, metavar="PATH", help="YuNet's weights, for a run that needs them")
+
+
+def parser():
+    """Returns the argparse.ArgumentParser of run_inference.py."""
+    parser = argparse.ArgumentParser(
+        prog="run_inference.py",
+        description="Annotate a video with the emotions that a run predicts.",
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--video_path",
+        "--video-path",
+        type=Path,
+        nargs="+",
+        metavar="PATH",
+        help="a video or a sound file, several of them, or folders of them",
+    )
+    what.add_argument("--live", action="store_true", help="camera and microphone, in a window")
+    arguments(parser)
+    live.arguments(parser.add_argument_group("with --live"))
+    verbosity(parser)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def main(argv=None):
+    """Runs run_inference.py.
+
+    Args:
+        argv: list of str, or None for the command line's.
+
+    Returns:
+        int, the exit code: 0; 1 where some of several recordings failed, after a list of reasons;
+        2 after one line on stderr.
+    """
+    argv = sys.argv[1:] if argv is None else list(map(str, argv))
+    if refused := renamed(PROGRAM, PROGRAM, argv):
+        return refused
+    return guarded(f"{PROGRAM}: error", parser().parse_args(argv))
+
+
+def run(args):
+    """Annotates recordings; returns the exit code."""
+    if args.live:
+        return live.run(args)
+    many = len(args.video_path) > 1 or args.video_path[0].is_dir()
+    try:
+        return (run_many if many else run_single)(args)
+    except KeyboardInterrupt:
+        left = "the same command goes on from here" if many else "nothing was written"
+        print(f"stopped; {left}", file=sys.stderr)
+        return 130
+
+
+def run_single(args):
+    """Annotates one recording."""
+    from emotion.annotate import recordings
+
+    (path,) = args.video_path
+    video = args.output or Path(f"{path.stem}_annotated.mp4")
+    job = recordings.Job(path, video, args.predictions, args.timeline, args.audio_path)
+    recordings.check(job)
+    used = settings(args)
+    recognizer = load(used)
+    if not args.features and "action_units" in recognizer.spec.table_features:
+        print("no --features TABLE is given: the action units count as absent", file=sys.stderr)
+    with Progress() as progress:
+        text, written = recordings.annotate(job, recognizer, used, progress)
+    print(text)
+    print("written:", *written)
+    return 0
+
+
+def run_many(args):
+    """Annotates several recordings into a folder; raises as `run` where none can be begun."""
+    from tqdm import tqdm
+
+    from emotion.annotate import crew, recordings
+
+    if args.audio_path:
+        raise ValueError(
+            "`--audio_path` is the sound of one video; give one file as --video_path. "
+            f"Received: {args.audio_path}."
+        )
+    folder = args.output or Path("annotated")
+    kinds = (
+        suffix(args.predictions, "--predictions", (".csv", ".json", ".vtt")),
+        suffix(args.timeline, "--timeline", (".png", ".svg")),
+    )
+    listed = recordings.list_jobs(args.video_path, folder, *kinds)
+    used = settings(args)
+    todo = recordings.unfinished(listed, used, folder, recordings.shared(args.video_path))
+    count = os.cpu_count() or 1 if args.workers is None else args.workers
+    count = min(count, max(1, len(todo)))
+    failed, done = [], len(listed) - len(todo)
+    with tqdm(total=len(listed), initial=done, desc="annotating", unit="file") as bar:
+        for job, reason in crew.work(todo, used, count, load):
+            bar.update()
+            if reason:
+                failed.append(reason if str(job.path) in reason else f"{job.path}: {reason}")
+                bar.set_postfix(failed=len(failed))
+    print(f"{len(listed) - len(failed)} of {len(listed)} recordings annotated", end="")
+    print(f" ({done} of them before)" if done else "", f"in {folder}")
+    if failed:
+        print(f"{len(failed)} failed:", *sorted(failed), sep="\n", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def suffix(text, option, allowed):
+    """Returns the suffix that an option names for several recordings, such as ".csv", or None."""
+    if text is None:
+        return None
+    kind = f".{str(text).lower().removeprefix('.')}"
+    if kind not in allowed:
+        raise ValueError(
+            f"`{option}` must be a suffix alone for several recordings, one of "
+            f"{', '.join(allowed)}; each gets a file of its own. Received: {text}."
+        )
+    return kind
+
+
+def settings(args):
+    """Returns the recordings.Settings of the arguments."""
+    from emotion.annotate.recordings import Settings
+
+    return Settings(
+        str(chosen(args.model)),
+        args.yunet and str(args.yunet),
+        args.window,
+        args.hop,
+        args.smooth,
+        args.features and str(args.features),
+    )
+
+
+def load(settings):
+    """Returns the Recognizer of recordings.Settings."""
+    return settings.load()
+
+
+class Progress:
+    """A bar on stderr for each stage, with the time left."""
+
+    def __init__(self):
+        self._bar = self._stage = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, stage, done, total):
+        """Shows how far a stage is; the arguments are those `analyse` describes."""
+        from tqdm import tqdm
+
+        if stage != self._stage:
+            self.__exit__()
+            self._stage, total = stage, total and round(total, 1)
+            self._bar = tqdm(desc=stage, total=total, unit="s", unit_scale=True, mininterval=0.2)
+        self._bar.update(min(done, self._bar.total or done) - self._bar.n)

@@ -1,0 +1,92 @@
+"""The command line: `emotion COMMAND`. Each command imports what it needs itself."""
+
+import argparse
+import logging
+import sys
+
+# Options that were renamed, by command: what is typed, and what it is now.
+RENAMED = {
+    "compare": {"--out": "--output"},
+    "serve": {"--patience": "--timeout", "--line": "--queue-size"},
+    "web": {"--patience": "--timeout", "--line": "--queue-size"},
+    "live": {"--no-window": "--no-display"},
+    "run_inference.py": {"--no-window": "--no-display"},
+    "evaluate": {"--predictions": "`emotion score FILE`", "--noise": "part of every evaluation"},
+}
+
+
+def main(arguments=None):
+    """Runs a command.
+
+    Args:
+        arguments: list of str, or None for the process's own.
+
+    Returns:
+        int, the exit code: 0 done; 1 `check` found problems, or some recordings failed; 2 a mistake
+        in the input, reported in one line on stderr; 130 interrupted.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(map(str, arguments))
+    command = next((text for text in arguments if not text.startswith("-")), "")
+    if refused := renamed(f"emotion {command}", command, arguments):
+        return refused
+    options = _parser().parse_args(arguments)
+    options.typed = arguments[arguments.index(options.command) + 1 :]
+    return guarded(f"emotion {options.command}", options)
+
+
+def renamed(program, command, arguments):
+    """Returns 2, after a line on stderr, where an argument is an old spelling; else 0."""
+    for text in arguments:
+        old = text.partition("=")[0]
+        if new := RENAMED.get(command, {}).get(old):
+            print(f"{program}: {old} is now {new}.", file=sys.stderr)
+            return 2
+    return 0
+
+
+def guarded(program, options):
+    """Runs `options.run`; a user's mistake is one line on stderr and the exit code 2."""
+    from emotion.clip import MediaError
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(_level(options))
+    logger = logging.getLogger("emotion")
+    logger.setLevel(_level(options))
+    logger.addHandler(handler)
+    try:
+        return options.run(options) or 0
+    except (ValueError, OSError, ModuleNotFoundError, MediaError) as error:
+        print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted.", file=sys.stderr)
+        return 130
+    finally:
+        logger.removeHandler(handler)
+
+
+def verbosity(parser):
+    """Adds --quiet and --verbose."""
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--quiet", action="store_true", help="print results and errors only")
+    which.add_argument("--verbose", action="store_true", help="print details too")
+
+
+def _level(options):
+    if getattr(options, "quiet", False):
+        return logging.ERROR
+    return logging.DEBUG if getattr(options, "verbose", False) else logging.INFO
+
+
+def _parser():
+    from emotion.cli import COMMANDS  # each of which may import this file
+
+    parser = argparse.ArgumentParser(
+        prog="emotion", description="Audio-visual emotion recognition."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in COMMANDS:
+        module.add(commands)
+    for command in commands.choices.values():
+        verbosity(command)
+    return parser
