@@ -4,7 +4,7 @@
 def add(commands):
     """Adds the command's arguments."""
     command = commands.add_parser("analyze", help="print the emotions of recordings or images")
-    command.set_defaults(run=run)
+    command.set_defaults(handler=run)
     command.add_argument("files", nargs="+", metavar="FILE", help="video, sound or image")
     command.add_argument("--model", metavar="RUN", help="run or export (default: newest run)")
     command.add_argument("--window", type=float, metavar="S", help="seconds (default: the run's)")

@@ -15,7 +15,7 @@ PROGRAM = "run_inference.py"
 def add(commands):
     """Adds the command's arguments."""
     command = commands.add_parser("annotate", help="write videos with boxes, labels and sound")
-    command.set_defaults(run=run, live=False)
+    command.set_defaults(handler=run, live=False)
     command.add_argument(
         "video_path", type=Path, nargs="+", metavar="PATH", help="recordings, or folders of them"
     )
@@ -102,7 +102,7 @@ def parser():
     arguments(parser)
     live.arguments(parser.add_argument_group("with --live"))
     verbosity(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(handler=run)
     return parser
 
 

@@ -8,7 +8,7 @@ _UNITS = {"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 def add(commands):
     """Adds the command's arguments."""
     command = commands.add_parser("cache", help="show or prune the cache of decoded clips")
-    command.set_defaults(run=run)
+    command.set_defaults(handler=run)
     command.add_argument("--cache", help="folder (default: EMOTION_CACHE, else the user cache)")
     command.add_argument(
         "--prune",

@@ -4,7 +4,7 @@
 def add(commands):
     """Adds the command's arguments."""
     command = commands.add_parser("check", help="what a data folder holds, lacks, or has broken")
-    command.set_defaults(run=run)
+    command.set_defaults(handler=run)
     command.add_argument("--data", default="dataset", help="folder or manifest (dataset/)")
     command.add_argument("--corpus", help="guessed where left out, see dataset/README.md")
 

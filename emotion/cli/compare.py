@@ -6,7 +6,7 @@ import sys
 def add(commands):
     """Adds the command's arguments."""
     command = commands.add_parser("compare", help="train presets side by side, as a table")
-    command.set_defaults(run=run)
+    command.set_defaults(handler=run)
     command.add_argument("--presets", default="all", help="NAME,NAME or all (default)")
     command.add_argument("--data", default="dataset", help="folder, manifest or table (dataset/)")
     command.add_argument("--corpus", help="how to read --data; guessed where left out")

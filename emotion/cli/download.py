@@ -4,7 +4,7 @@
 def add(commands):
     """Adds the command's arguments."""
     command = commands.add_parser("download", help="fetch RAVDESS, or the YuNet face detector")
-    command.set_defaults(run=run)
+    command.set_defaults(handler=run)
     command.add_argument("what", choices=("ravdess", "yunet"))
     command.add_argument("--actors", default="1-24", help="such as 1-24 (default) or 1,5,7-9")
     command.add_argument("--audio-only", action="store_true", help="leave out the videos")

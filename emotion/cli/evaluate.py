@@ -4,7 +4,7 @@
 def add(commands):
     """Adds the command's arguments."""
     command = commands.add_parser("evaluate", help="score runs on their test speakers")
-    command.set_defaults(run=run)
+    command.set_defaults(handler=run)
     command.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs, or of folds")
     command.add_argument("--data", help="data folder or manifest (default: the one trained on)")
     command.add_argument("--features", help="table joined to it (default: the one trained on)")

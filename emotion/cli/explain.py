@@ -6,7 +6,7 @@ import sys
 def add(commands):
     """Adds the command's arguments."""
     command = commands.add_parser("explain", help="why a run says what it says, as pictures")
-    command.set_defaults(run=run)
+    command.set_defaults(handler=run)
     command.add_argument("folder", metavar="RUN")
     command.add_argument("clip", nargs="?", metavar="CLIP", help="a video or a sound file")
     command.add_argument(

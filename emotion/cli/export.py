@@ -6,7 +6,7 @@ from emotion.inference.runtime import FILES
 def add(commands):
     """Adds the command's arguments."""
     command = commands.add_parser("export", help="a run as ONNX, LiteRT or SavedModel")
-    command.set_defaults(run=run)
+    command.set_defaults(handler=run)
     command.add_argument("folder", metavar="RUN")
     command.add_argument("media", nargs="*", metavar="MEDIA", help="recordings to check it on")
     command.add_argument("--format", choices=tuple(FILES), required=True)

@@ -4,7 +4,7 @@
 def add(commands):
     """Adds the command's arguments."""
     command = commands.add_parser("fuse", help="fuse files of scores late")
-    command.set_defaults(run=run)
+    command.set_defaults(handler=run)
     command.add_argument("files", nargs="+", metavar="FILE", help="scores of the same clips")
     command.add_argument(
         "--output",

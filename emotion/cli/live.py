@@ -8,7 +8,7 @@ from emotion.cli.model import chosen
 def add(commands):
     """Adds the command's arguments."""
     command = commands.add_parser("live", help="predict from a camera and a microphone")
-    command.set_defaults(run=run)
+    command.set_defaults(handler=run)
     command.add_argument("--model", type=Path, metavar="RUN", help="default: newest run")
     arguments(command)
     command.add_argument("--window", type=float, metavar="S", help="seconds (default: the run's)")

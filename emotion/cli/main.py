@@ -45,7 +45,7 @@ def renamed(program, command, arguments):
 
 
 def guarded(program, options):
-    """Runs `options.run`; a user's mistake is one line on stderr and the exit code 2."""
+    """Runs `options.handler`; a user's mistake is one line on stderr and the exit code 2."""
     from emotion.clip import MediaError
 
     handler = logging.StreamHandler(sys.stderr)
@@ -54,7 +54,7 @@ def guarded(program, options):
     logger.setLevel(_level(options))
     logger.addHandler(handler)
     try:
-        return options.run(options) or 0
+        return options.handler(options) or 0
     except (ValueError, OSError, ModuleNotFoundError, MediaError) as error:
         print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

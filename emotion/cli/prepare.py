@@ -4,7 +4,7 @@
 def add(commands):
     """Adds the command's arguments."""
     command = commands.add_parser("prepare", help="decode and crop every clip into the cache")
-    command.set_defaults(run=run)
+    command.set_defaults(handler=run)
     command.add_argument("--data", default="dataset", help="folder or manifest (dataset/)")
     command.add_argument("--corpus", help="guessed where left out, see dataset/README.md")
     command.add_argument("--features", help="table of action units to join to the clips")

@@ -7,7 +7,7 @@ import sys
 def add(commands):
     """Adds the command's arguments."""
     command = commands.add_parser("report", help="one self-contained HTML page on a run")
-    command.set_defaults(run=run)
+    command.set_defaults(handler=run)
     command.add_argument("folder", metavar="RUN|COMPARISON")
     command.add_argument("--data", help="data folder or manifest (default: the one trained on)")
     command.add_argument("--features", help="table joined to it (default: the one trained on)")

@@ -4,7 +4,7 @@
 def add(commands):
     """Adds the command's arguments."""
     command = commands.add_parser("score", help="score a file of any system's predictions")
-    command.set_defaults(run=run)
+    command.set_defaults(handler=run)
     command.add_argument("file", metavar="FILE", help="CSV: a row per clip, a column per class")
     command.add_argument("--corpus", help="ravdess, cremad ...; guessed from the ids")
     command.add_argument("--protocol", help="default: the corpus's own (docs/protocols.md)")

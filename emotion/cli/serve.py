@@ -14,7 +14,7 @@ LIMITS = {
 def add(commands):
     """Adds the command's arguments."""
     command = commands.add_parser("serve", help="predictions and annotated videos over HTTP")
-    command.set_defaults(run=run)
+    command.set_defaults(handler=run)
     add = command.add_argument
     add("--model", metavar="RUN", help="run folder (default: newest in saved_models/)")
     add("--yunet", metavar="PATH", help="YuNet's .onnx weights, for a run that needs them")

@@ -4,7 +4,7 @@
 def add(commands):
     """Adds the command's arguments."""
     command = commands.add_parser("significance", help="whether the scores of two systems differ")
-    command.set_defaults(run=run)
+    command.set_defaults(handler=run)
     command.add_argument("first", metavar="A.csv")
     command.add_argument("second", metavar="B.csv")
     command.add_argument("--corpus", help="ravdess, cremad ...; guessed where left out")

@@ -4,7 +4,7 @@
 def add(commands):
     """Adds the command's arguments."""
     command = commands.add_parser("synthetic", help="draw and speak a small artificial corpus")
-    command.set_defaults(run=run)
+    command.set_defaults(handler=run)
     command.add_argument("folder")
     command.add_argument("--clip", help="also write a longer video of a speaker of its own")
     for name in ("speakers", "takes", "seed"):

@@ -46,7 +46,7 @@ OTHERS = {"folds": None, "corpus_guessed": None, "cache": None, "tensorboard": F
 def add(commands):
     """Adds the command's arguments."""
     command = commands.add_parser("train", help="train a preset on a folder of clips")
-    command.set_defaults(run=run)
+    command.set_defaults(handler=run)
     arguments(command)
 
 
@@ -107,7 +107,7 @@ def parse(argv=None):
     )
     arguments(parser)
     verbosity(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(handler=run)
     return parser.parse_args(argv)
 
 

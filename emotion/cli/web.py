@@ -9,7 +9,7 @@ from emotion.cli.serve import LIMITS, limits_of, listen, load
 def add(commands):
     """Adds the command's arguments."""
     command = commands.add_parser("web", help="a page for recordings, camera and microphone")
-    command.set_defaults(run=run)
+    command.set_defaults(handler=run)
     add = command.add_argument
     add("--model", metavar="RUN", help="run or export (default: newest in saved_models/)")
     add("--port", type=int, default=8501, help="default: %(default)s")

@@ -213,7 +213,7 @@ def _initial(request, part):
 
 def _fold(text):
     if not text.isdecimal():
-        raise ValueError(f"`fold` must be a number or all. Received: {text}.")
+        raise ValueError(f"--fold must be a number or all. Received: {text}.")
     return int(text)
 
 

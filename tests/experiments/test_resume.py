@@ -273,7 +273,7 @@ def test_an_interruption_before_the_training_names_the_same_command(tmp_path, mo
     def interrupt(options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train_model, "_run", interrupt)
+    monkeypatch.setattr(train_command, "_run", interrupt)
     arguments = ["--data", "my clips", "--run", str(tmp_path / "run")]
     assert train_model.main(arguments) == 130
     assert shlex.split(capsys.readouterr().err.splitlines()[-1])[2:] == arguments
@@ -288,7 +288,7 @@ def test_what_was_asked_means_the_same_in_any_folder(tmp_path, monkeypatch):
          "--cache", "cache", "--corpus", "ravdess", "--tensorboard",
          "--encoder-weights", "resnet18=weights.h5", "--encoder-weights", "some/hub"]
     )  # fmt: skip
-    train_command._settle(options, {**train_model.TRAINING, **train_model.OTHERS})
+    train_command._settle(options, {**train_command.TRAINING, **train_command.OTHERS})
     record = {**train._origin(options), "initial": {"frozen": True}, "folds": [0, 1]}
     record |= {"protocol": "random", "fold": 1, "seed": 7, "detector": "haar"}
     record |= {"corpus": "ravdess", "corpus_guessed": True}

@@ -101,7 +101,7 @@ def test_runs_that_do_not_fit_are_refused_and_leave_none(start, single, tmp_path
 
 
 @pytest.mark.parametrize(
-    "change, told",
+    "change, text",
     [
         (lambda record: record["preset"].update(name="cnn3d_mfcc"), "must be a run of action_unit"),
         (lambda record: record["labels"].reverse(), "must have the labels neutral"),
