@@ -1,6 +1,7 @@
 """The rules of the tree that import-linter's contracts (pyproject.toml) cannot state."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -84,3 +85,31 @@ def test_help_answers_without_heavy_imports(program):
         "except SystemExit as end: assert not end.code\n"
     )
     assert not SLOW & loaded(code)
+
+
+# Words that must not be parts of names: they say what happened to a value, not what it holds.
+RETIRED = set(
+    "hear see heard seen deaf blind told found given kept own opinions stranger door desk crew "
+    "film places standings dealt".split()
+)
+
+
+def identifiers(path):
+    """The names that a file binds: functions, classes, arguments, variables and attributes."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+
+
+@pytest.mark.parametrize("folder", ["emotion", "callbacks", "benchmarks", "tests"])
+def test_no_retired_word_is_part_of_a_name(folder):
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for name in {path.stem, *identifiers(path)}:
+            parts = {part.lower() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+            assert name != "one" and not parts & RETIRED, f"{path}: {name}"

@@ -158,7 +158,7 @@ def run_many(args):
     """Annotates several recordings into a folder; raises as `run` where none can be begun."""
     from tqdm import tqdm
 
-    from emotion.annotate import crew, recordings
+    from emotion.annotate import batch, recordings
 
     if args.audio_path:
         raise ValueError(
@@ -177,7 +177,7 @@ def run_many(args):
     count = min(count, max(1, len(todo)))
     failed, done = [], len(listed) - len(todo)
     with tqdm(total=len(listed), initial=done, desc="annotating", unit="file") as bar:
-        for job, reason in crew.work(todo, used, count, load):
+        for job, reason in batch.work(todo, used, count, load):
             bar.update()
             if reason:
                 failed.append(reason if str(job.path) in reason else f"{job.path}: {reason}")

@@ -27,9 +27,9 @@ def complete(run, split, load, pool=None):
     """
     model = run.model()
     scored = evaluate.evaluate_run(run, split, load, pool, model=model)
-    is_own_split = run.owns(split)
+    same_clips = run.owns(split)
     known = [
-        evaluate.predict(run, clips, load, pool, model=model) if is_own_split and clips else None
+        evaluate.predict(run, clips, load, pool, model=model) if same_clips and clips else None
         for clips in (split.train, split.validation)
     ]
     scored = replace(scored, **_accuracies(*known))
@@ -62,11 +62,11 @@ def full(run, split, load, folder, pool=None):
     allowed = run.record.speakers["validation"]
     validation = [clip for clip in split.validation if clip.speaker in allowed]
     held_out = evaluate.predict(run, validation, load, pool, model=model) if validation else ()
-    is_own_split = run.owns(split)
-    train = evaluate.predict(run, split.train, load, pool, model=model) if is_own_split else None
+    same_clips = run.owns(split)
+    train = evaluate.predict(run, split.train, load, pool, model=model) if same_clips else None
     scored = replace(
         scored,
-        **_accuracies(train, held_out if is_own_split else None),
+        **_accuracies(train, held_out if same_clips else None),
         **results.calibrate(scored.predictions, held_out, run.labels),
         robustness=robustness.curves(run, split.test, load, pool, model),
     )

@@ -77,7 +77,7 @@ class Screen:
         self.closed = True
 
 
-class Given:
+class Replay:
     """A source that gives what it is told, at once; then it raises `error`, or ends."""
 
     rate = 30.0
@@ -207,7 +207,7 @@ def test_a_face_missed_at_a_look_stays_and_one_visible_once_is_none():
 
 def test_sound_with_a_gap_keeps_its_time():
     blocks = [(0.04, tone(0.5)), (0.55, tone(0.5)), (1.50, tone(0.5, clicks=(0.1,)))]
-    session = Session(Stub(), None, Given(blocks), window=1.0)
+    session = Session(Stub(), None, Replay(blocks), window=1.0)
     with session:
         sound = [(time, value) for kind, time, value in session.events() if kind == "sound"]
     samples = np.concatenate([value for _, value in sound])
@@ -234,7 +234,7 @@ def test_pictures_go_on_while_a_prediction_runs():
                 pass
             yield i / 30, np.full((24, 32, 3), 255, np.uint8)
 
-    session = Session(recognizer, Given(camera()), None, window=0.5, hop=0.1)
+    session = Session(recognizer, Replay(camera()), None, window=0.5, hop=0.1)
     with session:
         for kind, time, _ in session.events():
             has_face.append(kind)
@@ -246,7 +246,7 @@ def test_pictures_go_on_while_a_prediction_runs():
 
 def test_the_newest_picture_counts_where_the_display_is_slow():
     frames = [(i / 30, np.zeros((24, 32, 3), np.uint8)) for i in range(50)]
-    session = Session(Stub(), Given(frames), None, window=1.0)
+    session = Session(Stub(), Replay(frames), None, window=1.0)
     with session:
         for thread in session._threads:
             thread.join()  # nothing is displayed meanwhile
@@ -256,7 +256,7 @@ def test_the_newest_picture_counts_where_the_display_is_slow():
 
 def test_a_session_ends_with_its_camera():
     blocks = ((i / 20, tone(0.05)) for i in range(500))
-    session = Session(Stub(), Given([(0.0, WHITE)]), Given(paced(blocks, 100)))
+    session = Session(Stub(), Replay([(0.0, WHITE)]), Replay(paced(blocks, 100)))
     with session:
         kinds = {kind for kind, *_ in session.events()}
     assert "picture" in kinds and next(blocks, None) is not None
@@ -265,7 +265,7 @@ def test_a_session_ends_with_its_camera():
 
 def test_a_source_that_breaks_off_is_said():
     error = MediaError("The camera 0 stopped giving pictures; plug it in again.")
-    camera = Given([(0.0, np.zeros((24, 32, 3), np.uint8))], error)
+    camera = Replay([(0.0, np.zeros((24, 32, 3), np.uint8))], error)
     session = Session(Stub(), camera, None)
     with pytest.raises(MediaError, match="stopped"):
         Player(session, Screen()).run()
@@ -277,9 +277,9 @@ def test_a_run_of_one_modality_uses_that_alone(modality):
     recognizer = Stub(modality)
     frames = [(i / 30, np.full((240, 320, 3), 255, np.uint8)) for i in range(60)]
     blocks = [(i / 20, tone(0.05)) for i in range(40)]
-    session = Session(recognizer, Given(frames), Given(blocks), window=0.5)
+    session = Session(recognizer, Replay(frames), Replay(blocks), window=0.5)
     assert session.kinds == (("sound",) if modality == "audio" else ("picture",))
-    missing = {"audio": (Given(frames), None), "video": (None, Given(blocks))}[modality]
+    missing = {"audio": (Replay(frames), None), "video": (None, Replay(blocks))}[modality]
     with pytest.raises(ValueError, match="--(microphone|camera)"):
         Session(recognizer, *missing)
 
@@ -288,7 +288,7 @@ def test_a_run_of_action_units_alone_is_for_recordings():
     recognizer = Stub("video")
     recognizer.detector = None
     with pytest.raises(ValueError, match="action units alone.*--features"):
-        Session(recognizer, Given([]), Given([]))
+        Session(recognizer, Replay([]), Replay([]))
 
 
 def test_scene_says_what_is_missing():
@@ -367,7 +367,7 @@ def test_keys_record_and_quit(tmp_path, monkeypatch):
         "add_frame",
         lambda self, *picture: (recorded.append(picture), add_frame(self, *picture)),
     )
-    session = Session(Stub(), Given(paced(frames, 30)), Given(paced(blocks, 20)), window=0.5)
+    session = Session(Stub(), Replay(paced(frames, 30)), Replay(paced(blocks, 20)), window=0.5)
     player = Player(session, screen, say=said.append)
     player.run()
     (path,) = tmp_path.iterdir()
@@ -387,7 +387,7 @@ def test_ctrl_c_keeps_what_was_recorded(tmp_path):
             return super().show(frame)
 
     frames, screen = ((i / 30, WHITE) for i in itertools.count()), Stopped()
-    session = Session(Stub(), Given(paced(frames, 30)), None)
+    session = Session(Stub(), Replay(paced(frames, 30)), None)
     Player(session, screen, tmp_path / "out.mp4", lambda text: None).run()
     assert len(list(media.read_frames(tmp_path / "out.mp4"))) == 11 and screen.closed
 

@@ -1,4 +1,4 @@
-"""Crew: processes that do jobs, one recording each at a time.
+"""Annotates recordings in processes, one recording each at a time.
 
 Each loads the recogniser once. One that dies, as a decoder may on a broken file, costs its own
 recording only; all end with the process that started them, so the next call finds none at work.

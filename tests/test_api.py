@@ -1,0 +1,113 @@
+"""The Python interface: what `import emotion` offers, and the same from the built wheel."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import stub
+from PIL import Image
+
+import emotion
+from emotion import media
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def recognizer():
+    return stub.Stub(stub.white_square)
+
+
+def test_all_names_are_there():
+    assert {"analyze", "Recognizer", "train", "evaluate", "corpora"} <= set(emotion.__all__)
+    assert all(hasattr(emotion, name) for name in emotion.__all__)
+
+
+def test_a_recording_as_tables_video_and_figure(recognizer, tmp_path):
+    path = stub.moving(tmp_path, sound=(stub_sound(3), 16000))
+    stages = []
+    analysis = emotion.analyze(path, recognizer, progress=lambda stage, *_: stages.append(stage))
+    table = analysis.to_pandas()
+    assert table.dtypes.astype(str).to_dict() == {
+        **dict.fromkeys(("start", "end", "x1", "y1", "x2", "y2"), "float64"),
+        **{"track": "Int64", "has_audio": "bool", "has_face": "bool", "label": "category"},
+        **dict.fromkeys(("confidence", *stub.LABELS), "float32"),
+    }
+    assert len(table) > 3 and set(table["label"]) == {"happy"} and set(table["track"]) == {1}
+    assert np.allclose(table[list(stub.LABELS)].sum(axis=1), 1)
+    summary = analysis.summary()
+    assert summary.index.tolist() == ["person 1"] and summary.loc["person 1", "label"] == "happy"
+    seconds = summary.loc["person 1", [f"{label}_seconds" for label in stub.LABELS]]
+    assert seconds.sum() == pytest.approx(summary.loc["person 1", "seconds"])
+    assert summary.loc["person 1", "happy"] == pytest.approx(0.8, abs=1e-6)
+    written = media.probe(analysis.annotate(tmp_path / "out.mp4"))
+    assert written.video and written.audio and set(stages) == {"analysing"}
+    lines = [line for axes in analysis.plot().axes for line in axes.get_lines()]
+    assert {line.get_label() for line in lines} >= set(stub.LABELS)
+    assert str(analysis).startswith("person 1: happy, ")
+
+
+def stub_sound(seconds):
+    return np.random.default_rng(0).uniform(-0.5, 0.5, seconds * 16000).astype(np.float32)
+
+
+def test_images_and_lists(recognizer, tmp_path):
+    image = stub.scene(lambda i: True)(0)
+    Image.fromarray(image).save(tmp_path / "still.png")
+    sources = [image, Image.fromarray(image), tmp_path / "still.png"]
+    tables = [analysis.to_pandas() for analysis in emotion.analyze(sources, recognizer)]
+    for table in tables:
+        pd.testing.assert_frame_equal(table, tables[0])
+    assert (
+        len(tables[0]) == 1 and tables[0].loc[0, "has_face"] and not tables[0].loc[0, "has_audio"]
+    )
+    analysis = emotion.analyze(image, recognizer)
+    drawn = np.asarray(Image.open(analysis.annotate(tmp_path / "drawn.png")))
+    assert drawn.shape == image.shape and (drawn != image).any()
+    with pytest.raises(ValueError, match="must end in .png or .jpg"):
+        analysis.annotate(tmp_path / "drawn.mp4")
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "text"),
+    [
+        ("gone.mp4", FileNotFoundError, "gone.mp4"),
+        ("gone.png", FileNotFoundError, "gone.png is not a file"),
+        (np.zeros((4, 4), np.uint8), ValueError, r"uint8 array \(h, w, 3\)"),
+        (7, TypeError, "Received: int"),
+    ],
+)
+def test_a_wrong_source_is_one_line(recognizer, source, error, text):
+    with pytest.raises(error, match=text):
+        emotion.analyze(source, recognizer)
+
+
+def test_without_a_run_it_says_how_to_train_one(monkeypatch, tmp_path):
+    monkeypatch.setenv("EMOTION_RUNS", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="train one with"):
+        emotion.analyze("talk.mp4")
+
+
+@pytest.mark.slow
+def test_five_lines_run_from_the_wheel_outside_the_checkout(trained, recording, tmp_path):
+    pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", ROOT, "--no-deps", "-w", tmp_path / "w"], check=True)
+    (wheel,) = (tmp_path / "w").glob("*.whl")
+    site = tmp_path / "site"
+    subprocess.run([*pip, "install", "--no-deps", "--target", site, wheel], check=True)
+    code = f"""
+import emotion
+assert emotion.__file__.startswith({str(site)!r}), emotion.__file__
+analysis = emotion.analyze({str(recording)!r}, model={str(trained.folder)!r})
+assert len(analysis.to_pandas()) and len(analysis.summary())
+analysis.annotate("out.mp4"); analysis.plot()
+"""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    subprocess.run([sys.executable, "-c", code], cwd=outside, env=environment, check=True)
+    assert media.probe(outside / "out.mp4").video
