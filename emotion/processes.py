@@ -1,6 +1,5 @@
 """Processes: pools that load no backend, and single calls whose memory ends with them."""
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -12,14 +11,11 @@ from contextlib import nullcontext
 import cv2
 from threadpoolctl import threadpool_limits
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
-
 
 class Pool(ProcessPoolExecutor):
     """`count` processes that load no backend, do not take Ctrl-C, and end with this one."""
 
     def __init__(self, count):
-        _keep_memory()
         spawn = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
         super().__init__(count, spawn, _begin)
         self.count = count
@@ -44,22 +40,10 @@ def _begin():
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if hasattr(os, "nice"):
         os.nice(10)  # the training, whose threads wait for each other, comes first
-    _keep_memory()
     cv2.setNumThreads(1)
     # One core each: threads of BLAS that spin beside the other workers made a clip cost four times.
     threadpool_limits(1)
     watch_parent()
-
-
-def _keep_memory():
-    """Lets glibc keep the memory of a batch for the next one.
-
-    To give it back and be given it again, zeroed page by page, took a tenth of the training.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    if mallopt is not None:
-        for option in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
-            mallopt(option, 1 << 30)
 
 
 def watch_parent():
