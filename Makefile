@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := python -m pytest -q --numprocesses 2 --dist loadfile
 
-.PHONY: demo test parity requirements clean
+.PHONY: demo test parity docs requirements clean
 
 # A training that was broken off goes on where it was.
 TRAIN = $(BIN)/python train_model.py --data demo/dataset --protocol speaker-kfold --epochs 40 \
@@ -36,6 +36,15 @@ test: .venv/installed  ## style, then all tests, fast ones first
 parity: .venv-parity/installed  ## encoders against PyTorch's, number by number; nothing is skipped
 	EMOTION_REQUIRE_PARITY=1 .venv-parity/bin/python -m pytest -q tests/parity
 
+docs: .venv-docs/installed  ## the guides and the reference as a site in site/; a warning is an error
+	.venv-docs/bin/zensical build --strict
+
+.venv-docs/installed: pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
+		"mkdocstrings[python]>=1" "zensical>=0.1"
+	touch $@
+
 .venv/installed: EXTRAS = test
 .venv-parity/installed: EXTRAS = test,parity
 .venv/installed .venv-parity/installed: requirements.txt pyproject.toml
@@ -46,8 +55,8 @@ parity: .venv-parity/installed  ## encoders against PyTorch's, number by number;
 
 requirements: pyproject.toml  ## resolves the ranges of pyproject.toml anew
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --python-version 3.10 \
+	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --python-version 3.11 \
 		--upgrade $< --output-file requirements.txt
 
 clean:
-	rm -rf .venv .venv-parity demo
+	rm -rf .venv .venv-docs .venv-parity demo site
