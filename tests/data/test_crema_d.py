@@ -285,6 +285,6 @@ def test_trains_and_evaluates(folder, signals, tmp_path, capsys):
             main(["evaluate", *map(str, sorted(tmp_path.iterdir())), "--cache", str(signals)]) == 0
         )
         text = capsys.readouterr().out
-        assert "6 clips of 1 speakers, cremad-5fold 0" in text and "5 clips of 1" in text
+        assert "6 clips of 1 speakers, cremad-5fold, fold 0" in text and "5 clips of 1" in text
     finally:
         table.unlink()

@@ -99,8 +99,8 @@ def test_all_is_drawn_in_both_formats(folder, measured):
 
 
 @pytest.mark.slow
-def test_the_screen_says_it(measured):
-    said = printing.report("RUN", measured)
+def test_the_screen_says_it(folder, measured):
+    said = printing.report("RUN", results.Evaluation.read(folder))
     assert f"UAR {measured['uar']:.3f}" in said and f"ECE {measured['ece']:.3f}" in said
     assert "10: " in said and "without" in said and "come from a table" not in said
 

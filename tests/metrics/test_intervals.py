@@ -100,9 +100,9 @@ def test_systems_that_are_alike_differ_in_one_of_twenty_cases(monkeypatch):
     for _ in range(1000):
         individual = rng.normal(size=(12, 1))  # what makes a speaker hard is hard for both
         result.append(
-            intervals.difference(draw(12, rng, own=individual), draw(12, rng, own=individual))[
-                "uar"
-            ]
+            intervals.difference(
+                draw(12, rng, individual=individual), draw(12, rng, individual=individual)
+            )["uar"]
         )
     refused = np.mean([item["p"] <= 0.05 for item in result])
     covered = np.mean([item["interval"][0] <= 0 <= item["interval"][1] for item in result])
