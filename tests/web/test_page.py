@@ -242,7 +242,7 @@ def test_a_visitor_records(page):
     shown.evaluate(
         "one => new Promise(done => one.ontimeupdate = () => one.currentTime > 3 && done())"
     )
-    page.get_by_role("button", name="Stop").click()
+    live_button(page, "Stop").click()
     recorded = result(page)
     assert recorded.evaluate(PLAYS) > 0
     assert page.get_by_text("from sound and face").count() == 1
@@ -252,10 +252,15 @@ def test_a_visitor_records(page):
     result(page)
 
 
+def live_button(page, name):
+    """A button of the page; Streamlit's header has a Stop of its own while the page runs."""
+    return page.get_by_test_id("stTabs").get_by_role("button", name=name)
+
+
 def go_live(page):
     """Presses Start, at once, and returns the canvas that shows what comes back."""
     page.get_by_role("tab", name="Live").click()
-    page.get_by_role("button", name="Start").click()
+    live_button(page, "Start").click()
     shown = page.get_by_role("img", name="The camera with")
     shown.wait_for()
     return shown
@@ -277,8 +282,8 @@ def test_a_visitor_goes_live(page):
     shown = go_live(page)
     assert moves(shown) == 640
     page.get_by_text("%, from sound and face").first.wait_for()
-    page.get_by_role("button", name="Stop").click()
-    page.get_by_role("button", name="Start").wait_for()
+    live_button(page, "Stop").click()
+    live_button(page, "Start").wait_for()
     shown.wait_for(state="hidden")
     go_live(page)  # and again
     page.get_by_text("%, from sound and face").first.wait_for()
@@ -296,8 +301,8 @@ def test_a_picture_that_comes_after_stop_is_not_shown(page):
     shown = go_live(page)
     page.evaluate(HOLD)
     page.wait_for_function("() => window.release")
-    page.get_by_role("button", name="Stop").click()
-    page.get_by_role("button", name="Start").wait_for()
+    live_button(page, "Stop").click()
+    live_button(page, "Start").wait_for()
     page.evaluate("() => window.release()")
     page.wait_for_function("() => window.released")
     page.evaluate("() => new Promise(requestAnimationFrame)")
@@ -312,7 +317,7 @@ def test_live_goes_on_while_the_page_runs_anew(page, clip):
     page.get_by_role("tab", name="Live").click()
     assert moves(shown) == 640
     page.get_by_text("%, from sound and face").first.wait_for()
-    page.get_by_role("button", name="Stop").wait_for()
+    live_button(page, "Stop").wait_for()
 
 
 def test_it_runs_without_arguments(visitors, run):
