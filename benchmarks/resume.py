@@ -33,10 +33,13 @@ def start(folder, data, modality, seed, workers=2, resume=False):
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def kill(process, state, chance, in_write):
-    """Kills at a random moment, or while a state is written; returns whether it still ran."""
-    deadline = time.monotonic() + (60 if in_write else chance.uniform(1, 25))
-    skip = chance.randrange(8)
+def kill(process, state, chance, in_write, longest):
+    """Kills at a random moment, or while a state is written; returns whether it still ran.
+
+    The moment is within `longest` seconds, so that a fast machine does not end before it.
+    """
+    deadline = time.monotonic() + (60 if in_write else chance.uniform(1, longest))
+    skip = chance.randrange(3)
     while process.poll() is None and time.monotonic() < deadline:
         if in_write and any(state.glob("*.part")):
             if not skip:
@@ -76,16 +79,22 @@ def main():
     total = mismatches = half_written = 0
     for modality, seed in CHAINS:
         whole, cut = folder / f"{modality}{seed}-whole", folder / f"{modality}{seed}-cut"
-        process = start(whole, data, modality, seed)
+        begun, process = time.monotonic(), start(whole, data, modality, seed)
+        while process.poll() is None and not any((whole / "state").glob("epoch-*.npz")):
+            time.sleep(0.05)
+        first = time.monotonic() - begun  # seconds to the first epoch, spent at each start
         errors = process.communicate()[1]
+        rest = time.monotonic() - begun - first
         if process.returncode:
             sys.exit(errors)
         history = pd.read_csv(whole / "history.csv")
         rates = history["learning_rate"].to_numpy()
-        kills = 0
-        while kills < -(-options.kills // len(CHAINS)):
+        kills, wanted = 0, -(-options.kills // len(CHAINS))
+        while kills < wanted:
             process = start(cut, data, modality, seed, 1 + kills % 3, (cut / "run.json").exists())
-            running, in_write = kill(process, cut / "state", chance, kills % 3 == 2)
+            running, in_write = kill(
+                process, cut / "state", chance, kills % 3 == 2, first + rest / wanted
+            )
             if not running:
                 break  # it came to its end
             kills += 1

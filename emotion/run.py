@@ -280,8 +280,8 @@ def newest(runs=None):
     models = [path for path in runs.rglob("model.keras") if (path.parent / "run.json").is_file()]
     if not models:
         raise FileNotFoundError(
-            f"{runs} holds no trained run; train one with `{shlex.join(program())}`, or name one "
-            "with --model RUN."
+            f"{runs} holds no trained run; train one with `{shlex.join(program())}`, or name one: "
+            "--model RUN, in Python model=RUN."
         )
     models.sort(key=lambda path: path.stat().st_mtime)
     folders = [path.parent for path in models if path.parent.parent == runs]

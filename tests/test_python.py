@@ -72,6 +72,31 @@ def test_images_and_lists(recognizer, tmp_path):
         analysis.annotate(tmp_path / "drawn.mp4")
 
 
+def test_two_faces_in_an_image_are_two_persons(tmp_path):
+    def two_squares(frame):
+        boxes = [stub.white_square(np.where(half, frame, 0)) for half in halves]
+        return np.concatenate(boxes)
+
+    image = np.full((240, 320, 3), 60, np.uint8)
+    image[60:140, 20:100] = image[60:140, 200:280] = 255
+    halves = [np.arange(320)[:, None] < 160, np.arange(320)[:, None] >= 160]
+    analysis = emotion.analyze(image, stub.Stub(two_squares))
+    assert analysis.to_pandas()["track"].tolist() == [1, 2]
+    assert analysis.summary().index.tolist() == ["person 1", "person 2"]
+
+
+def test_a_photograph_is_turned_upright_and_never_overwritten(recognizer, tmp_path):
+    photograph, exif = Image.fromarray(stub.scene(lambda i: True)(0)), Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    photograph.save(tmp_path / "phone.jpg", exif=exif)
+    analysis = emotion.analyze(tmp_path / "phone.jpg", recognizer)
+    assert analysis.image.shape == (320, 240, 3)
+    with pytest.raises(ValueError, match="another file than the image"):
+        analysis.annotate(tmp_path / "phone.jpg")
+    with pytest.raises(ValueError, match="for recordings, not images"):
+        emotion.analyze(tmp_path / "phone.jpg", recognizer, window=1.0)
+
+
 @pytest.mark.parametrize(
     ("source", "error", "text"),
     [

@@ -56,6 +56,10 @@ class Analysis:
         """
         columns = [*predictions.COLUMNS, *self.labels]
         table = pd.DataFrame(list(predictions.rows(self.timeline)), columns=columns)
+        whole = self.timeline.predictions  # the rows are rounded, for files
+        table["confidence"] = [prediction.confidence for prediction in whole]
+        probabilities = [prediction.probabilities for prediction in whole]
+        table[list(self.labels)] = np.reshape(probabilities, (len(whole), len(self.labels)))
         kinds = dict.fromkeys(("start", "end", *predictions.CORNERS), "float64")
         kinds |= dict.fromkeys(("has_audio", "has_face"), "bool") | {"track": "Int64"}
         kinds |= dict.fromkeys(("confidence", *self.labels), "float32")
@@ -102,6 +106,8 @@ class Analysis:
             return path
         if path.suffix.lower() not in IMAGES:
             raise ValueError(f"`path` must end in .png or .jpg for an image. Received: {path}.")
+        if path.resolve() == Path(self.timeline.info.path).resolve():
+            raise ValueError(f"`path` must be another file than the image. Received: {path}.")
         predictions.check_place(path)
         drawn = draw_frame(self.image, *render.scenes(self.timeline)(self.timeline.duration / 2))
         with atomic_write(path) as part:
@@ -162,6 +168,10 @@ def analyze(
 def _analyze(source, recognizer, window, hop, smooth, audio, report) -> Analysis:
     image, name = _image(source)
     if image is not None:
+        if (window, hop, audio) != (None, None, None) or smooth:
+            raise ValueError(
+                "`window`, `hop`, `smooth` and `audio` are for recordings, not images."
+            )
         return Analysis(analyse_image(image, recognizer, name), image)
     timeline = analyse(source, recognizer, window, hop, report, sound=audio)
     return Analysis(smoothed(timeline, smooth))
@@ -176,8 +186,8 @@ def _image(source) -> tuple[np.ndarray | None, str]:
             raise FileNotFoundError(f"{source} is not a file; check the path.")
         try:
             with Image.open(source) as file:
-                return np.asarray(file.convert("RGB")), str(source)
-        except OSError as error:
+                return as_image(file), str(source)
+        except (OSError, Image.DecompressionBombError) as error:
             raise MediaError(f"{source} is not an image that can be read ({error}).") from error
     if isinstance(source, (np.ndarray, Image.Image)):
         return as_image(source), "image"

@@ -97,7 +97,7 @@ def check(job):
     if not info.video and not job.predictions and not job.picture:
         raise MediaError(
             f"{job.path} has sound only, so there is no video to annotate; add "
-            "--predictions FILE.csv for what is heard."
+            "--predictions FILE.csv for its emotions."
         )
     if job.predictions:
         check_predictions(job.path, job.predictions)

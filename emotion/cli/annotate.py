@@ -86,7 +86,8 @@ def spans(parser):
 def parser():
     """Returns the argparse.ArgumentParser of run_inference.py."""
     parser = argparse.ArgumentParser(
-        prog="run_inference.py",
+        prog=PROGRAM,
+        allow_abbrev=False,
         description="Annotate a video with the emotions that a run predicts.",
     )
     what = parser.add_mutually_exclusive_group(required=True)
@@ -146,7 +147,7 @@ def run_single(args):
     used = settings(args)
     recognizer = load(used)
     if not args.features and "action_units" in recognizer.spec.table_features:
-        print("no --features TABLE is given: the action units count as absent", file=sys.stderr)
+        print("no --features TABLE: the action units count as absent", file=sys.stderr)
     with Progress() as progress:
         text, written = recordings.annotate(job, recognizer, used, progress)
     print(text)

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+from functools import partial
 
 # Options that were renamed, by command: what is typed, and what it is now.
 RENAMED = {
@@ -41,6 +42,10 @@ def renamed(program, command, arguments):
         if new := RENAMED.get(command, {}).get(old):
             print(f"{program}: {old} is now {new}.", file=sys.stderr)
             return 2
+    first = arguments[1] if len(arguments) > 1 else "-"
+    if command in ("check", "prepare") and not first.startswith("-"):
+        print(f"{program}: name the folder with --data {first}.", file=sys.stderr)
+        return 2
     return 0
 
 
@@ -84,7 +89,11 @@ def _parser():
     parser = argparse.ArgumentParser(
         prog="emotion", description="Audio-visual emotion recognition."
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    # Without abbreviations: they would accept old spellings of some commands.
+    kind = partial(argparse.ArgumentParser, allow_abbrev=False)
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=kind
+    )
     for module in COMMANDS:
         module.add(commands)
     for command in commands.choices.values():

@@ -102,6 +102,7 @@ def parse(argv=None):
     """Reads the command line of train_model.py."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
+        allow_abbrev=False,
         description="Trains an emotion recogniser.",
         epilog="A run that was stopped, even by a kill, goes on with --resume as if it had not.",
     )

@@ -1,5 +1,6 @@
 """Downloads RAVDESS from its Zenodo record, verified against the record's checksums."""
 
+import logging
 import os
 import shutil
 import zipfile
@@ -12,6 +13,7 @@ from emotion.data.corpora import ravdess as names
 
 DOI = "10.5281/zenodo.1188976"
 _ATTEMPTS_AGAIN = 3
+_log = logging.getLogger(__name__)
 _ARCHIVES = ".archives"  # hidden, so that corpora/ravdess.py ignores it
 
 
@@ -53,7 +55,8 @@ def ravdess(actors=names.ACTORS, audio_only=False, output="dataset", channel="sp
         raise ConnectionError(
             f"doi:{DOI} was answered without a list of files; try again later."
         ) from None
-    print(f"RAVDESS, CC BY-NC-SA 4.0, doi:{DOI}: {len(wanted)} archives into {output}", flush=True)
+    count = len(wanted)
+    _log.info("RAVDESS, CC BY-NC-SA 4.0, doi:%s: %d archives into %s", DOI, count, output)
     added = []
     for archive, missing in wanted.items():
         store.urls[f"{archive}.zip"] = record.download_url(f"{archive}.zip")

@@ -7,7 +7,6 @@ trained again, a half one goes on where it was, and the tables are made anew fro
 
 import json
 import logging
-import sys
 import time
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -29,6 +28,7 @@ from emotion.signals.cache import SignalCache
 from emotion.training.train import Training, train
 
 _REPEATS = 10
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def compare(
         finished = complete(folder)
         if not finished:
             progress = f"run {index + 1} of {len(runs)}{_left(runs, index)}"
-            print(f"{progress}: {folder}", file=sys.stderr, flush=True)
+            _log.info("%s: %s", progress, folder)
         if not (finished and _costed(folder)):
             do = partial(processes.apart, _run, initializer=backend.start) if count else _run
             do(training, folder, count, origin)

@@ -70,8 +70,17 @@ def train(
     *,
     modality: str | None = None,
     epochs: int | None = None,
+    protocol: str | None = None,
+    fold: int | str = 0,
+    seed: int = 0,
+    run: str | Path | None = None,
+    resume: bool = False,
+    corpus: str | None = None,
+    features: str | Path | None = None,
+    face_detector: str = "auto",
+    encoder_weights: tuple | list = (),
+    cache: str | Path | None = None,
     workers: int = 0,
-    **settings,
 ) -> Run | list[Run]:
     """Trains a preset on a folder of clips, and evaluates it on its test speakers.
 
@@ -80,8 +89,12 @@ def train(
         preset: name of a preset, or a Preset.
         modality: "audio", "video" or "both"; None for all that the preset has.
         epochs: at most; None for the preset's.
+        protocol, seed, corpus, face_detector, encoder_weights, resume: as in `Request`.
+        fold: number of the fold, or "all".
+        run: folder of the run; None for one in the folder of runs.
+        features: table of action units to join, or None.
+        cache: folder of decoded clips; None for the default one.
         workers: processes that make batches; 0 for none.
-        settings: fields of `Request`, such as protocol="ravdess-6fold", fold="all", run="my_run".
 
     Returns:
         Run, or with fold="all" the list of runs.
@@ -98,10 +111,19 @@ def train(
     preset = preset.only(modality or preset.modality)
     if epochs is not None:
         preset = replace(preset, recipe=replace(preset.recipe, epochs=epochs))
-    for name in ("features", "cache", "init_audio", "init_video", "run"):
-        settings[name] = settings.get(name) and Path(settings[name])
-    settings["fold"] = str(settings.get("fold", "0"))
-    request = Request(Path(data), **settings)
+    request = Request(
+        Path(data),
+        features and Path(features),
+        corpus,
+        protocol=protocol,
+        fold=str(fold),
+        seed=seed,
+        face_detector=face_detector,
+        cache=cache and Path(cache),
+        encoder_weights=encoder_weights,
+        run=run and Path(run),
+        resume=resume,
+    )
     clips = corpora.clips(request.data, request.corpus, request.features)
     with processes.pool(workers) as pool:
         for folder, evaluation in train_folds(request, preset, clips, pool):

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from emotion import media
 from emotion.clip import Clip, MediaError, Prediction, Signal
@@ -19,8 +20,14 @@ from emotion.signals import cache
 
 
 def as_image(image) -> np.ndarray:
-    """Returns an image, uint8 (h, w, 3) RGB, of an array or a PIL.Image; raises ValueError."""
-    array = np.asarray(image.convert("RGB") if hasattr(image, "convert") else image)
+    """Returns an image, uint8 (h, w, 3) RGB and upright, of an array or a PIL.Image.
+
+    Raises:
+        ValueError: an array of another shape or dtype.
+    """
+    if isinstance(image, Image.Image):
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    array = np.asarray(image)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
         raise ValueError(
             f"an image must be a uint8 array (h, w, 3), RGB. Received: {array.dtype} {array.shape}."

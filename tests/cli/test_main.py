@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -60,3 +61,41 @@ def test_check_of_good_data_is_0(data, capsys):
 def test_actors_refused(text):
     with pytest.raises(ValueError, match="--actors"):
         _actors(text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("compare", "--out", "x"), "--out is now --output"),
+        (("serve", "--patience=9"), "--patience is now --timeout"),
+        (("web", "--line", "9"), "--line is now --queue-size"),
+        (("live", "--no-window"), "--no-window is now --no-display"),
+        (("evaluate", "RUN", "--predictions", "x.csv"), "is now `emotion score FILE`"),
+        (("check", "dataset"), "name the folder with --data dataset"),
+    ],
+)
+def test_an_old_spelling_names_the_new_one(capsys, arguments, text):
+    assert main(arguments) == 2
+    printed = capsys.readouterr().err
+    assert text in printed and printed.count("\n") == 1
+
+
+def test_options_are_not_abbreviated(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["report", "RUN", "--out", "x"])
+    assert end.value.code == 2 and "--out" in capsys.readouterr().err
+
+
+def test_the_cache_is_shown_and_pruned_by_age_and_by_size(tmp_path, capsys):
+    for days, size in ((40, 1000), (20, 2000), (1, 3000)):
+        path = tmp_path / f"{days}.safetensors"
+        path.write_bytes(bytes(size))
+        os.utime(path, (time.time() - 86400 * days,) * 2)
+    arguments = ["cache", "--cache", str(tmp_path)]
+    assert main(arguments) == 0 and "3 entries" in capsys.readouterr().out
+    assert main([*arguments, "--prune", "30d"]) == 0
+    assert {path.stem for path in tmp_path.iterdir()} == {"20", "1"}
+    assert main([*arguments, "--prune", "4KB"]) == 0
+    assert {path.stem for path in tmp_path.iterdir()} == {"1"}
+    assert main([*arguments, "--prune", "a lot"]) == 2
+    assert "such as 30d or a size such as 5GB" in capsys.readouterr().err

@@ -60,7 +60,7 @@ def start(preset, folder, data):
             layer.momentum = 0.0
     model(inputs, training=True)
     logits = model.predict_on_batch(inputs)
-    scale = 1.25 / logits.std(axis=0)
+    scale = 1.3 / logits.std(axis=0)
     standard = keras.layers.Rescaling(scale.tolist(), (-scale * logits.mean(axis=0)).tolist())
     x = {name: keras.Input(x.shape[1:], dtype=x.dtype, name=name) for name, x in inputs.items()}
     keras.Model(x, standard(model(x))).save(folder / "model.keras")
