@@ -39,10 +39,10 @@ parity: .venv-parity/installed  ## encoders against PyTorch's, number by number;
 docs: .venv-docs/installed  ## the guides and the reference as a site in site/; a warning is an error
 	.venv-docs/bin/zensical build --strict
 
-.venv-docs/installed: pyproject.toml
+.venv-docs/installed: Makefile
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
-		"mkdocstrings[python]>=1" "zensical>=0.1"
+		"mkdocstrings[python]~=1.0" "zensical~=0.0.73"
 	touch $@
 
 .venv/installed: EXTRAS = test
