@@ -61,7 +61,13 @@ def guarded(program, options):
     try:
         return options.handler(options) or 0
     except (ValueError, OSError, ModuleNotFoundError, MediaError) as error:
-        print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
+        text = " ".join(str(error).split())
+        if code := getattr(error, "exitcode", None):  # pebble.ProcessExpired
+            text = (
+                f"a worker process died (exit code {code}), for lack of memory or on a damaged "
+                "file; try --workers 1, or 0 to see where."
+            )
+        print(f"{program}: {text}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{program}: interrupted.", file=sys.stderr)

@@ -4,7 +4,6 @@ import argparse
 import shlex
 import signal
 import sys
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -124,11 +123,6 @@ def run(options):
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return _run(options)
-    except BrokenProcessPool:
-        raise OSError(
-            "a worker died, for want of memory or on a damaged file; try --workers 1, or 0 to see "
-            "where."
-        ) from None
     except KeyboardInterrupt:
         print(
             "\nStopped. What was decoded is kept, and every epoch that was finished. It goes on "

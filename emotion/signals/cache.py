@@ -186,7 +186,7 @@ class SignalCache:
         Returns:
             Dict of clip id to Facts.
         """
-        facts = (pool.map if pool else map)(self.facts, clips)
+        facts = pool.map(self.facts, clips).result() if pool else map(self.facts, clips)
         shown = tqdm(facts, "prepare", len(clips), unit="clip", disable=not progress)
         return {clip.id: held for clip, held in zip(clips, shown)}
 

@@ -103,7 +103,7 @@ class Batches(keras.utils.PyDataset):
             self.load,
             self.augmentation,
         )
-        return self._pool.submit(make).result if self._pool else make
+        return self._pool.schedule(make).result if self._pool else make
 
 
 def balanced_weights(clips, labels):

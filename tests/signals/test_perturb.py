@@ -75,7 +75,7 @@ def test_a_clip_has_a_separate_noise_and_the_same_anywhere():
     clips = [CLIP, replace(CLIP, id="another")]
     here = [load(clip).samples for clip in clips]
     with processes.pool(1) as pool:
-        there = [signal.samples for signal in pool.map(load, clips)]
+        there = [signal.samples for signal in pool.map(load, clips).result()]
     np.testing.assert_array_equal(here, there)
     assert not np.array_equal(*here)
     louder = [disturbed(Noise(level)).samples - read(CLIP).samples for level in (10.0, 0.0)]

@@ -1,7 +1,5 @@
 """Batches: every choice a function of (seed, epoch, clip), and what inference feeds."""
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import keras
@@ -131,22 +129,6 @@ def test_worker_processes_make_the_same_batches(clips, load):
         pooled = [make(clips[:8], load, pool=pool) for pool in (item, three)]
         for index in range(4):
             assert all(equal(alone[index], batches[index]) for batches in pooled)
-
-
-@pytest.mark.slow
-def test_workers_end_with_the_process_that_began_them():
-    script = (
-        "import os\n"
-        "from emotion import processes\n"
-        "if __name__ == '__main__':\n"
-        "    pool = processes.pool(1)\n"
-        "    print(pool.submit(os.getpid).result(), flush=True)\n"
-        "    os.kill(os.getpid(), 9)\n"
-    )
-    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert int(parent.stdout.readline()) != parent.pid
-    # The worker holds the other end of stdout: the read ends when the last of them is gone.
-    assert parent.stdout.read() == "" and parent.wait() == -9
 
 
 def test_without_augmentation_clips_come_in_order_and_unchanged(clips, load):

@@ -1,0 +1,80 @@
+"""Process pools: a worker that dies, single calls, and what ends with what."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from pebble import ProcessExpired
+
+from emotion import processes
+
+
+def die(code):
+    os._exit(code)
+
+
+def fail(text):
+    raise ValueError(text)
+
+
+def slow_first(number):
+    time.sleep(0.3 * (number == 0))
+    return number, os.getpid()
+
+
+def test_no_worker_for_a_count_of_zero():
+    with processes.pool(0) as pool:
+        assert pool is None
+    with pytest.raises(ValueError, match="`workers` must be at least 0.*-1"):
+        processes.pool(-1)
+
+
+@pytest.mark.slow
+def test_a_pool_survives_a_worker_that_dies():
+    with processes.pool(1) as pool:
+        died = pool.schedule(die, (3,))
+        after = pool.schedule(os.getpid)
+        with pytest.raises(ProcessExpired) as caught:
+            died.result()
+        assert caught.value.exitcode == 3 and after.result() != os.getpid()
+        with pytest.raises(ValueError, match="text"):
+            pool.schedule(fail, ("text",)).result()
+
+
+@pytest.mark.slow
+def test_results_come_in_the_order_of_the_items():
+    with processes.pool(2) as pool:
+        numbers, ids = zip(*pool.map(slow_first, range(6)).result())
+    assert numbers == tuple(range(6)) and os.getpid() not in ids
+
+
+@pytest.mark.slow
+def test_a_single_call_has_a_process_of_its_own():
+    assert processes.apart(os.getpid) != os.getpid()
+    assert processes.apart(os.getenv, "COLOUR", initializer=set_colour) == "red"
+    with pytest.raises(ValueError, match="text"):
+        processes.apart(fail, "text")
+    with pytest.raises(OSError, match="killed, perhaps for lack of memory"):
+        processes.apart(die, 9)
+
+
+def set_colour():
+    os.environ["COLOUR"] = "red"
+
+
+@pytest.mark.slow
+def test_workers_end_with_the_process_that_started_them():
+    script = (
+        "import os\n"
+        "from emotion import processes\n"
+        "if __name__ == '__main__':\n"
+        "    pool = processes.pool(1)\n"
+        "    print(pool.schedule(os.getpid).result(), flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert int(parent.stdout.readline()) != parent.pid
+    # The worker holds the other end of stdout: the read ends when the last of them is gone.
+    assert parent.stdout.read() == "" and parent.wait() == -9
