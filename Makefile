@@ -26,9 +26,10 @@ demo/run-video/metrics.json: demo/dataset/synthetic.json
 demo/dataset/synthetic.json: .venv/installed
 	$(BIN)/python -m emotion synthetic demo/dataset --clip demo/clip.mp4
 
-test: .venv/installed  ## style, then all tests, fast ones first
+test: .venv/installed  ## style and hints, then all tests, fast ones first
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/$(PYTEST) -m "not slow"
 	$(BIN)/$(PYTEST) -m "slow and not alone"
 	$(BIN)/python -m pytest -q -m alone

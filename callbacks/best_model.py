@@ -1,5 +1,7 @@
 """BestModel: saves the whole model of the best epoch so far."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
 
@@ -22,7 +24,7 @@ class BestModel(keras.callbacks.ModelCheckpoint):
         best: float, the best validation UAR of a training that is resumed, or None.
     """
 
-    def __init__(self, path, model, best=None):
+    def __init__(self, path: str | Path, model: keras.Model, best: float | None = None):
         self.path, self.whole = Path(path), model
         self.part = self.path.with_suffix(".part.keras")
         # ModelCheckpoint fills in what stands in braces.
@@ -31,15 +33,15 @@ class BestModel(keras.callbacks.ModelCheckpoint):
             name, "val_uar", save_best_only=True, mode="max", initial_value_threshold=best
         )
 
-    def set_model(self, model):
+    def set_model(self, model: keras.Model) -> None:
         """Takes the whole model in place of the one that is fitted."""
         super().set_model(self.whole)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         """Deletes what a kill has left half written."""
         self.part.unlink(missing_ok=True)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Writes the model if it is the best so far.
 
         Raises:

@@ -1,5 +1,9 @@
 """Milestones: lowers the learning rate at given epochs."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import keras
 
 
@@ -17,7 +21,7 @@ class Milestones(keras.callbacks.LearningRateScheduler):
         ValueError: an epoch is below 1.
     """
 
-    def __init__(self, learning_rate, epochs, factor=0.1):
+    def __init__(self, learning_rate: float, epochs: Sequence[int], factor: float = 0.1):
         if min(epochs, default=1) < 1:
             raise ValueError(f"`epochs` must be at least 1 each. Received: epochs={epochs}.")
         super().__init__(

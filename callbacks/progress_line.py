@@ -1,7 +1,11 @@
 """ProgressLine: prints one line an epoch, with the validation UAR and the time left."""
 
+from __future__ import annotations
+
 import sys
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -15,29 +19,29 @@ class ProgressLine(keras.callbacks.Callback):
         stream: text stream, or None for stderr.
     """
 
-    def __init__(self, epochs, history=(), stream=None):
+    def __init__(self, epochs: int, history: Sequence[dict] = (), stream: Any | None = None):
         super().__init__()
         self.epochs = epochs
         self.first = len(history)
         self.stream = stream or sys.stderr
         self.best = max(((row["val_uar"], -i) for i, row in enumerate(history)), default=(0.0, 0))
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         """Starts the clock."""
         self.started = time.monotonic()
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Remembers which epoch it is."""
         self.epoch = epoch
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Rewrites the line of the running epoch, on a terminal only."""
         if self.stream.isatty():
             done = (batch + 1) / self.params["steps"]
             self.stream.write(f"\repoch {self.epoch + 1:3d}/{self.epochs}  {done:4.0%}\033[K")
             self.stream.flush()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Prints the line of the epoch."""
         self.best = max(self.best, (logs.get("val_uar", 0.0), -epoch))
         a_epoch = (time.monotonic() - self.started) / (epoch + 1 - self.first)

@@ -1,5 +1,7 @@
 """RunState: saves after each epoch, in one file, everything that decides how training continues."""
 
+from __future__ import annotations
+
 import json
 import os
 import warnings
@@ -44,7 +46,13 @@ class RunState(keras.callbacks.Callback):
         ValueError: the state is of another training, or no state can be read.
     """
 
-    def __init__(self, folder, early_stopping, schedule, run=None):
+    def __init__(
+        self,
+        folder: str | Path,
+        early_stopping: keras.callbacks.EarlyStopping,
+        schedule: keras.callbacks.Callback,
+        run: str | None = None,
+    ):
         super().__init__()
         self.folder = Path(folder)
         self.early_stopping = early_stopping
@@ -81,11 +89,11 @@ class RunState(keras.callbacks.Callback):
             f"{self.folder} holds no state that is whole; delete it to begin anew with --resume."
         )
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         """Restores what was saved, after the other callbacks have reset their counters."""
         self.restore()
 
-    def restore(self):
+    def restore(self) -> None:
         """Puts the saved state, if any, into the model, its optimizer and the callbacks.
 
         Raises:
@@ -110,7 +118,7 @@ class RunState(keras.callbacks.Callback):
         self.early_stopping.best_weights = _listed(self._loaded, "best") or None
         self._loaded = None
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Saves the state after an epoch.
 
         Raises:

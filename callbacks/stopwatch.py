@@ -1,5 +1,7 @@
 """Stopwatch: records the training time of each epoch in a file beside the state."""
 
+from __future__ import annotations
+
 import json
 import os
 import time
@@ -20,22 +22,22 @@ class Stopwatch(keras.callbacks.Callback):
         epoch: int, epochs that a resumed run has behind it.
     """
 
-    def __init__(self, path, clips, epoch=0):
+    def __init__(self, path: Path, clips: int, epoch: int = 0):
         super().__init__()
         self.path, self.clips, self.seconds = Path(path), clips, {}
         if epoch and self.path.is_file():
             before = json.loads(self.path.read_text())["seconds"]
             self.seconds = {key: value for key, value in before.items() if int(key) <= epoch}
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Starts the clock."""
         self._begun, self._ended = time.perf_counter(), None
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: dict | None = None) -> None:
         """Stops it: the validation begins."""
         self._ended = time.perf_counter()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Writes what was measured."""
         self.seconds[str(epoch + 1)] = (self._ended or time.perf_counter()) - self._begun
         part = self.path.with_name(self.path.name + ".part")

@@ -1,5 +1,9 @@
 """Unfreeze: keeps pretrained layers frozen while the head learns, then trains them too."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import keras
 
 
@@ -25,7 +29,9 @@ class Unfreeze(keras.callbacks.Callback):
         ValueError: `epoch` is below 1.
     """
 
-    def __init__(self, layers, epoch, learning_rate, warm_up):
+    def __init__(
+        self, layers: Sequence[keras.layers.Layer], epoch: int, learning_rate: float, warm_up: int
+    ):
         super().__init__()
         if epoch < 1:
             raise ValueError(f"`epoch` must be at least 1. Received: epoch={epoch}.")
@@ -34,11 +40,11 @@ class Unfreeze(keras.callbacks.Callback):
         self.learning_rate = learning_rate
         self.warm_up = warm_up
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         """Freezes the layers."""
         self._train(False)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Unfreezes the layers and sets their learning rate."""
         if epoch < self.epoch or self._trained:
             return
@@ -48,7 +54,7 @@ class Unfreeze(keras.callbacks.Callback):
             self.model.optimizer.learning_rate = self.learning_rate
             self.model.optimizer.iterations.assign(0)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         """Leaves the layers as they were, however early the training ended."""
         self._train(True)
 

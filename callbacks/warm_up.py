@@ -1,5 +1,7 @@
 """WarmUp: raises the learning rate linearly over the first epochs."""
 
+from __future__ import annotations
+
 import keras
 
 
@@ -16,14 +18,14 @@ class WarmUp(keras.callbacks.Callback):
         ValueError: `steps` is negative.
     """
 
-    def __init__(self, learning_rate, steps):
+    def __init__(self, learning_rate: float, steps: int):
         super().__init__()
         if steps < 0:
             raise ValueError(f"`steps` must be at least 0. Received: steps={steps}.")
         self.learning_rate = learning_rate
         self.steps = steps
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Sets the rate for the batch to come."""
         done = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
         if done < self.steps:

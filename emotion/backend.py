@@ -1,12 +1,16 @@
 """Starts Keras and its backend, without their start-up messages and with repeatable results."""
 
+from __future__ import annotations
+
 import itertools
 import os
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
-def start():
+def start() -> None:
     """Imports Keras and its backend; what their C++ parts say as they load is left out.
 
     TensorFlow prints notes on CUDA and oneDNN before any setting of its own can stop them. Errors
@@ -33,7 +37,7 @@ def start():
         keras.ops.convert_to_numpy(keras.ops.zeros(1))
 
 
-def make_deterministic(seed):
+def make_deterministic(seed: int) -> None:
     """Seeds Python, NumPy and the backend, and forbids operations that differ between two runs.
 
     On TensorFlow's CPU, op determinism alone leaves 3D convolutions that differ when the machine
@@ -54,7 +58,7 @@ def make_deterministic(seed):
 
 
 @contextmanager
-def streams(*batches):
+def streams(*batches: Any) -> Iterator[list]:
     """Gives what to feed to `fit` and `predict` in place of the batches: the same, and no waits.
 
     Keras wraps batches in a tf.data.Dataset that tunes itself. The thread which does that sleeps
@@ -113,7 +117,7 @@ def _stream(batches, raised):
 
 
 @contextmanager
-def quiet():
+def quiet() -> Iterator[None]:
     """Keeps off stderr what C and C++ libraries say there; a context manager."""
     stderr = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -1,9 +1,17 @@
 """The plain values that all packages use: a clip on disk, its signal, a prediction."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+
+Arrays = dict[str, np.ndarray]
+Load = Callable[["Clip"], "Signal"]
+# Called as work proceeds with the stage, the seconds done, and their total (None: not known).
+Progress = Callable[[str, float, float | None], object]
 
 # Which modality stands behind what was computed beforehand.
 _FEATURES = {
@@ -12,7 +20,7 @@ _FEATURES = {
 }
 
 
-def spread(duration, count):
+def spread(duration: float, count: int) -> np.ndarray:
     """Spreads `count` times over a duration: the middles of as many equal parts.
 
     Args:
@@ -28,7 +36,9 @@ def spread(duration, count):
     return (np.arange(count) + 0.5) * (duration / count)
 
 
-def cut(samples, rate, start, end, first=0):
+def cut(
+    samples: np.ndarray | None, rate: int, start: float, end: float, first: float = 0
+) -> np.ndarray | None:
     """Cuts a stretch out of the sound of a recording.
 
     Args:
@@ -103,16 +113,16 @@ class Signal:
     features: dict = field(default_factory=dict)
 
     @property
-    def has_audio(self):
+    def has_audio(self) -> bool:
         """bool, whether it has sound, or what was computed from it."""
         return self.samples is not None or any(name in self.features for name in _FEATURES["audio"])
 
     @property
-    def has_face(self):
+    def has_face(self) -> bool:
         """bool, whether it has a face, or what was computed from it."""
         return self.frames is not None or any(name in self.features for name in _FEATURES["video"])
 
-    def without(self, modality):
+    def without(self, modality: str) -> Signal:
         """Returns the signal without its "audio" or its "video"."""
         features = {k: v for k, v in self.features.items() if k not in _FEATURES[modality]}
         if modality == "audio":
@@ -141,11 +151,11 @@ class Prediction:
     track: int | None = None
 
     @property
-    def label(self):
+    def label(self) -> str:
         """str, the most probable class."""
         return self.labels[int(np.argmax(self.probabilities))]
 
     @property
-    def confidence(self):
+    def confidence(self) -> float:
         """Float in [0, 1], the probability of `label`."""
         return float(np.max(self.probabilities))

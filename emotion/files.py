@@ -1,7 +1,10 @@
 """Atomic writes and locks."""
 
+from __future__ import annotations
+
 import os
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import filelock
 
 
 @contextmanager
-def locked(folder, instead="choose another --run"):
+def locked(folder: Path, instead: str = "choose another --run") -> Iterator[None]:
     """Keeps every other process from writing into a run while the block runs.
 
     The kernel frees the lock of a process that is killed; the file that it leaves does no harm.
@@ -45,7 +48,7 @@ def locked(folder, instead="choose another --run"):
 
 
 @contextmanager
-def atomic_write(path):
+def atomic_write(path: Path) -> Iterator[Path]:
     """Gives the name under which to write a file; the file has its own name once it is whole.
 
     Where the block raises, nothing of it stays.
@@ -66,7 +69,7 @@ def atomic_write(path):
         part.unlink(missing_ok=True)
 
 
-def write_bytes(path, content):
+def write_bytes(path: Path, content: bytes) -> None:
     """Writes bytes into a file that has its name once it is whole; makes its folder."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +77,6 @@ def write_bytes(path, content):
         part.write_bytes(content)
 
 
-def write_text(path, text):
+def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text as `write_bytes` does."""
     write_bytes(path, text.encode())

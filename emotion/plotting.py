@@ -1,11 +1,19 @@
 """The palette, the figure style and the saving of all plots."""
 
+from __future__ import annotations
+
 import textwrap
+from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 
 from emotion.files import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402  (the backend first: there may be no display)
@@ -29,7 +37,7 @@ styled = matplotlib.rc_context(
 )
 
 
-def save(figure, path, title=None):
+def save(figure: Figure, path: Path, title: str | None = None) -> None:
     """Writes a figure as PNG and SVG, which appear under their names once whole, and closes it.
 
     Args:
@@ -65,7 +73,7 @@ LOOKS = {
 
 
 @lru_cache
-def looks(labels):
+def looks(labels: Sequence[str]) -> tuple[tuple[str, Any], ...]:
     """Chooses a colour and a dash for each class by its name, wherever it stands.
 
     Other names take, in alphabetical order, the colours that no known name of `labels` has, then
@@ -90,6 +98,6 @@ def looks(labels):
     return tuple(chosen[label] for label in labels)
 
 
-def rgb(colour):
+def rgb(colour: str) -> tuple[int, ...]:
     """Returns the (red, green, blue), int in 0..255, of a colour "#RRGGBB"."""
     return tuple(bytes.fromhex(colour[1:]))

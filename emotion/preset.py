@@ -1,15 +1,21 @@
 """Preset: what enters a model, what the model is, and the recipe of its training."""
 
+from __future__ import annotations
+
 import difflib
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import get_args
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from emotion.data.feature_tables import NAMES
 from emotion.faces.detect import Detector
 from emotion.features import FEATURES, FaceFrames
 from emotion.signals.augment import Augmentation
 from emotion.signals.cache import Spec
+
+if TYPE_CHECKING:
+    from emotion.clip import Arrays, Clip, Signal
 
 MODALITIES = ("audio", "video", "both")
 OPTIMIZERS = ("adam", "sgd")
@@ -98,24 +104,24 @@ class Preset:
 
     name: str
     model: str
-    audio: object | None
-    video: object | None
+    audio: Any
+    video: Any
     augmentation: Augmentation = field(default_factory=Augmentation)
     recipe: Recipe = field(default_factory=Recipe)
     fusion: str | None = None
 
     @property
-    def features(self):
+    def features(self) -> dict[str, Any]:
         """Dict of input name to feature, for the modalities the preset has."""
         pairs = {"audio": self.audio, "video": self.video}
         return {name: feature for name, feature in pairs.items() if feature is not None}
 
     @property
-    def modality(self):
+    def modality(self) -> str:
         """str, one of MODALITIES."""
         return "both" if len(self.features) == 2 else next(iter(self.features))
 
-    def only(self, modality):
+    def only(self, modality: str) -> Preset:
         """Returns the preset with one modality of the two, or as it is for "both".
 
         Raises:
@@ -138,11 +144,11 @@ class Preset:
         )
 
     @property
-    def faces(self):
+    def faces(self) -> FaceFrames | None:
         """FaceFrames, the feature that needs face crops, or None: then no detector is needed."""
         return self.video if isinstance(self.video, FaceFrames) else None
 
-    def lacking(self, clip):
+    def lacking(self, clip: Clip) -> list[str]:
         """Returns the list of modalities of the preset that a clip has neither file nor table for.
 
         Args:
@@ -155,7 +161,7 @@ class Preset:
         }
         return [name for name in self.features if files[name] is None and not tabled[name]]
 
-    def spec(self, face_detector="auto"):
+    def spec(self, face_detector: str = "auto") -> Spec:
         """Returns the cache.Spec that decodes a signal for this preset.
 
         Args:
@@ -176,7 +182,7 @@ class Preset:
             ),
         )
 
-    def extract(self, signal, vary=None):
+    def extract(self, signal: Signal, vary: Callable[[Signal], Signal] | None = None) -> Arrays:
         """Computes the model's inputs: the one place features are computed.
 
         What a feature does to a signal beforehand (its method `prepare`, such as trimming silence)
@@ -194,7 +200,7 @@ class Preset:
         signal = vary(signal) if vary else signal
         return {name: feature(signal) for name, feature in self.features.items()}
 
-    def to_json(self):
+    def to_json(self) -> dict:
         """Returns plain values that `from_json` turns back into an equal preset."""
         record = asdict(self)
         for name, feature in self.features.items():
@@ -202,7 +208,7 @@ class Preset:
         return record
 
 
-def from_json(record):
+def from_json(record: dict) -> Preset:
     """Returns the Preset that `to_json` recorded.
 
     Raises:
@@ -242,7 +248,7 @@ def _rebuild(kind, settings):
     return kind(**listed)
 
 
-def override(preset, texts):
+def override(preset: Preset, texts: Iterable[str]) -> Preset:
     """Returns the preset with some of its settings replaced.
 
     Args:
@@ -276,7 +282,8 @@ def override(preset, texts):
             raise ValueError(f"{preset.name} has no {section} here; leave out {text!r}.")
         known = {item.name: item for item in fields(part)}
         _refuse_unknown(f"field of {section}", setting, known)
-        value = _read(name.strip(), known[setting], value)
+        kind = get_type_hints(type(part))[setting]
+        value = _read(name.strip(), kind, known[setting].default, value)
         if section in ("audio", "video") and type(value) is int and value < 1:
             raise ValueError(f"{name.strip()} must be positive. Received: {value}.")
         changes.setdefault(section, {})[setting] = value
@@ -298,20 +305,20 @@ def _refuse_unknown(what, name, known):
         raise ValueError(f"the {what} must be one of {', '.join(known)}. Received: {name}{hint}")
 
 
-def _read(name, item, text):
+def _read(name, annotation, default, text):
     """Reads the value of a dataclass field, by its annotation and, of a tuple, its default."""
-    text, kinds = text.strip(), get_args(item.type) or (item.type,)
+    text, kinds = text.strip(), get_args(annotation) or (annotation,)
     optional = type(None) in kinds
     if optional and text.lower() == "none":
         return None
     try:
         if kinds[0] is tuple:
-            return _read_tuple(item.default, text)
+            return _read_tuple(default, text)
         return _READERS[kinds[0]](text)
     except ValueError:
         kind = _NAMES[kinds[0]] + (" or none" if optional else "")
-        if kinds[0] is tuple and item.default:
-            kind = f"{len(item.default)} numbers with a comma between them"
+        if kinds[0] is tuple and default:
+            kind = f"{len(default)} numbers with a comma between them"
         raise ValueError(f"{name} must be {kind}. Received: {text!r}.") from None
 
 

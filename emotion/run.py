@@ -1,5 +1,7 @@
 """Run: the folder of one training, and its record."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
@@ -7,12 +9,21 @@ import shlex
 import warnings
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emotion import backend
 from emotion.data import corpora, feature_tables, splits
 from emotion.files import write_text
 from emotion.preset import from_json
 from emotion.signals.cache import SignalCache
+
+if TYPE_CHECKING:
+    import keras
+
+    from emotion.clip import Load
+    from emotion.data.splits import Split
+    from emotion.preset import Preset
+    from emotion.signals.cache import Spec
 
 _CHECKOUT = Path(__file__).parents[1]
 
@@ -89,17 +100,17 @@ class Record:
     exported: dict | None = None
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: Path) -> Record:
         """Returns the Record in a run.json, of this version or an earlier one."""
         values = json.loads(Path(path).read_text(encoding="utf-8"))
         return cls(**{field.name: values.get(field.name) for field in fields(cls)})
 
-    def write(self, path):
+    def write(self, path: Path) -> None:
         """Writes a run.json; what is None is left out."""
         values = {name: value for name, value in vars(self).items() if value is not None}
         write_text(path, json.dumps(values, indent=1))
 
-    def decisive(self):
+    def decisive(self) -> dict:
         """Returns dict of the settings that decide a training, as JSON holds them."""
         return json.loads(json.dumps({name: getattr(self, name) for name in _DECISIVE}))
 
@@ -124,16 +135,16 @@ class Run:
     record: Record
 
     @property
-    def preset(self):
+    def preset(self) -> Preset:
         """Preset, with the recipe the run was trained by."""
         return from_json(self.record.preset)
 
     @property
-    def labels(self):
+    def labels(self) -> tuple[str, ...]:
         """Tuple of str, the order of the model's outputs."""
         return tuple(self.record.labels)
 
-    def model(self):
+    def model(self) -> keras.Model:
         """Loads the best model, a keras.Model to logits.
 
         Raises:
@@ -155,13 +166,19 @@ class Run:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
 
     @property
-    def spec(self):
+    def spec(self) -> Spec:
         """cache.Spec of the signals it was trained on."""
         return self.preset.spec(self.record.detector)
 
     def data(
-        self, root=None, features=None, cache_folder=None, corpus=None, protocol=None, fold=None
-    ):
+        self,
+        root: str | Path | None = None,
+        features: Path | None = None,
+        cache_folder: str | Path | None = None,
+        corpus: str | None = None,
+        protocol: str | None = None,
+        fold: int | None = None,
+    ) -> tuple[Split, Load]:
         """Finds the clips that it was trained on, and those that it is tested on.
 
         Args:
@@ -189,20 +206,20 @@ class Run:
         features = features or self.record.features_path
         if same or not self.record.corpus_guessed:  # the folder may hold more by now
             corpus = corpus or self.record.corpus
-        clips = corpora.clips(root, corpus, features)
+        clips = corpora.clips(Path(root), corpus, features)
         clips = [clip for clip in clips if clip.id not in (self.record.left_out or ())]
         if fold is None:
             fold = 0 if protocol else self.record.fold
         protocol = protocol or self.record.protocol
         split = splits.split(clips, protocol, fold, self.record.seed, needed=("test",))
-        return split, SignalCache(self.spec, cache_folder).load
+        return split, SignalCache(self.spec, Path(cache_folder) if cache_folder else None).load
 
-    def owns(self, split):
+    def owns(self, split: Split) -> bool:
         """Returns bool, whether a splits.Split is the one it was made with, clip by clip."""
         made = self.record.data, self.record.protocol, self.record.fold
         return (identity(split), split.protocol, split.fold) == made
 
-    def refuse_other(self, split):
+    def refuse_other(self, split: Split) -> None:
         """Raises ValueError where it does not own a split: its folder keeps its own numbers."""
         if not self.owns(split):
             raise ValueError(
@@ -211,7 +228,7 @@ class Run:
             )
 
 
-def load_runs(folder):
+def load_runs(folder: str | Path) -> list[Run]:
     """Returns the list of Run in a folder: the one, or those of a protocol's folds by number.
 
     Raises:
@@ -223,7 +240,7 @@ def load_runs(folder):
     return [load_run(folder)]
 
 
-def load_run(folder):
+def load_run(folder: str | Path) -> Run:
     """Returns the Run in a folder.
 
     Raises:
@@ -237,7 +254,7 @@ def load_run(folder):
     return Run(Path(folder), Record.read(path))
 
 
-def identity(split):
+def identity(split: Split) -> str:
     """Digest of what the clips of a split are called, how large their files are, what is given."""
     digest = hashlib.blake2b(digest_size=16)
     for role in splits.ROLES:
@@ -251,7 +268,7 @@ def identity(split):
     return digest.hexdigest()
 
 
-def runs_folder():
+def runs_folder() -> Path:
     """Returns the Path of the folder of runs, from any working directory the same.
 
     $EMOTION_RUNS where it is set; else `saved_models` beside train_model.py, where this package
@@ -261,7 +278,7 @@ def runs_folder():
     return Path(os.environ.get("EMOTION_RUNS") or Path(_CHECKOUT if there else "", "saved_models"))
 
 
-def newest(runs=None):
+def newest(runs: Path | None = None) -> Path:
     """Finds the run that is taken where none is named.
 
     It is the one in the folder of runs whose model was written last. A single fold in a folder of
@@ -293,7 +310,7 @@ def newest(runs=None):
     return folders[-1]
 
 
-def resume_command(folder, record, *more):
+def resume_command(folder: Path, record: Record, *more: str) -> str:
     """Returns the command line that continues a training, to be copied.
 
     Args:
@@ -306,7 +323,7 @@ def resume_command(folder, record, *more):
     return shlex.join([*program(), "--run", str(named), "--resume", *more])
 
 
-def program():
+def program() -> list[str]:
     """Returns list of str, the command that trains, as it can be called from anywhere."""
     script = _CHECKOUT / "train_model.py"
     if not script.is_file():
@@ -314,7 +331,7 @@ def program():
     return ["python", script.name if Path.cwd() == _CHECKOUT else str(script)]
 
 
-def digest(record):
+def digest(record: Record) -> str:
     """Returns str that tells a training apart from any other.
 
     Args:
@@ -326,7 +343,7 @@ def digest(record):
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def refuse_other_training(before, now, folder):
+def refuse_other_training(before: Record, now: Record, folder: Path) -> None:
     """Raises ValueError where a run would be resumed as another training than it was.
 
     Args:
@@ -351,7 +368,7 @@ def refuse_other_training(before, now, folder):
         )
 
 
-def record_differences(before, now):
+def record_differences(before: Record, now: Record) -> dict[str, str]:
     """Returns dict of the name of a setting to str, "... then, ... now", where two records differ.
 
     Args:

@@ -87,6 +87,29 @@ def test_help_answers_without_heavy_imports(program):
     assert not SLOW & loaded(code)
 
 
+def unhinted(body, of="", public=True):
+    """The public functions and methods in a body that lack a hint, as "CLASS.function"."""
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            yield from unhinted(node.body, f"{node.name}.", public and node.name[0] != "_")
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            special = node.name.startswith("__") and node.name not in ("__exit__", "__post_init__")
+            if public and (node.name[0] != "_" or special):
+                every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                lacking = [
+                    a.arg for a in every if not a.annotation and a.arg not in ("self", "cls")
+                ]
+                if lacking or not (node.returns or node.name == "__init__"):
+                    yield of + node.name
+
+
+@pytest.mark.parametrize("package", ["emotion", "callbacks"])
+def test_public_functions_have_hints(package):
+    for path in sorted((ROOT / package).rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert not list(unhinted(tree.body)), path
+
+
 # Words that must not be parts of names: they say what happened to a value, not what it holds.
 RETIRED = set(
     "hear see heard seen deaf blind told found given kept own opinions stranger door desk crew "

@@ -51,7 +51,7 @@ def test_results_come_in_the_order_of_the_items():
 
 
 @pytest.mark.slow
-def test_a_single_call_has_a_process_of_its_own():
+def test_a_single_call_runs_in_another_process():
     assert processes.apart(os.getpid) != os.getpid()
     assert processes.apart(os.getenv, "COLOUR", initializer=set_colour) == "red"
     with pytest.raises(ValueError, match="text"):

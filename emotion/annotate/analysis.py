@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from emotion.annotate import predictions, render, timeline_plot
 from emotion.annotate.overlay import draw_frame
-from emotion.clip import MediaError
+from emotion.clip import MediaError, Progress
 from emotion.files import atomic_write
 from emotion.inference.recognizer import Recognizer, as_image
 from emotion.inference.smoothing import smooth as smoothed
@@ -25,6 +25,7 @@ from emotion.run import newest
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Source = str | Path | np.ndarray | Image.Image
 IMAGES = frozenset(".bmp .jpeg .jpg .png .tif .tiff .webp".split())
 
 
@@ -123,16 +124,38 @@ class Analysis:
         return render.summary(self.timeline)
 
 
+@overload
 def analyze(
-    source: Any,
+    source: Source,
     model: str | Path | Recognizer | None = None,
     *,
     window: float | None = None,
     hop: float | None = None,
     smooth: float = 0.0,
     audio: str | Path | None = None,
-    progress: Callable[[str, float, float | None], None] | str | None = None,
-) -> Any:
+    progress: Progress | str | None = None,
+) -> Analysis: ...
+@overload
+def analyze(
+    source: Sequence[Source],
+    model: str | Path | Recognizer | None = None,
+    *,
+    window: float | None = None,
+    hop: float | None = None,
+    smooth: float = 0.0,
+    audio: str | Path | None = None,
+    progress: Progress | str | None = None,
+) -> list[Analysis]: ...
+def analyze(
+    source: Source | Sequence[Source],
+    model: str | Path | Recognizer | None = None,
+    *,
+    window: float | None = None,
+    hop: float | None = None,
+    smooth: float = 0.0,
+    audio: str | Path | None = None,
+    progress: Progress | str | None = None,
+) -> Analysis | list[Analysis]:
     """Recognises the emotions in a recording or an image.
 
     Args:
@@ -198,7 +221,7 @@ def _image(source) -> tuple[np.ndarray | None, str]:
 
 
 @contextmanager
-def _reporter(progress) -> Iterator[Callable[[str, float, float | None], None] | None]:
+def _reporter(progress) -> Iterator[Progress | None]:
     if progress is None or callable(progress):
         yield progress
         return

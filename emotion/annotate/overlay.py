@@ -1,12 +1,18 @@
 """Draws boxes, labels and charts on RGB arrays or on the YUV planes of a video frame."""
 
+from __future__ import annotations
+
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from emotion import plotting
+
+if TYPE_CHECKING:
+    from emotion.clip import Prediction
 
 CARD = (16, 18, 24)
 OPACITY = 0.9
@@ -30,7 +36,11 @@ class Face:
     probabilities: np.ndarray | None = None
 
 
-def compose(tracked, alone, pictured):
+def compose(
+    tracked: list[tuple[np.ndarray, int, Prediction | None]],
+    alone: Prediction | None,
+    pictured: bool,
+) -> tuple[list[Face], str | None]:
     """Decides what is drawn on a frame, of a recording and of a camera alike.
 
     Args:
@@ -64,7 +74,7 @@ def _sources(prediction):
     return "from sound and action units" if prediction.has_audio else "from action units alone"
 
 
-def draw_frame(frame, faces, note=None):
+def draw_frame(frame: np.ndarray, faces: list[Face], note: str | None = None) -> np.ndarray:
     """Draws on a copy of a frame.
 
     Args:
@@ -80,7 +90,14 @@ def draw_frame(frame, faces, note=None):
     return drawn
 
 
-def paint(planes, faces, note, cards, positions, status=None):
+def paint(
+    planes: tuple[np.ndarray, ...],
+    faces: list[Face],
+    note: str | None,
+    cards: dict,
+    positions: dict,
+    status: str | None = None,
+) -> None:
     """Draws in place; touches the boxes' edges and the cards only.
 
     Args:
@@ -106,7 +123,7 @@ def paint(planes, faces, note, cards, positions, status=None):
             look, x, y, positions[face.name] = place
             _stamp(planes, options[look], x, y)
             high, wide = options[look][0][1].shape[:2]
-            blocked.append((x, y, x + wide, y + high))
+            blocked.append(np.array((x, y, x + wide, y + high)))
     for text, low in ((note, True), (status, False)):
         if text:
             card = _card(Face(None, text), size, "tag", len(planes), cards)

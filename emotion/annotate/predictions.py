@@ -3,26 +3,33 @@
 docs/annotate.md describes what is in them.
 """
 
+from __future__ import annotations
+
 import csv
 import errno
 import html
 import io
 import json
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emotion.clip import MediaError
 from emotion.files import atomic_write
 
+if TYPE_CHECKING:
+    from emotion.inference.timeline import Timeline
+
 CORNERS = ("x1", "y1", "x2", "y2")
 COLUMNS = ("start", "end", "track", *CORNERS, "has_audio", "has_face", "label", "confidence")
 
 
-def check_place(path):
+def check_place(path: Path) -> None:
     """Raises MediaError unless a file can be written at `path`; what is there stays as it is."""
     try:
         if Path(path).is_dir():
@@ -33,7 +40,7 @@ def check_place(path):
         raise _refusal(path, error) from error
 
 
-def check_predictions(path, output):
+def check_predictions(path: Path, output: Path) -> None:
     """Raises ValueError unless `output` ends in .csv, .json or .vtt and is not `path`.
 
     Raises MediaError where it cannot be written.
@@ -45,7 +52,7 @@ def check_predictions(path, output):
     check_place(output)
 
 
-def write_predictions(timeline, path):
+def write_predictions(timeline: Timeline, path: Path) -> None:
     """Writes one row a window and face; the file has its name only once it is whole.
 
     Args:
@@ -64,7 +71,7 @@ def write_predictions(timeline, path):
 
 
 @contextmanager
-def whole(path):
+def whole(path: Path) -> Iterator[Path]:
     """Yields the Path to write a file at, which has the name `path` once the block has ended.
 
     Raises:
@@ -81,7 +88,7 @@ def _refusal(path, error):
     return MediaError(f"{path} cannot be written ({error.strerror}); choose another place.")
 
 
-def rows(timeline):
+def rows(timeline: Timeline) -> Iterator[dict]:
     """Yields a dict for each prediction of a timeline: COLUMNS, and each class's probability."""
     tracks = {track.id: track for track in timeline.tracks}
     for prediction in timeline.predictions:

@@ -1,10 +1,13 @@
 """Annotates recordings one by one: what to read, what to write, and lists of both."""
 
+from __future__ import annotations
+
 import json
 import os
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emotion import media
 from emotion.annotate import timeline_plot
@@ -16,6 +19,11 @@ from emotion.inference import runtime
 from emotion.inference.smoothing import check_seconds, smooth
 from emotion.inference.timeline import analyse, check_sound
 from emotion.media import suffixes
+
+if TYPE_CHECKING:
+    from emotion.clip import Progress
+    from emotion.inference.recognizer import Recognizer
+    from emotion.media import Info
 
 SETTINGS = "annotate.json"  # what the results of a folder were made with
 
@@ -39,7 +47,7 @@ class Job:
     sound: Path | None = None
 
     @property
-    def outputs(self):
+    def outputs(self) -> list[Path]:
         """List of Path."""
         return [path for path in (self.video, self.predictions, self.picture) if path]
 
@@ -69,14 +77,14 @@ class Settings:
     def __post_init__(self):
         check_seconds(self.smooth)
 
-    def load(self):
+    def load(self) -> Recognizer:
         """Returns the Recognizer; raises FileNotFoundError, ValueError where that cannot be."""
         from emotion.inference.recognizer import Recognizer
 
         return Recognizer(self.model, detector_weights=self.yunet)
 
 
-def check(job):
+def check(job: Job) -> Info:
     """Says before any work whether it can be done.
 
     Args:
@@ -107,7 +115,9 @@ def check(job):
     return info
 
 
-def annotate(job, recognizer, settings, progress=None):
+def annotate(
+    job: Job, recognizer: Recognizer, settings: Settings, progress: Progress | None = None
+) -> tuple[str, list[Path]]:
     """Does one job; the video comes last, so that where it is there, all is.
 
     Args:
@@ -123,7 +133,9 @@ def annotate(job, recognizer, settings, progress=None):
         FileNotFoundError, MediaError, ValueError: the recording cannot be used.
     """
     info = check(job)
-    features = settings.features and recognizer.table_features(job.path, settings.features)
+    features = None
+    if settings.features:
+        features = recognizer.table_features(job.path, settings.features)
     window, hop = settings.window, settings.hop
     timeline = analyse(job.path, recognizer, window, hop, progress, features, job.sound)
     timeline = smooth(timeline, settings.smooth)
@@ -136,7 +148,7 @@ def annotate(job, recognizer, settings, progress=None):
     return summary(timeline), [path for path in job.outputs if path != job.video or info.video]
 
 
-def shared(paths):
+def shared(paths: list[Path]) -> Path:
     """Returns the Path of the innermost folder that files and folders lie in."""
     folders = [os.path.abspath(path if path.is_dir() else path.parent) for path in paths]
     if len({os.path.splitdrive(place)[0].lower() for place in folders}) > 1:
@@ -144,7 +156,9 @@ def shared(paths):
     return Path(os.path.commonpath(folders))
 
 
-def list_jobs(paths, folder, predictions=None, picture=None):
+def list_jobs(
+    paths: list[Path], folder: Path, predictions: str | None = None, picture: str | None = None
+) -> list[Job]:
     """Lists what is to be done for files and folders.
 
     Args:
@@ -188,7 +202,7 @@ def list_jobs(paths, folder, predictions=None, picture=None):
             place = place.with_suffix("")
         start = f"{folder / place}_annotated"
         video = None if recording.suffix.lower() in suffixes.AUDIO else Path(f"{start}.mp4")
-        others = (kind and Path(f"{start}{kind}") for kind in (predictions, picture))
+        others = [Path(f"{start}{kind}") if kind else None for kind in (predictions, picture)]
         listed.append(Job(recording, video, *others))
     return listed
 
@@ -201,7 +215,7 @@ def _folded(path):
     return path.as_posix().lower()  # as a file system may take it that knows no case
 
 
-def unfinished(listed, settings, folder, root):
+def unfinished(listed: list[Job], settings: Settings, folder: Path, root: Path) -> list[Job]:
     """Prepares a folder, and leaves out the jobs that are done and newer than their recording.
 
     Args:

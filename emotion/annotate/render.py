@@ -4,7 +4,11 @@ Two streaming passes: `analyse` gathers boxes and predictions, then the frames a
 drawn on as they pass, so a box knows where its face goes next and memory does not grow.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +19,11 @@ from emotion.clip import MediaError
 from emotion.faces.crop import STEP
 from emotion.inference.timeline import Timeline, analyse
 
+if TYPE_CHECKING:
+    from emotion.clip import Arrays, Progress
+    from emotion.inference.recognizer import Recognizer
+    from emotion.inference.timeline import Track
+
 MISSED = 3  # looks from one detection to the next between which a face is taken to have stayed
 
 __all__ = ["Face", "Timeline", "analyse", "annotate_video", "check_output", "check_predictions"]
@@ -22,8 +31,15 @@ __all__ += ["draw_frame", "lasting", "summary", "write_annotated", "write_predic
 
 
 def annotate_video(
-    path, output, recognizer, window=None, hop=None, progress=None, features=None, sound=None
-):
+    path: Path,
+    output: Path,
+    recognizer: Recognizer,
+    window: float | None = None,
+    hop: float | None = None,
+    progress: Progress | None = None,
+    features: Arrays | None = None,
+    sound: Path | None = None,
+) -> Timeline:
     """Annotates a video.
 
     Args:
@@ -47,7 +63,7 @@ def annotate_video(
     return timeline
 
 
-def check_output(path, output):
+def check_output(path: Path, output: Path) -> None:
     """Raises ValueError unless `output` is an .mp4 other than `path`, MediaError if unwritable."""
     if Path(output).suffix.lower() != ".mp4":
         raise ValueError(f"`output` must end in .mp4. Received: {output}.")
@@ -58,7 +74,7 @@ def check_output(path, output):
     check_place(output)
 
 
-def summary(timeline):
+def summary(timeline: Timeline) -> str:
     """Says what was predicted: the emotion of each person, and what the predictions rest on.
 
     Args:
@@ -86,7 +102,7 @@ def summary(timeline):
     return "\n".join([*lines, basis])
 
 
-def lasting(timeline):
+def lasting(timeline: Timeline) -> list[tuple[str, str, float, float]]:
     """Finds the emotion that lasted longest for each person, and for the rest of the recording.
 
     At each moment a person has the label of the prediction whose window's centre is nearest, and
@@ -108,7 +124,7 @@ def lasting(timeline):
     return listed
 
 
-def label_seconds(timeline):
+def label_seconds(timeline: Timeline) -> dict[int | str, dict[str, float]]:
     """Counts the seconds of each label for each person, as `lasting` describes.
 
     Returns:
@@ -127,7 +143,7 @@ def label_seconds(timeline):
     return {key: seconds[key] for key in order}
 
 
-def person(key):
+def person(key: int | str) -> str:
     """Returns str, the name of a key of `label_seconds`: "person 1", or "sound"."""
     return key.removesuffix(" alone") if isinstance(key, str) else f"person {key}"
 
@@ -149,7 +165,7 @@ def _edges(timeline):
     return np.unique(np.clip(edges, 0.0, timeline.duration))
 
 
-def write_annotated(timeline, output, progress=None):
+def write_annotated(timeline: Timeline, output: Path, progress: Progress | None = None) -> None:
     """Writes the recording of a timeline with its faces, predictions and sound.
 
     Args:
@@ -171,7 +187,7 @@ def write_annotated(timeline, output, progress=None):
                 progress("writing", time, timeline.duration)
 
 
-def scenes(timeline):
+def scenes(timeline: Timeline) -> Callable[[float], tuple[list[Face], str | None]]:
     """Prepares what is to be drawn, so that a frame costs the same in a long recording.
 
     Returns:
@@ -209,7 +225,7 @@ def scenes(timeline):
     return describe
 
 
-def box_at(track, times, detected, time):
+def box_at(track: Track, times: np.ndarray, detected: np.ndarray, time: float) -> np.ndarray | None:
     """Says where a face is, between its detections.
 
     A face missed at one or two looks in a row is taken to have stayed; otherwise its box ends half

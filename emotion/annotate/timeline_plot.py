@@ -1,6 +1,9 @@
 """Plots the probability of each emotion over a whole recording."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -9,20 +12,25 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 from emotion import plotting
 from emotion.annotate.predictions import whole
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from emotion.inference.timeline import Timeline
+
 POINTS = 400  # from left to right at most; more windows than that are averaged
 BINS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)  # seconds
 LONG = 120  # seconds, from which on the time is in minutes
 STRIP = 1.08, 0.16  # where the most probable classes are shown, above the lines
 
 
-def check_picture(path):
+def check_picture(path: Path) -> None:
     """Raises ValueError unless `path` ends in .png or .svg."""
     if Path(path).suffix.lower() not in (".png", ".svg"):
         raise ValueError(f"A timeline must end in .png or .svg. Received: {path}.")
 
 
 @plotting.styled
-def draw(timeline, path):
+def draw(timeline: Timeline, path: Path) -> None:
     """Draws a row of axes for each face, and one for the windows from sound alone.
 
     Each row has a line for each class, and above these a strip of the most probable ones. Both are
@@ -49,7 +57,7 @@ def draw(timeline, path):
 
 
 @plotting.styled
-def plot(timeline):
+def plot(timeline: Timeline) -> Figure:
     """Returns the matplotlib.figure.Figure that `draw` saves; the caller closes it."""
     by_track = {}
     for prediction in timeline.predictions:
@@ -83,11 +91,11 @@ def plot(timeline):
         )
     axes.set(xlabel=f"middle of the window, {unit}{note}", xlim=(0, limit))
     figure.suptitle(timeline.info.path.name)
-    names = {}  # each once, though all rows have it
+    handles = {}  # each once, though all rows have it
     for axes in several[:, 0]:
         for handle, name in zip(*axes.get_legend_handles_labels()):
-            names.setdefault(name, handle)
-    figure.legend(names.values(), names.keys(), loc="outside right upper", handlelength=3)
+            handles.setdefault(name, handle)
+    figure.legend(handles.values(), handles.keys(), loc="outside right upper", handlelength=3)  # type: ignore[call-overload]
     return figure
 
 

@@ -1,7 +1,11 @@
 """`analyze`: prints the emotions of recordings or images."""
 
+from __future__ import annotations
 
-def add(commands):
+import argparse
+
+
+def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's arguments."""
     command = commands.add_parser("analyze", help="print the emotions of recordings or images")
     command.set_defaults(handler=run)
@@ -15,7 +19,7 @@ def add(commands):
     )
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Prints a line for each person of each file."""
     from pathlib import Path
 

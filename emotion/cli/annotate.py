@@ -1,18 +1,25 @@
 """`annotate`: writes recordings with boxes and labels; run_inference.py is this command too."""
 
+from __future__ import annotations
+
 import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emotion.cli import live
 from emotion.cli.main import guarded, renamed, verbosity
 from emotion.cli.model import chosen
 
+if TYPE_CHECKING:
+    from emotion.annotate.recordings import Settings
+    from emotion.inference.recognizer import Recognizer
+
 PROGRAM = "run_inference.py"
 
 
-def add(commands):
+def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's arguments."""
     command = commands.add_parser("annotate", help="write videos with boxes, labels and sound")
     command.set_defaults(handler=run, live=False)
@@ -22,7 +29,7 @@ def add(commands):
     arguments(command)
 
 
-def arguments(parser):
+def arguments(parser: argparse._ActionsContainer) -> None:
     """Adds what `emotion annotate` and run_inference.py have in common."""
     add = parser.add_argument
     add(
@@ -75,7 +82,7 @@ def arguments(parser):
     )
 
 
-def spans(parser):
+def spans(parser: argparse._ActionsContainer) -> None:
     """Adds the length of a window, and the detector's weights."""
     add = parser.add_argument
     add("--window", type=float, metavar="S", help="seconds of a window (default: the run's)")
@@ -83,7 +90,7 @@ def spans(parser):
     add("--yunet", type=Path, metavar="PATH", help="YuNet's weights, for a run that needs them")
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """Returns the argparse.ArgumentParser of run_inference.py."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
@@ -107,7 +114,7 @@ def parser():
     return parser
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
     """Runs run_inference.py.
 
     Args:
@@ -123,7 +130,7 @@ def main(argv=None):
     return guarded(f"{PROGRAM}: error", parser().parse_args(argv))
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int | None:
     """Annotates recordings; returns the exit code."""
     if args.live:
         return live.run(args)
@@ -136,7 +143,7 @@ def run(args):
         return 130
 
 
-def run_single(args):
+def run_single(args: argparse.Namespace) -> int:
     """Annotates one recording."""
     from emotion.annotate import recordings
 
@@ -155,7 +162,7 @@ def run_single(args):
     return 0
 
 
-def run_many(args):
+def run_many(args: argparse.Namespace) -> int:
     """Annotates several recordings into a folder; raises as `run` where none can be begun."""
     from tqdm import tqdm
 
@@ -190,7 +197,7 @@ def run_many(args):
     return 1 if failed else 0
 
 
-def suffix(text, option, allowed):
+def suffix(text: Path | None, option: str, allowed: tuple[str, ...]) -> str | None:
     """Returns the suffix that an option names for several recordings, such as ".csv", or None."""
     if text is None:
         return None
@@ -203,7 +210,7 @@ def suffix(text, option, allowed):
     return kind
 
 
-def settings(args):
+def settings(args: argparse.Namespace) -> Settings:
     """Returns the recordings.Settings of the arguments."""
     from emotion.annotate.recordings import Settings
 
@@ -217,7 +224,7 @@ def settings(args):
     )
 
 
-def load(settings):
+def load(settings: Settings) -> Recognizer:
     """Returns the Recognizer of recordings.Settings."""
     return settings.load()
 
@@ -228,14 +235,14 @@ class Progress:
     def __init__(self):
         self._bar = self._stage = None
 
-    def __enter__(self):
+    def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *error):
         if self._bar is not None:
             self._bar.close()
 
-    def __call__(self, stage, done, total):
+    def __call__(self, stage: str, done: float, total: float | None) -> None:
         """Shows how far a stage is; the arguments are those `analyse` describes."""
         from tqdm import tqdm
 

@@ -1,11 +1,14 @@
 """`cache`: the size of the cache of decoded clips, and the removal of old entries."""
 
+from __future__ import annotations
+
+import argparse
 import re
 
 _UNITS = {"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 
 
-def add(commands):
+def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's arguments."""
     command = commands.add_parser("cache", help="show or prune the cache of decoded clips")
     command.set_defaults(handler=run)
@@ -17,7 +20,7 @@ def add(commands):
     )
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Prints the size of the cache, after pruning if that is asked for."""
     from emotion.signals.cache import default_folder, prune, usage
 

@@ -1,7 +1,11 @@
 """`check`: what a data folder holds, lacks, or has broken."""
 
+from __future__ import annotations
 
-def add(commands):
+import argparse
+
+
+def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's arguments."""
     command = commands.add_parser("check", help="what a data folder holds, lacks, or has broken")
     command.set_defaults(handler=run)
@@ -9,7 +13,7 @@ def add(commands):
     command.add_argument("--corpus", help="guessed where left out, see dataset/README.md")
 
 
-def run(options):
+def run(options: argparse.Namespace) -> int:
     """Prints the table; returns 1 where something is wrong."""
     from emotion.data.check import check
 

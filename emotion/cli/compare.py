@@ -1,9 +1,12 @@
 """`compare`: trains presets side by side, as a table."""
 
+from __future__ import annotations
+
+import argparse
 import sys
 
 
-def add(commands):
+def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's arguments."""
     command = commands.add_parser("compare", help="train presets side by side, as a table")
     command.set_defaults(handler=run)
@@ -30,7 +33,7 @@ def add(commands):
     command.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Trains what is not trained yet; prints the table."""
     import signal
     from pathlib import Path

@@ -1,7 +1,11 @@
 """`download`: fetches RAVDESS, or the YuNet face detector."""
 
+from __future__ import annotations
 
-def add(commands):
+import argparse
+
+
+def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's arguments."""
     command = commands.add_parser("download", help="fetch RAVDESS, or the YuNet face detector")
     command.set_defaults(handler=run)
@@ -12,7 +16,7 @@ def add(commands):
     command.add_argument("--output", default="dataset", help="folder (default: dataset)")
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Fetches what was asked for."""
     if options.what == "yunet":
         from emotion.faces.detect import fetch_yunet

@@ -1,7 +1,11 @@
 """`evaluate`: what runs are worth on their test speakers."""
 
+from __future__ import annotations
 
-def add(commands):
+import argparse
+
+
+def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's arguments."""
     command = commands.add_parser("evaluate", help="score runs on their test speakers")
     command.set_defaults(handler=run)
@@ -21,7 +25,7 @@ def add(commands):
     command.add_argument("--output", metavar="DIR", help="where to write it all, of one RUN (RUN)")
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Evaluates each run in full, or without a modality; writes into each, prints a table."""
     from emotion import backend
 

@@ -1,9 +1,12 @@
 """`explain`: why a run says what it says, of one clip or of its test clips."""
 
+from __future__ import annotations
+
+import argparse
 import sys
 
 
-def add(commands):
+def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's arguments."""
     command = commands.add_parser("explain", help="why a run says what it says, as pictures")
     command.set_defaults(handler=run)
@@ -25,7 +28,7 @@ def add(commands):
     command.add_argument("--cache", help="folder of decoded clips")
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Writes pictures and explanation.json, once everything is computed."""
     if options.clip is None and options.data is None:
         raise ValueError("explain takes CLIP or --data: name what is to be explained.")

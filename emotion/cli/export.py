@@ -1,9 +1,13 @@
 """`export`: a run as ONNX, LiteRT or SavedModel, with what is needed to feed it."""
 
+from __future__ import annotations
+
+import argparse
+
 from emotion.inference.runtime import FILES
 
 
-def add(commands):
+def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's arguments."""
     command = commands.add_parser("export", help="a run as ONNX, LiteRT or SavedModel")
     command.set_defaults(handler=run)
@@ -19,7 +23,7 @@ def add(commands):
     command.add_argument("--cache", help="folder of decoded clips")
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Writes the export; prints what the check found."""
     from pathlib import Path
 

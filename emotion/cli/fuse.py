@@ -1,7 +1,11 @@
 """`fuse`: the scores of several systems as one."""
 
+from __future__ import annotations
 
-def add(commands):
+import argparse
+
+
+def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's arguments."""
     command = commands.add_parser("fuse", help="fuse files of scores late")
     command.set_defaults(handler=run)
@@ -21,7 +25,7 @@ def add(commands):
     command.add_argument("--corpus", help="ravdess, cremad ...; guessed where left out")
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Writes the fused scores."""
     if len(options.files) < 2:
         raise ValueError("fuse takes at least two files of scores.")

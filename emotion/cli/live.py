@@ -1,11 +1,18 @@
 """`live`: predicts what a camera and a microphone take."""
 
+from __future__ import annotations
+
+import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emotion.cli.model import chosen
 
+if TYPE_CHECKING:
+    from emotion.inference.recognizer import Recognizer
 
-def add(commands):
+
+def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's arguments."""
     command = commands.add_parser("live", help="predict from a camera and a microphone")
     command.set_defaults(handler=run)
@@ -16,7 +23,7 @@ def add(commands):
     command.add_argument("--yunet", type=Path, metavar="PATH", help="YuNet's .onnx weights")
 
 
-def arguments(parser):
+def arguments(parser: argparse._ActionsContainer) -> None:
     """Adds what `emotion live` and `run_inference.py --live` have in common."""
     add = parser.add_argument
     add("--camera", default="0", metavar="N", help="number, device, video file, or none")
@@ -25,7 +32,7 @@ def arguments(parser):
     add("--no-display", action="store_true", help="print the predictions, a line each")
 
 
-def run(options):
+def run(options: argparse.Namespace) -> int:
     """Predicts until the camera ends or the display is closed."""
     import functools
 
@@ -55,7 +62,7 @@ def run(options):
     return 0
 
 
-def load(options):
+def load(options: argparse.Namespace) -> Recognizer:
     """Returns the Recognizer of the options."""
     from emotion.inference.recognizer import Recognizer
 

@@ -1,5 +1,7 @@
 """The command line: `emotion COMMAND`. Each command imports what it needs itself."""
 
+from __future__ import annotations
+
 import argparse
 import logging
 import sys
@@ -16,7 +18,7 @@ RENAMED = {
 }
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Runs a command.
 
     Args:
@@ -35,7 +37,7 @@ def main(arguments=None):
     return guarded(f"emotion {options.command}", options)
 
 
-def renamed(program, command, arguments):
+def renamed(program: str, command: str, arguments: list[str]) -> int:
     """Returns 2, after a line on stderr, where an argument is an old spelling; else 0."""
     for text in arguments:
         old = text.partition("=")[0]
@@ -49,7 +51,7 @@ def renamed(program, command, arguments):
     return 0
 
 
-def guarded(program, options):
+def guarded(program: str, options: argparse.Namespace) -> int:
     """Runs `options.handler`; a user's mistake is one line on stderr and the exit code 2."""
     from emotion.clip import MediaError
 
@@ -76,7 +78,7 @@ def guarded(program, options):
         logger.removeHandler(handler)
 
 
-def verbosity(parser):
+def verbosity(parser: argparse.ArgumentParser) -> None:
     """Adds --quiet and --verbose."""
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--quiet", action="store_true", help="print results and errors only")

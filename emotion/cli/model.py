@@ -1,9 +1,11 @@
 """The run that a command uses."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 
-def chosen(model):
+def chosen(model: Path | None) -> Path:
     """Returns the Path of a run: `model`, or without one the newest, which is then printed."""
     if model:
         return Path(model)

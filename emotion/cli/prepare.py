@@ -1,7 +1,11 @@
 """`prepare`: decodes and crops every clip into the cache."""
 
+from __future__ import annotations
 
-def add(commands):
+import argparse
+
+
+def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's arguments."""
     command = commands.add_parser("prepare", help="decode and crop every clip into the cache")
     command.set_defaults(handler=run)
@@ -15,7 +19,7 @@ def add(commands):
     command.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Fills the cache; names each clip it could not use."""
     from emotion import backend
 

@@ -1,8 +1,15 @@
 """Screen: what metrics.json says, as lines of text."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from emotion.metrics import subgroups
+
+if TYPE_CHECKING:
+    from emotion.evaluation.results import Evaluation
 
 # Kind of disturbance to what it is and what its levels are.
 _DISTURBED = {
@@ -15,7 +22,7 @@ _DISTURBED = {
 _OF = {"audio": "noise", "video": "blur"}
 
 
-def report(title, measured):
+def report(title: str, measured: Evaluation) -> str:
     """Tells what an evaluation found.
 
     Args:

@@ -1,10 +1,13 @@
 """`report`: a run, the folds of a protocol, or a comparison, as one page of HTML."""
 
+from __future__ import annotations
+
+import argparse
 import shlex
 import sys
 
 
-def add(commands):
+def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's arguments."""
     command = commands.add_parser("report", help="one self-contained HTML page on a run")
     command.set_defaults(handler=run)
@@ -16,7 +19,7 @@ def add(commands):
     command.add_argument("--output", metavar="FILE", help="default: report.html in the folder")
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Evaluates and explains what was not yet; writes the page."""
     from pathlib import Path
 

@@ -1,7 +1,11 @@
 """`score`: what the scores of any system are worth on the test speakers of a protocol."""
 
+from __future__ import annotations
 
-def add(commands):
+import argparse
+
+
+def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's arguments."""
     command = commands.add_parser("score", help="score a file of any system's predictions")
     command.set_defaults(handler=run)
@@ -11,7 +15,7 @@ def add(commands):
     command.add_argument("--output", metavar="DIR", help="also write metrics.json and plots there")
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Prints the scores of all folds together."""
     from pathlib import Path
 

@@ -1,5 +1,15 @@
 """`serve`: a run over HTTP."""
 
+from __future__ import annotations
+
+import argparse
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emotion.inference.recognizer import Recognizer
+    from emotion.web.uploads import Limits
+
 # Option to the attribute of uploads.Limits and what it says.
 LIMITS = {
     "--max-mb": ("megabytes", "megabytes of a file"),
@@ -11,7 +21,7 @@ LIMITS = {
 }
 
 
-def add(commands):
+def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's arguments."""
     command = commands.add_parser("serve", help="predictions and annotated videos over HTTP")
     command.set_defaults(handler=run)
@@ -25,7 +35,7 @@ def add(commands):
         add(option, type=kind, dest=name, metavar="N", help=f"{what} (default: see docs/serve.md)")
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Serves until it is stopped."""
     import signal
     import sys
@@ -55,7 +65,7 @@ def run(options):
         uvicorn.Server(config).run([listening])
 
 
-def limits_of(options):
+def limits_of(options: argparse.Namespace) -> Limits:
     """Returns the uploads.Limits of a command's options, of which it may lack some.
 
     Raises:
@@ -72,7 +82,7 @@ def limits_of(options):
     return Limits(**{name: value for name, value in values.items() if value is not None})
 
 
-def listen(host, port):
+def listen(host: str, port: int) -> socket.socket:
     """Takes the port first: a model loads for seconds, and in vain where the port is taken.
 
     Returns:
@@ -93,7 +103,7 @@ def listen(host, port):
         ) from error
 
 
-def load(options):
+def load(options: argparse.Namespace) -> Recognizer:
     """Returns the Recognizer of a command's options; raises as it does."""
     from emotion import backend
 

@@ -1,7 +1,11 @@
 """`significance`: whether two systems differ, or whether chance would do."""
 
+from __future__ import annotations
 
-def add(commands):
+import argparse
+
+
+def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's arguments."""
     command = commands.add_parser("significance", help="whether the scores of two systems differ")
     command.set_defaults(handler=run)
@@ -10,7 +14,7 @@ def add(commands):
     command.add_argument("--corpus", help="ravdess, cremad ...; guessed where left out")
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Prints the difference of UAR and of WAR, with its interval and its p-value."""
     from emotion import backend
 
@@ -30,7 +34,7 @@ def run(options):
         metrics.confusions(s.targets, s.probabilities.argmax(axis=1), speakers, len(s.labels))[1]
         for s in systems
     ]
-    differences = intervals.difference(*counts)
+    differences = intervals.difference(counts[0], counts[1])
     for name, difference in differences.items():
         values = [getattr(metrics, name)(system.sum(axis=0)) for system in counts]
         low, high = difference["interval"]

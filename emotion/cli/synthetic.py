@@ -1,7 +1,11 @@
 """`synthetic`: draws and speaks a small artificial corpus."""
 
+from __future__ import annotations
 
-def add(commands):
+import argparse
+
+
+def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's arguments."""
     command = commands.add_parser("synthetic", help="draw and speak a small artificial corpus")
     command.set_defaults(handler=run)
@@ -11,7 +15,7 @@ def add(commands):
         command.add_argument(f"--{name}", type=int)
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Writes the corpus."""
     from emotion.synthetic import generate
 

@@ -1,5 +1,7 @@
 """`train`: trains a preset on a folder of clips; train_model.py is this command too."""
 
+from __future__ import annotations
+
 import argparse
 import shlex
 import signal
@@ -42,14 +44,14 @@ TRAINING = {
 OTHERS = {"folds": None, "corpus_guessed": None, "cache": None, "tensorboard": False}
 
 
-def add(commands):
+def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's arguments."""
     command = commands.add_parser("train", help="train a preset on a folder of clips")
     command.set_defaults(handler=run)
     arguments(command)
 
 
-def arguments(parser):
+def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments; what the command line does not say is None until `_settle`."""
     add = parser.add_argument
     add("--preset", help=f"the design to train (default: {TRAINING['preset']})")
@@ -97,7 +99,7 @@ def arguments(parser):
     add("--summary", action="store_true", help="print the model's layers and end")
 
 
-def parse(argv=None):
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line of train_model.py."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
@@ -111,14 +113,14 @@ def parse(argv=None):
     return parser.parse_args(argv)
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
     """Runs train_model.py; returns its exit code."""
     options = parse(argv)
     options.typed = sys.argv[1:] if argv is None else list(map(str, argv))
     return guarded(f"{PROGRAM}: error", options)
 
 
-def run(options):
+def run(options: argparse.Namespace) -> int | None:
     """Trains; returns the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -1,12 +1,15 @@
 """`web`: the recogniser as a page in a browser."""
 
+from __future__ import annotations
+
+import argparse
 import importlib.util
 import sys
 
 from emotion.cli.serve import LIMITS, limits_of, listen, load
 
 
-def add(commands):
+def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's arguments."""
     command = commands.add_parser("web", help="a page for recordings, camera and microphone")
     command.set_defaults(handler=run)
@@ -21,7 +24,7 @@ def add(commands):
     add("--yunet", metavar="PATH", help="YuNet's .onnx weights, for a run that needs them")
 
 
-def run(options):
+def run(options: argparse.Namespace) -> int:
     """Serves the page until it is stopped."""
     if importlib.util.find_spec("streamlit") is None:
         raise ModuleNotFoundError(

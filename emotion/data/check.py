@@ -1,5 +1,7 @@
 """Checks a data folder: a table by speaker and emotion, and what is missing or broken."""
 
+from __future__ import annotations
+
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +20,7 @@ _FEW_SPEAKERS = 5
 _LFS = b"version https://git-lfs"  # what a clone without git lfs has in place of media
 
 
-def check(root, corpus=None, workers=8):
+def check(root: Path, corpus: str | None = None, workers: int = 8) -> tuple[str, int]:
     """Opens every media file of a corpus, as far as its first frame and sound, and reports.
 
     Missing takes, unpaired clips, copies and a partial download are notes: training works with

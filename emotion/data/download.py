@@ -1,10 +1,14 @@
 """Downloads RAVDESS from its Zenodo record, verified against the record's checksums."""
 
+from __future__ import annotations
+
 import logging
 import os
 import shutil
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pooch
 from pooch.downloaders import doi_to_repository
@@ -17,7 +21,13 @@ _log = logging.getLogger(__name__)
 _ARCHIVES = ".archives"  # hidden, so that corpora/ravdess.py ignores it
 
 
-def ravdess(actors=names.ACTORS, audio_only=False, output="dataset", channel="speech", record=None):
+def ravdess(
+    actors: Sequence[str] = names.ACTORS,
+    audio_only: bool = False,
+    output: str | Path = "dataset",
+    channel: str = "speech",
+    record: Any | None = None,
+) -> list[Path]:
     """Fetches and unpacks the archives of RAVDESS (CC BY-NC-SA 4.0; speech with video: 13 GB).
 
     A stopped download is continued by running it again: an actor's folder appears only when it is

@@ -11,6 +11,8 @@ A pickle is a program. The one that reads them here can build numbers, strings, 
 arrays and nothing else; whatever else a file asks for is refused by name before it is looked up.
 """
 
+from __future__ import annotations
+
 import csv
 import io
 import pickle
@@ -18,8 +20,12 @@ import re
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from emotion.clip import Arrays, Clip
 
 _BOTH = "01 02 04 05 06 07 09 10 12 14 15 17 20 23 25 26"
 # OpenFace's columns, in its order: 17 intensities from 0 to 5, then 18 presences, 0 or 1.
@@ -35,7 +41,7 @@ _TAKE = re.compile(r"0[123]-(\d\d(?:-\d\d){5})")
 _NUMBERS = re.compile(r"[<>=]?[bfiuU]\d+")
 
 
-def clip_id(stem):
+def clip_id(stem: str) -> str:
     """Returns the id of the clip a table calls `stem`: a RAVDESS name loses its modality.
 
     >>> clip_id("01-01-05-02-01-02-12"), clip_id("anna_3")
@@ -45,7 +51,7 @@ def clip_id(stem):
     return match[1] if match else stem
 
 
-def read(path):
+def read(path: Path) -> dict[str, Arrays]:
     """Reads a table.
 
     Args:
@@ -75,7 +81,7 @@ def read(path):
     return ordered
 
 
-def values(path, id):
+def values(path: str | Path, id: str) -> Arrays:
     """Returns what a table has of one clip, dict of feature name to array; see `read`.
 
     A process reads a table once, and again when its size or its time of change is another.
@@ -98,7 +104,7 @@ def _read_once(path, size, changed):
     return read(path)
 
 
-def index(path):
+def index(path: Path) -> dict[str, Path]:
     """Returns dict of clip id to Path of the file that has its values; `path` may be a folder.
 
     Raises:
@@ -113,7 +119,7 @@ def index(path):
     return {clip_id(file.stem): file for file in reversed(files)}
 
 
-def join(clips, path):
+def join(clips: list[Clip], path: Path) -> list[Clip]:
     """Returns the clips, `given` naming the file of `path` that has their values, or None.
 
     Raises:
@@ -129,7 +135,7 @@ def join(clips, path):
     return joined
 
 
-def is_table(path):
+def is_table(path: Path) -> bool:
     """Whether `path` is a pickle, or a CSV with action units and no labels (else: a manifest)."""
     path = Path(path)
     if path.suffix.lower() in PICKLES:
@@ -180,7 +186,7 @@ def _listed(path):
     return {path.stem: {"action_units": np.stack(frames)}} if frames else values
 
 
-def sheet(path):
+def sheet(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     """Returns the columns of a CSV and its (number, row) pairs, the header being row 1."""
     try:
         text = Path(path).read_bytes().decode("utf-8-sig")

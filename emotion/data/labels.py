@@ -1,5 +1,9 @@
 """Label sets: the class names of a corpus, in the one order its runs use."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 RAVDESS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 # What other systems and papers call the same class.
 SYNONYMS = {
@@ -16,7 +20,7 @@ SYNONYMS = {
 }
 
 
-def label_set(present):
+def label_set(present: Iterable[str]) -> tuple[str, ...]:
     """Returns the label order for the labels that occur in a corpus.
 
     RAVDESS order for the names RAVDESS has (so a partial download keeps every class of a known

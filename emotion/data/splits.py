@@ -5,15 +5,22 @@ speakers they are the test speakers of the next fold (cyclic, folds without a sp
 skipped); all others train. The published folds are listed with their sources in docs/protocols.md.
 """
 
+from __future__ import annotations
+
 import re
 import warnings
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emotion.data.corpora import crema_d, ravdess
+
+if TYPE_CHECKING:
+    from emotion.clip import Clip
 
 PUBLISHED = ravdess.PROTOCOLS | crema_d.PROTOCOLS
 PROTOCOLS = (*PUBLISHED, "speaker-kfold", "manifest", "random")
@@ -44,7 +51,7 @@ class Split:
     warning: str | None = None
 
 
-def default_protocol(clips):
+def default_protocol(clips: list[Clip]) -> str:
     """Names the protocol for a corpus when the user names none.
 
     The corpus's own split where it has one; `ravdess-6fold` for RAVDESS and `cremad-5fold` for
@@ -62,7 +69,7 @@ def default_protocol(clips):
     return f"speaker-kfold-{max(3, len(present))}" if len(present) < 5 else "speaker-kfold"
 
 
-def fold_count(clips, protocol, seed=0):
+def fold_count(clips: list[Clip], protocol: str, seed: int = 0) -> list[int]:
     """Lists the folds a corpus can run.
 
     Args:
@@ -85,7 +92,9 @@ def fold_count(clips, protocol, seed=0):
     return [fold for fold, speakers in enumerate(folds) if present & set(speakers)]
 
 
-def split(clips, protocol, fold=0, seed=0, needed=ROLES):
+def split(
+    clips: list[Clip], protocol: str, fold: int = 0, seed: int = 0, needed: Iterable[str] = ROLES
+) -> Split:
     """Splits a corpus into train, validation and test clips.
 
     Args:
@@ -116,7 +125,7 @@ def split(clips, protocol, fold=0, seed=0, needed=ROLES):
         if protocol in PUBLISHED:
             present = {clip.speaker for clip in clips}
             absent = tuple(sorted(set(PUBLISHED[protocol].speakers) - present))
-    parts = {
+    parts: dict[str, Any] = {
         role: [clip for clip, assigned in zip(clips, roles) if assigned == role] for role in ROLES
     }
     speakers = _speakers(parts)

@@ -3,10 +3,17 @@
 A model that has one has a layer of its name.
 """
 
+from __future__ import annotations
+
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from emotion.encoders import checkpoint, efficientface, resnet, wav2vec2
+
+if TYPE_CHECKING:
+    import keras
 
 ENCODERS = {
     "efficientface": efficientface,
@@ -22,7 +29,7 @@ DEFAULTS = {
 }
 
 
-def sources(model, asked=()):
+def sources(model: keras.Model, asked: Sequence[str] = ()) -> dict[str, str]:
     """Tells which weights each encoder of a model starts from.
 
     Args:
@@ -62,7 +69,7 @@ def sources(model, asked=()):
     return {name: source for name, source in chosen.items() if source}
 
 
-def configs(sources):
+def configs(sources: dict[str, str]) -> dict[str, Any]:
     """Reads the sizes of the encoders whose weights are of other sizes than `build()` gives.
 
     Args:
@@ -82,7 +89,7 @@ def configs(sources):
     return {} if config == wav2vec2.BASE else {"wav2vec2": config}
 
 
-def identify(source):
+def identify(source: str) -> str:
     """Returns what tells weights apart in a record: a digest of a file's content, else the source.
 
     Args:
@@ -99,7 +106,7 @@ def identify(source):
     return digest.hexdigest()
 
 
-def load(model, sources):
+def load(model: keras.Model, sources: dict[str, str]) -> None:
     """Loads pretrained weights into a model's encoders.
 
     Args:

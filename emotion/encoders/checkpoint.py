@@ -1,17 +1,24 @@
 """Finds, downloads and reads files of published weights."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from emotion.encoders import torch_file
 
+if TYPE_CHECKING:
+    from emotion.clip import Arrays
+
 NAMES = ("model.safetensors", "pytorch_model.bin")  # of weights in a folder; the first is preferred
 
 
-def find(source, wanted):
+def find(source: str | Path, wanted: Sequence[tuple[str, ...]]) -> list[Path]:
     """Finds files of published weights, fetching them where they are on the hub.
 
     Args:
@@ -36,7 +43,7 @@ def find(source, wanted):
     return [_fetch(folder.as_posix(), names) for names in wanted]
 
 
-def read(path):
+def read(path: Path) -> Arrays:
     """Reads the arrays of a file, running nothing that is in it.
 
     Args:

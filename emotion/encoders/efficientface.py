@@ -15,17 +15,23 @@ no name of a parameter. It pads a convolution of stride 2 by one pixel on each s
 even side at its end only: padding is a layer of its own there.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 from keras import layers, ops
 
 from emotion.encoders import checkpoint
 
+if TYPE_CHECKING:
+    from emotion.clip import Arrays
+
 EMBEDDING = 1024
 
 
-def build(size=224):
+def build(size: int = 224) -> keras.Model:
     """Builds the network up to its embedding.
 
     Args:
@@ -53,7 +59,7 @@ def build(size=224):
     return keras.Model(frames, x, name="efficientface")
 
 
-def load_weights(backbone, path):
+def load_weights(backbone: keras.Model, path: Path) -> None:
     """Loads the authors' weights, a PyTorch checkpoint such as those trained on AffectNet.
 
     Args:
@@ -77,7 +83,7 @@ def load_weights(backbone, path):
         raise ValueError(f"{path} holds no EfficientFace weights: {error}") from None
 
 
-def assign(backbone, state):
+def assign(backbone: keras.Model, state: Arrays) -> None:
     """Sets the weights from a state dict.
 
     Args:

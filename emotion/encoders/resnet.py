@@ -18,9 +18,12 @@ them, for what is 40 lines. Its ImageNet weights are still fetched through keras
 for.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
 import keras
@@ -28,6 +31,9 @@ import numpy as np
 from keras import layers, ops
 
 from emotion.encoders import checkpoint
+
+if TYPE_CHECKING:
+    from emotion.clip import Arrays
 
 EMBEDDING = {18: 512, 50: 2048}
 # Mean and standard deviation of RGB pixels in [0, 1] that the weights were learned with:
@@ -42,7 +48,7 @@ _FILES = {
 }
 
 
-def build(depth, name):
+def build(depth: int, name: str) -> keras.Model:
     """Builds the network up to its embedding.
 
     Args:
@@ -66,7 +72,7 @@ def build(depth, name):
     return encoder
 
 
-def load_weights(encoder, source):
+def load_weights(encoder: keras.Model, source: str) -> None:
     """Loads weights.
 
     Args:
@@ -110,7 +116,7 @@ def load_weights(encoder, source):
         ) from None
 
 
-def assign(encoder, state):
+def assign(encoder: keras.Model, state: Arrays) -> None:
     """Sets the weights from a state dict.
 
     Args:

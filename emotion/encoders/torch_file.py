@@ -9,13 +9,19 @@ read. No entry of the zip is written to disk.
 Files of PyTorch before 1.6 are no zips and are refused, with the command that converts them.
 """
 
+from __future__ import annotations
+
 import math
 import pickle
 import shlex
 import zipfile
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from emotion.clip import Arrays
 
 _LEGACY = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")  # the number such a file begins with
 _CONVERT = (
@@ -42,7 +48,7 @@ _DAMAGE = (
 )  # fmt: skip
 
 
-def read(path):
+def read(path: Path) -> Arrays:
     """Reads the arrays of a state dict, running nothing that is in the file.
 
     Args:

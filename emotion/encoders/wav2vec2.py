@@ -15,9 +15,12 @@ no name of a parameter. The groups of the positional convolution are layers of t
 TensorFlow took 100 times as long for the gradient of a grouped one.
 """
 
+from __future__ import annotations
+
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -73,7 +76,7 @@ LARGE = Config(
 )
 
 
-def steps(count, config=BASE):
+def steps(count: int, config: Config = BASE) -> int:
     """Number of hidden states of a waveform.
 
     Args:
@@ -91,7 +94,7 @@ def steps(count, config=BASE):
     return count
 
 
-def build(config=BASE, name="wav2vec2"):
+def build(config: Config = BASE, name: str = "wav2vec2") -> keras.Model:
     """Builds the network up to its hidden states.
 
     Args:
@@ -127,7 +130,7 @@ def build(config=BASE, name="wav2vec2"):
     return keras.Model(waveform, x, name=name)
 
 
-def config(source):
+def config(source: str) -> Config:
     """Reads the sizes of published weights.
 
     Args:
@@ -153,11 +156,12 @@ def config(source):
     for name, value in wanted.items():
         if record[name] != value:
             raise ValueError(f"{path} must have {name}: {value}. Received: {record[name]}.")
-    settings = {f.name: record[f.name] for f in fields(Config) if f.name in record}
-    return Config(**{n: tuple(v) if isinstance(v, list) else v for n, v in settings.items()})
+    settings: dict[str, Any] = {f.name: record[f.name] for f in fields(Config) if f.name in record}
+    lists = {name: tuple(value) for name, value in settings.items() if isinstance(value, list)}
+    return Config(**settings | lists)
 
 
-def load_weights(encoder, source):
+def load_weights(encoder: keras.Model, source: str) -> None:
     """Loads published weights, from this machine or from the hub.
 
     Args:

@@ -1,15 +1,24 @@
 """Published weights of Wav2Vec2 in Keras's layout."""
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 from keras import layers
+
+if TYPE_CHECKING:
+    import keras
+
+    from emotion.clip import Arrays
+    from emotion.encoders.wav2vec2 import Config
 
 PARTS = ("feature_extractor.", "feature_projection.", "encoder.")
 POSITION = "encoder.pos_conv_embed.conv"
 
 
-def assign(encoder, state):
+def assign(encoder: keras.Model, state: Arrays) -> None:
     """Sets the weights from a state dict.
 
     Args:
@@ -31,7 +40,7 @@ def assign(encoder, state):
         layer.set_weights(arrays)
 
 
-def refuse_other(encoder, config, source):
+def refuse_other(encoder: keras.Model, config: Config, source: str) -> None:
     """Checks the settings of a network that the shapes of its weights do not tell.
 
     Args:

@@ -1,6 +1,9 @@
 """Evaluates a run on speakers that it was not trained on."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -10,8 +13,25 @@ from emotion.evaluation import scores
 from emotion.evaluation.results import aggregate, measure, weights_digest
 from emotion.training.batches import Batches
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def evaluate_run(run, split, load, pool=None, without=None, model=None):
+    from emotion.clip import Clip, Load
+    from emotion.data.splits import Split
+    from emotion.evaluation.results import Evaluation
+    from emotion.evaluation.scores import Scores
+    from emotion.processes import Pool
+    from emotion.run import Run
+
+
+def evaluate_run(
+    run: Run,
+    split: Split,
+    load: Load,
+    pool: Pool | None = None,
+    without: str | None = None,
+    model: keras.Model | None = None,
+) -> Evaluation:
     """Scores a run's best model on the test clips of a split.
 
     Args:
@@ -39,7 +59,7 @@ def evaluate_run(run, split, load, pool=None, without=None, model=None):
     return replace(
         measure(predictions, labels),
         model=digest,
-        epochs=run.record.ended and run.record.ended["epochs"],
+        epochs=(run.record.ended or {}).get("epochs"),
         protocol=split.protocol,
         fold=split.fold,
         validation_speakers=run.record.speakers["validation"],
@@ -52,7 +72,7 @@ def evaluate_run(run, split, load, pool=None, without=None, model=None):
     )
 
 
-def check(run, split):
+def check(run: Run, split: Split) -> None:
     """Refuses test clips that cannot tell what a run is worth.
 
     Args:
@@ -78,7 +98,14 @@ def check(run, split):
         )
 
 
-def predict(run, clips, load, pool=None, without=None, model=None):
+def predict(
+    run: Run,
+    clips: list[Clip],
+    load: Load,
+    pool: Pool | None = None,
+    without: str | None = None,
+    model: keras.Model | None = None,
+) -> pd.DataFrame:
     """What a run's best model says of clips: `evaluate_run` without a judgement.
 
     Args:
@@ -97,7 +124,7 @@ def predict(run, clips, load, pool=None, without=None, model=None):
     return scores.table(clips, probabilities, run.labels)
 
 
-def score(system, protocol=None):
+def score(system: Scores, protocol: str | None = None) -> Evaluation:
     """Scores what any system said of the test clips of a protocol.
 
     Args:

@@ -1,12 +1,19 @@
 """Late fusion of the scores of several systems."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy import special
 
 from emotion.metrics import calibration
 
+if TYPE_CHECKING:
+    from emotion.evaluation.scores import Scores
 
-def agree(systems):
+
+def agree(systems: list[Scores]) -> None:
     """Raises ValueError where files of scores are not of the same clips.
 
     Args:
@@ -25,7 +32,7 @@ def agree(systems):
                 )
 
 
-def fit(held_out, systems):
+def fit(held_out: list[Scores], systems: list[Scores]) -> np.ndarray:
     """Fits the factors that `fuse` takes, by `calibration.scales`.
 
     Args:
@@ -59,7 +66,7 @@ def fit(held_out, systems):
     return scales
 
 
-def fuse(systems, scales=None):
+def fuse(systems: list[Scores], scales: np.ndarray | None = None) -> np.ndarray:
     """Makes the softmax of the weighted sum of log-probabilities.
 
     Args:

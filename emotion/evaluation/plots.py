@@ -1,11 +1,19 @@
 """Plots of metrics.json and history.csv, as PNG and SVG."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
 from emotion import plotting
 from emotion.metrics.subgroups import ends
 from emotion.plotting import BLUE, COLOURS, GREY, MODALITIES, ORANGE, plt, save, styled
+
+if TYPE_CHECKING:
+    from emotion.evaluation.results import Evaluation
 
 # Kind of disturbance to the title and the axis of its curve; the axis runs from weak to strong.
 _DISTURBED = {
@@ -15,7 +23,7 @@ _DISTURBED = {
 }
 
 
-def draw(measured, folder):
+def draw(measured: Evaluation, folder: Path) -> None:
     """Draws all plots of an evaluation.
 
     Args:
@@ -29,19 +37,19 @@ def draw(measured, folder):
 
 
 @styled
-def curves(folder):
+def curves(folder: Path) -> None:
     """Draws loss, UAR and learning rate over epochs into curves.png of a run folder.
 
     Args:
         folder: Path that holds history.csv.
     """
     history = pd.read_csv(folder / "history.csv")
-    best = history["val_uar"].idxmax()
+    best = history.iloc[history["val_uar"].argmax()]
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.4))
     for axes, name, title in ((left, "loss", "Loss"), (middle, "uar", "UAR")):
         axes.plot(history["epoch"], history[name], color=BLUE, label="training")
         axes.plot(history["epoch"], history[f"val_{name}"], color=ORANGE, label="validation")
-        axes.axvline(history["epoch"][best], color=GREY, linestyle=":", label="best")
+        axes.axvline(best["epoch"], color=GREY, linestyle=":", label="best")
         axes.set(title=title, xlabel="epoch")
         axes.legend()
     right.semilogy(history["epoch"], history["learning_rate"], color=BLUE)
@@ -50,7 +58,7 @@ def curves(folder):
 
 
 @styled
-def confusion(measured, folder):
+def confusion(measured: Evaluation, folder: Path) -> None:
     """Draws row shares and counts.
 
     Args:
@@ -80,7 +88,7 @@ def confusion(measured, folder):
 
 
 @styled
-def recall(measured, folder):
+def recall(measured: Evaluation, folder: Path) -> None:
     """Draws the recall of each class that has clips, with its interval.
 
     Args:
@@ -107,7 +115,7 @@ def recall(measured, folder):
 
 
 @styled
-def reliability(measured, folder):
+def reliability(measured: Evaluation, folder: Path) -> None:
     """Draws accuracy over confidence, and how many clips have it, before and after a temperature.
 
     Args:
@@ -133,7 +141,7 @@ def reliability(measured, folder):
 
 
 @styled
-def robustness(measured, folder):
+def robustness(measured: Evaluation, folder: Path) -> None:
     """Draws UAR over the level of each disturbance, beside that of the clips as they are.
 
     Args:
@@ -171,7 +179,7 @@ def robustness(measured, folder):
 
 
 @styled
-def groups(measured, folder):
+def groups(measured: Evaluation, folder: Path) -> None:
     """Draws the UAR of groups of clips: by speaker, sex and what else the corpus tells.
 
     Args:
@@ -209,7 +217,7 @@ def groups(measured, folder):
 
 
 @styled
-def comparison(table, chance, title, folder):
+def comparison(table: pd.DataFrame, chance: float, title: str, folder: Path) -> None:
     """Draws the UAR of each row of a comparison as a bar with its deviation.
 
     Args:
@@ -223,8 +231,15 @@ def comparison(table, chance, title, folder):
         rows = np.flatnonzero(table["modality"] == modality)
         if len(rows):
             part = table.iloc[rows]
-            error = {"xerr": part["uar_std"], "capsize": 3, "ecolor": "black"}
-            axes.barh(rows, part["uar"], color=colour, label=modality, **error)
+            axes.barh(
+                rows,
+                part["uar"],
+                xerr=part["uar_std"],
+                capsize=3,
+                ecolor="black",
+                color=colour,
+                label=modality,
+            )
     for row, (value, spread) in enumerate(zip(table["uar"], table["uar_std"])):
         axes.text(value + spread + 0.012, row, f"{value:.3f}", va="center", fontsize=8)
     axes.axvline(chance, color=GREY, linestyle=":", label="chance")

@@ -1,9 +1,13 @@
 """Evaluation results: computed from predictions, joined over folds, saved and read."""
 
+from __future__ import annotations
+
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -107,7 +111,7 @@ class Evaluation:
     scores: dict | None = None
 
     @classmethod
-    def read(cls, folder):
+    def read(cls, folder: Path) -> Evaluation:
         """Returns the Evaluation that `save` has left in a folder.
 
         Raises:
@@ -122,29 +126,29 @@ class Evaluation:
         known["stds"] = {name[:-5]: values[f"{name[:-5]}_std"] for name in scores}
         return cls(**known | {"predictions": predictions})
 
-    def save(self, folder):
+    def save(self, folder: Path) -> None:
         """Writes predictions.csv and then metrics.json, the sign that both are there."""
         write_text(Path(folder) / "predictions.csv", self.predictions.to_csv(index=False))
         write_text(Path(folder) / "metrics.json", json.dumps(self.to_json(), indent=1))
 
-    def to_json(self):
+    def to_json(self) -> dict:
         """Returns the dict of metrics.json; `means` and `stds` are NAME_mean and NAME_std there."""
         hidden = ("predictions", "means", "stds")
         values = {name: value for name, value in vars(self).items() if name not in hidden}
         values |= {f"{name}_mean": value for name, value in self.means.items()}
         return values | {f"{name}_std": value for name, value in self.stds.items()}
 
-    def score(self, name):
+    def score(self, name: str) -> float:
         """Returns a score as most publications give it: of several folds, the mean over them."""
         return self.means.get(name, getattr(self, name))
 
-    def text(self, name):
+    def text(self, name: str) -> str:
         """Returns a score as "0.564 ± 0.067", mean and deviation over folds, or as "0.564"."""
         if len(self.folds or ()) > 1:
             return f"{self.means[name]:.3f} ± {self.stds[name]:.3f}"
         return f"{getattr(self, name):.3f}"
 
-    def sentence(self):
+    def sentence(self) -> str:
         """Returns UAR, WAR, accuracies and the loss in one line."""
         known = "trained on as well" if self.warning else "never trained on"
         folds = f", mean of {len(self.folds)} folds" if len(self.folds or ()) > 1 else ""
@@ -153,7 +157,7 @@ class Evaluation:
             f"{len(self.speakers)} speakers {known}; {self.accuracies()}{folds}"
         )
 
-    def accuracies(self):
+    def accuracies(self) -> str:
         """Returns in words the accuracy on training, validation and test clips, and the loss."""
         names = {"train": "train_accuracy", "validation": "validation_accuracy", "test": "war"}
         known = [
@@ -166,7 +170,7 @@ class Evaluation:
         return f"{', '.join(known)}{loss}"
 
 
-def measure(predictions, labels):
+def measure(predictions: pd.DataFrame, labels: Sequence[str]) -> Evaluation:
     """What predictions are worth.
 
     Args:
@@ -179,7 +183,7 @@ def measure(predictions, labels):
     targets, probabilities = _arrays(predictions, labels)
     bins = calibration.reliability(targets, probabilities)
     speakers, counts = metrics.confusions(
-        targets, np.argmax(probabilities, axis=1), predictions["speaker"], len(labels)
+        targets, np.argmax(probabilities, axis=1), predictions["speaker"].tolist(), len(labels)
     )
     uar, war, *recall = [
         None if np.isnan(interval).any() else interval.tolist()
@@ -204,12 +208,14 @@ def measure(predictions, labels):
     )
 
 
-def calibrate(predictions, validation, labels):
+def calibrate(
+    predictions: pd.DataFrame, validation: pd.DataFrame | None, labels: Sequence[str]
+) -> dict:
     """What a temperature would do: fitted on some speakers, applied to others.
 
     Args:
         predictions: pandas.DataFrame of `scores.table`, of the clips tested.
-        validation: pandas.DataFrame, the same of clips of validation speakers.
+        validation: pandas.DataFrame, the same of clips of validation speakers, or None.
         labels: sequence of str.
 
     Returns:
@@ -217,7 +223,7 @@ def calibrate(predictions, validation, labels):
         ece of `predictions` with it and its bins. All None without validation clips, or where the
         temperature has no end since the model says nothing of them.
     """
-    if not len(validation):
+    if validation is None or not len(validation):
         return _calibrated([(predictions, None)], labels)
     targets, probabilities = _arrays(validation, labels)
     fitted = calibration.temperature(targets, calibration.logarithms(probabilities))
@@ -245,7 +251,7 @@ def _arrays(predictions, labels):
     return predictions["label"].map(place).to_numpy(), predictions[list(labels)].to_numpy()
 
 
-def aggregate(evaluations):
+def aggregate(evaluations: list[Evaluation]) -> Evaluation:
     """Joins the evaluations of a protocol's folds.
 
     Args:
@@ -267,7 +273,8 @@ def aggregate(evaluations):
         common = [key for key in rows[0] if all(key in others for others in rows)]
         pooled = [_pooled([others[key] for others in rows]) for key in common]
         joined = replace(joined, robustness=pooled)
-    means, stds = {}, {}
+    means: dict[str, Any] = {}
+    stds: dict[str, Any] = {}
     for name in SCORES:
         values = [getattr(each, name) for each in evaluations]
         if None not in values:
@@ -292,7 +299,7 @@ def _pooled(rows):
     return {**rows[0], **scored, "confusion": counts.tolist()}
 
 
-def surest(predictions, labels, right=False):
+def surest(predictions: pd.DataFrame, labels: Sequence[str], right: bool = False) -> pd.DataFrame:
     """Returns the rows of a table that are wrong, the most confident first.
 
     Args:
@@ -304,7 +311,7 @@ def surest(predictions, labels, right=False):
     return some.iloc[np.argsort(-some[list(labels)].max(axis=1).to_numpy(), kind="stable")]
 
 
-def weights_digest(folder):
+def weights_digest(folder: Path) -> str | None:
     """Returns str that tells the weights in a run's model.keras apart, or None without them.
 
     It is the checksum that the archive itself holds, so no model is read.
@@ -317,7 +324,7 @@ def weights_digest(folder):
     return f"{weights.CRC:08x}-{weights.file_size}"
 
 
-def scored(folder):
+def scored(folder: Path) -> bool:
     """Returns bool, whether metrics.json in the folder of a run is of the model.keras there.
 
     Metrics of a version that did not name the model count where they are not older than it.
@@ -331,7 +338,7 @@ def scored(folder):
     return not model.is_file() or metrics.stat().st_mtime >= model.stat().st_mtime
 
 
-def complete(folder):
+def complete(folder: Path) -> bool:
     """Returns bool, whether a run was trained to its end and its model was scored.
 
     A run of a version that did not write `digest` and `ended` got its model at its end.

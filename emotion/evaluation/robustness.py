@@ -1,6 +1,9 @@
 """Robustness: UAR under noise, low light, blur or a missing modality."""
 
+from __future__ import annotations
+
 from functools import partial
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -8,8 +11,21 @@ from emotion import metrics
 from emotion.evaluation import evaluate
 from emotion.signals import perturb
 
+if TYPE_CHECKING:
+    import keras
 
-def curves(run, clips, load, pool=None, model=None):
+    from emotion.clip import Clip, Load
+    from emotion.processes import Pool
+    from emotion.run import Run
+
+
+def curves(
+    run: Run,
+    clips: list[Clip],
+    load: Load,
+    pool: Pool | None = None,
+    model: keras.Model | None = None,
+) -> list[dict]:
     """Scores a run on clips that are disturbed, one kind and level at a time.
 
     Workers disturb a signal where they load it, so no disturbed clip is kept.
@@ -37,7 +53,9 @@ def curves(run, clips, load, pool=None, model=None):
     for change in tqdm(applied, desc="disturb", disable=not applied):
         disturbed = partial(perturb.load, read=load, disturbance=change)
         table = evaluate.predict(run, clips, disturbed, pool, model=model)
-        true, predicted = (table[name].map(run.labels.index) for name in ("label", "predicted"))
+        true, predicted = (
+            table[name].map(run.labels.index).to_numpy() for name in ("label", "predicted")
+        )
         counts = metrics.confusion(true, predicted, len(run.labels))
         scored = {"uar": metrics.uar(counts), "war": metrics.war(counts)}
         rows.append(

@@ -3,9 +3,13 @@
 A clip's label and speaker are read from its id, so no media is needed.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,6 +19,10 @@ from emotion.data import feature_tables, splits
 from emotion.data.corpora import crema_d, ravdess
 from emotion.data.labels import SYNONYMS, label_set
 from emotion.metrics.subgroups import ATTRIBUTES
+
+if TYPE_CHECKING:
+    from emotion.clip import Clip
+    from emotion.data.splits import Split
 
 # Corpus to the file that reads its names, and the channels it has.
 CORPORA = {
@@ -51,12 +59,12 @@ class Scores:
     kind: str
 
     @property
-    def targets(self):
+    def targets(self) -> np.ndarray:
         """int64 array (clips,), the true classes as indices of `labels`."""
         return np.array([self.labels.index(clip.label) for clip in self.clips])
 
 
-def published(corpus):
+def published(corpus: str) -> list[Clip]:
     """Returns the list of all Clips of a corpus of CORPORA, by id, from their names alone."""
     if corpus not in CORPORA:
         raise ValueError(
@@ -68,7 +76,7 @@ def published(corpus):
     return [naming.named(id) for id in sorted(ids)]
 
 
-def read(path, corpus=None):
+def read(path: Path, corpus: str | None = None) -> Scores:
     """Reads a file of scores; rows of clips that the corpus leaves out as broken are ignored.
 
     Args:
@@ -126,7 +134,7 @@ def read(path, corpus=None):
     return Scores(path, corpus, list(clips), labels, *_probabilities(path, numbers, values))
 
 
-def tests(system, protocol=None):
+def tests(system: Scores, protocol: str | None = None) -> list[tuple[Split, Scores]]:
     """Lists the test clips of each fold of a protocol.
 
     Args:
@@ -175,7 +183,7 @@ def tests(system, protocol=None):
     return tested
 
 
-def table(clips, probabilities, labels):
+def table(clips: Sequence[Clip], probabilities: np.ndarray, labels: Sequence[str]) -> pd.DataFrame:
     """Makes what predictions.csv holds, and `read` reads.
 
     Args:

@@ -5,12 +5,17 @@ seeds. A run is a folder OUT/PRESET-MODALITY/seed-S-fold-F; the one that is comp
 trained again, a half one goes on where it was, and the tables are made anew from the files.
 """
 
+from __future__ import annotations
+
 import json
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,6 +32,12 @@ from emotion.run import load_run
 from emotion.signals.cache import SignalCache
 from emotion.training.train import Training, train
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emotion.clip import Clip
+    from emotion.processes import Pool
+
 _REPEATS = 10
 _log = logging.getLogger(__name__)
 
@@ -39,12 +50,18 @@ class Entry:
     signals: SignalCache
 
     @property
-    def name(self):
+    def name(self) -> str:
         """str, such as "cnn3d_mfcc-audio"."""
         return f"{self.preset.name}-{self.preset.modality}"
 
 
-def entries(presets, modalities=MODALITIES, epochs=None, detector="auto", cache_folder=None):
+def entries(
+    presets: list[Preset],
+    modalities: Sequence[str] = MODALITIES,
+    epochs: int | None = None,
+    detector: str = "auto",
+    cache_folder: Path | None = None,
+) -> list[Entry]:
     """Lists what is to be compared.
 
     Args:
@@ -82,7 +99,12 @@ def entries(presets, modalities=MODALITIES, epochs=None, detector="auto", cache_
     return listed
 
 
-def usable(entries, clips, pool=None, encoder_weights=()):
+def usable(
+    entries: list[Entry],
+    clips: list[Clip],
+    pool: Pool | None = None,
+    encoder_weights: Sequence[str] = (),
+) -> tuple[list[Entry], list[Clip], dict[str, str], dict[str, str]]:
     """Finds the entries that can run on a corpus, and the clips that all of these can use.
 
     Args:
@@ -131,18 +153,18 @@ def usable(entries, clips, pool=None, encoder_weights=()):
 
 
 def compare(
-    entries,
-    clips,
-    out,
-    protocol,
-    numbers,
-    seeds,
+    entries: list[Entry],
+    clips: list[Clip],
+    out: Path,
+    protocol: str,
+    numbers: list[int] | None,
+    seeds: list[int],
     *,
-    encoder_weights=(),
-    count=0,
-    notes=(),
-    origin=None,
-):
+    encoder_weights: Sequence[str] = (),
+    count: int = 0,
+    notes: Sequence[str] = (),
+    origin: dict | None = None,
+) -> pd.DataFrame:
     """Trains what is not yet trained; writes comparison.csv, .md and .png, anew after each run.
 
     Args:

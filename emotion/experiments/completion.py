@@ -1,14 +1,24 @@
 """Completes a trained run: metrics, plots and explanations in its folder."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emotion.evaluation import evaluate, plots, results, robustness
 from emotion.evaluation.results import Evaluation
 from emotion.explain.explanations import drawable, explain_clip, explain_tests, training_clips
 from emotion.files import write_text
 
+if TYPE_CHECKING:
+    from emotion.clip import Load
+    from emotion.data.splits import Split
+    from emotion.processes import Pool
+    from emotion.run import Run
 
-def complete(run, split, load, pool=None):
+
+def complete(run: Run, split: Split, load: Load, pool: Pool | None = None) -> Evaluation:
     """Scores a run that is trained, and writes all that belongs into its folder beside the model.
 
     metrics.json is the last; it names the model that it is of (`results.complete`).
@@ -40,7 +50,7 @@ def complete(run, split, load, pool=None):
     return scored
 
 
-def full(run, split, load, folder, pool=None):
+def full(run: Run, split: Split, load: Load, folder: Path, pool: Pool | None = None) -> Evaluation:
     """Does what `complete` does, and all that takes longer: temperature, robustness, pictures.
 
     Args:
@@ -61,7 +71,7 @@ def full(run, split, load, folder, pool=None):
     scored = evaluate.evaluate_run(run, split, load, pool, model=model)
     allowed = run.record.speakers["validation"]
     validation = [clip for clip in split.validation if clip.speaker in allowed]
-    held_out = evaluate.predict(run, validation, load, pool, model=model) if validation else ()
+    held_out = evaluate.predict(run, validation, load, pool, model=model) if validation else None
     same_clips = run.owns(split)
     train = evaluate.predict(run, split.train, load, pool, model=model) if same_clips else None
     scored = replace(
@@ -90,7 +100,7 @@ def _accuracies(*tables):
     return {name: None if share is None else float(share) for name, share in pairs}
 
 
-def join(evaluations, folder):
+def join(evaluations: list[Evaluation], folder: Path) -> Evaluation:
     """Joins the evaluations of a protocol's folds, and writes what they are worth together.
 
     Args:
@@ -106,7 +116,7 @@ def join(evaluations, folder):
     return joined
 
 
-def explain(run, split, load):
+def explain(run: Run, split: Split, load: Load) -> None:
     """Explains a run that was scored: its test clips, and the one most confidently wrong and right.
 
     Explanations go into `explained` of the run's folder; those newer than its model are kept.

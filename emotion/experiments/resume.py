@@ -3,17 +3,23 @@
 A training is a run, or a folder of the folds of a protocol that one command trains.
 """
 
+from __future__ import annotations
+
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from emotion.evaluation.results import complete
 from emotion.run import load_runs, resume_command
 
+if TYPE_CHECKING:
+    from emotion.preset import Preset
 
-def unfinished(runs):
+
+def unfinished(runs: Path) -> Path | None:
     """Finds the training that was at work last among those that did not come to their end.
 
     Args:
@@ -26,7 +32,7 @@ def unfinished(runs):
     return max(waiting, key=_last_change, default=None)
 
 
-def extendable(runs):
+def extendable(runs: Path) -> list[tuple[Path, int, str]]:
     """Lists the trainings that ended since their epochs did; more epochs continue them.
 
     Args:
@@ -46,7 +52,7 @@ def extendable(runs):
     return listed
 
 
-def settings(folder):
+def settings(folder: Path) -> tuple[Preset, dict]:
     """Reads what a training was asked to be.
 
     Args:

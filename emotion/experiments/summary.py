@@ -1,6 +1,10 @@
 """The table of a comparison, computed from the files of its runs."""
 
+from __future__ import annotations
+
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +16,7 @@ SCORES = ("uar", "war", "top_1", "top_5", "loss")
 COSTS = ("trainable_parameters", "window_ms")
 
 
-def summarize(folders):
+def summarize(folders: list[Path]) -> pd.DataFrame:
     """Makes the table.
 
     Args:
@@ -42,7 +46,7 @@ def summarize(folders):
     return pd.DataFrame(rows)
 
 
-def markdown(table):
+def markdown(table: pd.DataFrame) -> str:
     """Returns the table as Markdown, its scores as `spread` tells them."""
     shown = pd.DataFrame({"preset": table["preset"], "modality": table["modality"]})
     for score, name in zip(SCORES, ("UAR", "WAR", "top-1", "top-5", "loss")):
@@ -55,7 +59,7 @@ def markdown(table):
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def spread(row, score):
+def spread(row: Any, score: str) -> str:
     """Returns one of SCORES of a row: its mean, ± its deviation over several runs, or "n/a"."""
     mean, deviation = getattr(row, score), getattr(row, f"{score}_std")
     if np.isnan(mean):
@@ -63,7 +67,7 @@ def spread(row, score):
     return f"{mean:.3f} ± {deviation:.3f}" if row.runs > 1 else f"{mean:.3f}"
 
 
-def timing(folder):
+def timing(folder: Path) -> dict:
     """Returns what callbacks.Stopwatch wrote into a run; of no epoch if a kill was first."""
     path = folder / "timing.json"
     return json.loads(path.read_text()) if path.is_file() else {"clips": 0, "seconds": {}}

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emotion import backend, processes
 from emotion.data import corpora, labels, splits
@@ -19,6 +20,9 @@ from emotion.signals.cache import SignalCache
 from emotion.training.train import Training
 from emotion.training.train import train as train_run
 from emotion.training.warm_start import Initial
+
+if TYPE_CHECKING:
+    from emotion.processes import Pool
 
 _log = logging.getLogger(__name__)
 
@@ -113,15 +117,15 @@ def train(
         preset = replace(preset, recipe=replace(preset.recipe, epochs=epochs))
     request = Request(
         Path(data),
-        features and Path(features),
+        _path(features),
         corpus,
         protocol=protocol,
         fold=str(fold),
         seed=seed,
         face_detector=face_detector,
-        cache=cache and Path(cache),
+        cache=_path(cache),
         encoder_weights=encoder_weights,
-        run=run and Path(run),
+        run=_path(run),
         resume=resume,
     )
     clips = corpora.clips(request.data, request.corpus, request.features)
@@ -133,7 +137,7 @@ def train(
 
 
 def train_folds(
-    request: Request, preset: Preset, clips: list, pool=None
+    request: Request, preset: Preset, clips: list, pool: Pool | None = None
 ) -> Iterator[tuple[Path, Evaluation]]:
     """Trains and evaluates each fold that is asked for.
 
@@ -256,3 +260,7 @@ def _describe(split):
     absent = f"; absent: {', '.join(split.absent)}" if split.absent else ""
     warning = f"; WARNING: {split.warning}" if split.warning else ""
     return f"{split.protocol}, fold {split.fold}: {counts}{absent}{warning}"
+
+
+def _path(path):
+    return Path(path) if path else None

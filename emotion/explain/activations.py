@@ -1,16 +1,24 @@
 """Activations inside a model: attention maps, embeddings and their projection."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
 from emotion.models import attention_layers, vector_layer
 
+if TYPE_CHECKING:
+    from emotion.clip import Arrays
+    from emotion.preset import Preset
+
 FEWEST = 4  # points that t-SNE can place
 
 
-def function(model, start=None):
+def function(model: keras.Model, start: dict | None = None) -> Callable:
     """Returns the function from inputs to logits.
 
     Not the model itself, which would turn frames back into uint8: that has no gradient.
@@ -38,11 +46,11 @@ class Vector:
 
     names: list
     mean: np.ndarray
-    of: object
-    call: object
+    of: Callable
+    call: Callable
 
 
-def vector(model, preset):
+def vector(model: keras.Model, preset: Preset) -> Vector | None:
     """Returns the Vector of a model, or None where it has none.
 
     Args:
@@ -62,14 +70,16 @@ def vector(model, preset):
     )
 
 
-def before_logits(model):
+def before_logits(model: keras.Model) -> Callable[[Arrays], np.ndarray]:
     """Returns the function from inputs to the layer before the logits, a float32 array (b, n)."""
     ends = [layer.input for layer in model.layers if layer.name.endswith("logits")]
     call = keras.Function(model.input, ends).call
     return lambda inputs: np.concatenate([np.asarray(x) for x in call(inputs)], axis=1)
 
 
-def attention(model, preset, inputs):
+def attention(
+    model: keras.Model, preset: Preset, inputs: Arrays
+) -> dict[tuple[str, str], np.ndarray]:
     """What each modality attends to, for a preset that fuses by attention.
 
     Args:
@@ -91,7 +101,7 @@ def attention(model, preset, inputs):
     return {tuple(name.split("-")): np.asarray(values)[0] for name, values in maps.items()}
 
 
-def project(points, seed=0):
+def project(points: np.ndarray, seed: int = 0) -> np.ndarray:
     """t-SNE (van der Maaten & Hinton 2008) of points (n, c) into the plane: float32 array (n, 2).
 
     Raises:
@@ -104,7 +114,7 @@ def project(points, seed=0):
     return TSNE(perplexity=min(30, (len(points) - 1) / 3), random_state=seed).fit_transform(points)
 
 
-def silhouette(points, names):
+def silhouette(points: np.ndarray, names: Sequence[str]) -> float:
     """How well names part points (n, c): from -1 to 1; nan where each or none has its own name.
 
     Of the points themselves, not of their picture.

@@ -5,11 +5,19 @@ inputs (`attribute`), or between sound and picture (`shares`). They say what the
 what a face or a voice means.
 """
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
+
+if TYPE_CHECKING:
+    from emotion.clip import Arrays, Signal
+    from emotion.preset import Preset
 
 TOLERANCE = 0.01
 _FEWEST, _MOST = 16, 1024  # steps; with fewer the sum can be right while its parts are wrong
@@ -34,7 +42,7 @@ class Attribution:
     steps: int
 
 
-def baseline(model, preset):
+def baseline(model: keras.Model, preset: Preset) -> Arrays:
     """What stands for an absent input, from the model alone.
 
     Where the model standardises an input (a batch normalization MODALITY_scale) it knows the mean
@@ -60,7 +68,7 @@ def baseline(model, preset):
     return rows
 
 
-def mean(preset, signals):
+def mean(preset: Preset, signals: list[Signal]) -> Arrays:
     """The mean input over signals, such as those of training clips.
 
     Args:
@@ -78,7 +86,7 @@ def mean(preset, signals):
     return {name: (total / count).astype(np.float32) for name, total in sums.items()}
 
 
-def gradients(call):
+def gradients(call: Callable) -> Callable:
     """Returns the function (points, target) to the gradients of a logit, for `attribute`.
 
     Args:
@@ -104,7 +112,14 @@ def gradients(call):
     return slopes
 
 
-def attribute(call, slopes, inputs, background, target, tolerance=TOLERANCE):
+def attribute(
+    call: Callable,
+    slopes: Callable,
+    inputs: Arrays,
+    background: Arrays,
+    target: int,
+    tolerance: float = TOLERANCE,
+) -> Attribution:
     """Divides a logit's difference from its baseline among the values of the inputs.
 
     With one baseline these are integrated gradients (Sundararajan et al. 2017, arXiv:1703.01365):
@@ -159,7 +174,7 @@ def attribute(call, slopes, inputs, background, target, tolerance=TOLERANCE):
     return Attribution(values, difference, float(error / max(abs(difference), 1e-12)), steps)
 
 
-def shares(call, inputs, absent, targets):
+def shares(call: Callable, inputs: Arrays, absent: Arrays, targets: np.ndarray) -> Arrays:
     """Divides a logit's difference from its baseline between the modalities, exactly.
 
     Shapley values of two players: what one adds to the baseline, and what it adds to the other,

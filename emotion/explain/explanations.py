@@ -3,7 +3,12 @@
 explanation.json is the last file: where it is, the folder is complete.
 """
 
+from __future__ import annotations
+
 import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,22 +19,40 @@ from emotion.explain import activations, attributions, plots
 from emotion.files import write_text
 from emotion.training.batches import Batches
 
+if TYPE_CHECKING:
+    import keras
+
+    from emotion.clip import Clip, Load, Signal
+    from emotion.data.splits import Split
+    from emotion.preset import Preset
+    from emotion.run import Run
+
 _BASELINES = 64  # training clips, evenly chosen: more of them change little
 _EXPLAINED = 200  # test clips whose named values are explained
 
 
-def drawable(preset):
+def drawable(preset: Preset) -> bool:
     """Returns bool, whether `explain_clip` can draw what a preset reads: an MFCC map or frames."""
     return bool(preset.faces or hasattr(preset.audio, "span"))
 
 
-def training_clips(run, split):
+def training_clips(run: Run, split: Split) -> list[Clip]:
     """Returns the list of a split's training Clips, of speakers whom the run was trained on."""
     known = run.record.speakers["train"]
     return [clip for clip in split.train if clip.speaker in known]
 
 
-def explain_clip(model, preset, labels, signal, name, folder, target=None, train=(), load=None):
+def explain_clip(
+    model: keras.Model,
+    preset: Preset,
+    labels: Sequence[str],
+    signal: Signal,
+    name: str,
+    folder: Path,
+    target: int | None = None,
+    train: Sequence[Clip] = (),
+    load: Load | None = None,
+) -> dict:
     """Explains one clip.
 
     Args:
@@ -99,7 +122,9 @@ def explain_clip(model, preset, labels, signal, name, folder, target=None, train
     return record
 
 
-def explain_tests(run, split, load, folder, target=None):
+def explain_tests(
+    run: Run, split: Split, load: Load, folder: Path, target: int | None = None
+) -> dict:
     """Explains a run's test clips together.
 
     Args:
@@ -125,19 +150,19 @@ def explain_tests(run, split, load, folder, target=None):
     absent = _absent(model, preset, train, load)
     call, vector = activations.function(model), activations.vector(model, preset)
     before = activations.before_logits(model)
-    points, targets, shares, vectors = [], [], [], []
+    vectors_before, parts, targets, vectors = [], [], [], []
     batches = Batches(test, preset, labels, preset.recipe.batch_size, load)
     for index in range(len(batches)):
         inputs, _, _ = batches[index]
         best = np.argmax(model.predict_on_batch(inputs), axis=1)
         best = best if target is None else np.full(len(best), target)
-        points.append(before(inputs))
-        shares.append(attributions.shares(call, inputs, absent, best))
+        vectors_before.append(before(inputs))
+        parts.append(attributions.shares(call, inputs, absent, best))
         targets.extend(best.tolist())
         if vector:
             vectors.append(vector.of(inputs))
-    points = np.concatenate(points)
-    shares = {name: np.concatenate([part[name] for part in shares]) for name in absent}
+    points = np.concatenate(vectors_before)
+    shares = {name: np.concatenate([part[name] for part in parts]) for name in absent}
     kinds = {"emotion": [clip.label for clip in test], "speaker": [clip.speaker for clip in test]}
     groups = {kind: (names, activations.silhouette(points, names)) for kind, names in kinds.items()}
     title = f"{run.folder.name}, {len(test)} test clips"

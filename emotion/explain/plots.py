@@ -3,7 +3,12 @@
 Orange speaks for the class, blue against it.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -11,6 +16,9 @@ from matplotlib.colors import LinearSegmentedColormap
 
 from emotion import media, plotting
 from emotion.plotting import BLUE, COLOURS, GREY, MODALITIES, ORANGE, plt, save, styled
+
+if TYPE_CHECKING:
+    from emotion.clip import Arrays
 
 _MARKERS = "os^Dv*"
 _AGAINST_FOR = LinearSegmentedColormap.from_list("against_for", (BLUE, "white", ORANGE))
@@ -21,7 +29,7 @@ _SIDE = 448  # pixels of a face in a video
 _COLUMN, _LISTED = 24, 96  # names of a legend: in a column, in all
 
 
-def heat(values):
+def heat(values: np.ndarray) -> np.ndarray:
     """Turns attributions of frames into what is drawn: smoothed, and scaled to what is strongest.
 
     Args:
@@ -37,7 +45,7 @@ def heat(values):
     return np.clip(smooth / strongest, -1, 1).astype(np.float32)
 
 
-def overlay(frames, warmth):
+def overlay(frames: np.ndarray, warmth: np.ndarray) -> np.ndarray:
     """Draws heat over frames.
 
     Args:
@@ -54,7 +62,9 @@ def overlay(frames, warmth):
 
 
 @styled
-def mfcc(coefficients, values, span, title, path):
+def mfcc(
+    coefficients: np.ndarray, values: np.ndarray, span: tuple[float, float], title: str, path: Path
+) -> None:
     """Draws an MFCC map, and beside it what each of its values adds to the logit.
 
     Args:
@@ -86,7 +96,7 @@ def mfcc(coefficients, values, span, title, path):
 
 
 @styled
-def strip(pictures, times, title, path):
+def strip(pictures: np.ndarray, times: np.ndarray, title: str, path: Path) -> None:
     """Draws frames in rows, each under its time.
 
     Args:
@@ -114,7 +124,14 @@ def strip(pictures, times, title, path):
     save(figure, path, title)
 
 
-def video(frames, warmth, times, duration, sound, path):
+def video(
+    frames: np.ndarray,
+    warmth: np.ndarray,
+    times: np.ndarray,
+    duration: float,
+    sound: tuple[np.ndarray, int] | None,
+    path: Path,
+) -> None:
     """Writes the frames beside themselves with heat, at real pace; at each time the nearest one.
 
     Args:
@@ -125,9 +142,9 @@ def video(frames, warmth, times, duration, sound, path):
         sound: (samples, sample_rate), or None.
         path: Path of the mp4.
     """
-    rate, smooth = Fraction(25), {"dsize": (_SIDE, _SIDE), "interpolation": cv2.INTER_CUBIC}
+    rate, size, smooth = Fraction(25), (_SIDE, _SIDE), cv2.INTER_CUBIC
     pairs = [
-        np.hstack([cv2.resize(frame, **smooth), cv2.resize(hot, **smooth)])
+        np.hstack([cv2.resize(image, size, interpolation=smooth) for image in (frame, hot)])
         for frame, hot in zip(frames, overlay(frames, warmth))
     ]
     with media.VideoWriter(path, rate=rate, sound=sound) as writer:
@@ -137,7 +154,7 @@ def video(frames, warmth, times, duration, sound, path):
 
 
 @styled
-def attention(maps, extents, title, path):
+def attention(maps: dict, extents: dict, title: str, path: Path) -> None:
     """Draws attention maps, time by time.
 
     Args:
@@ -160,7 +177,9 @@ def attention(maps, extents, title, path):
 
 
 @styled
-def summary(values, vectors, names, title, path):
+def summary(
+    values: np.ndarray, vectors: np.ndarray, names: Sequence[str], title: str, path: Path
+) -> None:
     """Draws the named values that matter most, a row each: a point for each clip, or a bar for one.
 
     Args:
@@ -193,7 +212,9 @@ def summary(values, vectors, names, title, path):
 
 
 @styled
-def shares(parts, classes, labels, title, path):
+def shares(
+    parts: Arrays, classes: Sequence[str], labels: Sequence[str], title: str, path: Path
+) -> None:
     """Draws what each modality adds to the logit of the class that is explained, by class.
 
     Args:
@@ -219,7 +240,7 @@ def shares(parts, classes, labels, title, path):
 
 
 @styled
-def embedding(positions, groups, title, path):
+def embedding(positions: np.ndarray, groups: dict[str, tuple], title: str, path: Path) -> None:
     """Draws points of a plane once for each grouping, side by side, coloured by it.
 
     Args:

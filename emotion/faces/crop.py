@@ -5,10 +5,17 @@ clock, followed, and cut out along a box that is smoothed over time. The smoothi
 outside the stretch that is asked for, so a stretch gives the same crops whatever lies around it.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 
 from emotion.faces.tracking import Tracker, areas, smooth
+
+if TYPE_CHECKING:
+    from emotion.faces.detect import Detector
 
 STEP = 1 / 6  # seconds between detections: a head moves less than its width in that time
 MEMORY = 5  # seconds for which a lost face can be re-identified
@@ -18,7 +25,7 @@ SLACK = 0.25  # of the box's longer side, on every side
 RESOLUTION = 2
 
 
-def square(box, margin, shape):
+def square(box: np.ndarray, margin: float, shape: tuple[int, ...]) -> np.ndarray:
     """Returns the square around a box.
 
     Args:
@@ -39,7 +46,7 @@ def square(box, margin, shape):
     return np.array((x - half, y - half, x + half, y + half))
 
 
-def crop_face(frame, box, size, margin):
+def crop_face(frame: np.ndarray, box: np.ndarray, size: int, margin: float) -> np.ndarray:
     """Cuts out a face.
 
     Args:
@@ -69,17 +76,17 @@ class CropStream:
         margin: float, added around the smoothed box, as a fraction of its longer side.
     """
 
-    def __init__(self, detector, size, margin):
+    def __init__(self, detector: Detector | None, size: int, margin: float):
         self._detector, self._size, self._margin = detector, size, margin
         self._tracker = Tracker(confirm=1, memory=round(MEMORY / STEP))
         self._times, self._detections = [], []  # of the frames; (time, id, box, patch) of the faces
 
     @property
-    def same(self):
+    def same(self) -> dict[int, int]:
         """Dict of int to int, the ids that turned out to be an earlier one (tracking.Tracker)."""
         return self._tracker.same
 
-    def add(self, time, frame):
+    def add(self, time: float, frame: np.ndarray) -> list[tuple[int, np.ndarray]]:
         """Takes the next frame.
 
         Args:
@@ -97,12 +104,14 @@ class CropStream:
         self._times.append(time)
         return detected
 
-    def forget(self, before):
+    def forget(self, before: float) -> None:
         """Drops what lies before a time (s)."""
         self._times = [time for time in self._times if time >= before]
         self._detections = [item for item in self._detections if item[0] >= before]
 
-    def tracks(self, start, end):
+    def tracks(
+        self, start: float, end: float
+    ) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Cuts out the faces of a stretch.
 
         Args:
@@ -121,9 +130,9 @@ class CropStream:
         cut = {}
         for id, items in sorted(followed.items()):
             if len(items) >= min(2, looks):
-                times, boxes, patches = zip(*items)
-                times = np.array(times)
-                boxes = smooth(times, np.array(boxes, float), STEP)
+                moments, raw, patches = zip(*items)
+                times = np.array(moments)
+                boxes = smooth(times, np.array(raw, float), STEP)
                 pairs = zip(patches, boxes)
                 crops = np.stack(
                     [patch.crop(box, self._size, self._margin) for patch, box in pairs]
@@ -132,7 +141,9 @@ class CropStream:
         return cut
 
 
-def main_face(tracks):
+def main_face(
+    tracks: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Returns the (times, boxes, crops) with the most presence times area, or None without any.
 
     Args:

@@ -5,6 +5,8 @@ exist, else the Haar cascade that OpenCV 4 carries. Both answer in the same unit
 from the forehead to the chin, so that a crop holds the same whichever of them found the face.
 """
 
+from __future__ import annotations
+
 import hashlib
 import logging
 import os
@@ -33,7 +35,7 @@ LONGEST_SIDE = 320
 YUNET_IN_HAAR = np.array((0.08, -0.05, 0.92, 1.13))
 
 
-def yunet_path():
+def yunet_path() -> Path | None:
     """Returns the Path of YuNet's weights if they exist, else None.
 
     The file that the environment variable EMOTION_YUNET names comes first, then the one that
@@ -54,7 +56,7 @@ def yunet_path():
     return path if path.is_file() and _sha256(path) == YUNET_SHA256 else None
 
 
-def identify(detector):
+def identify(detector: str) -> str:
     """Returns what tells apart detectors of one name: the digest of its weights.
 
     Args:
@@ -81,7 +83,7 @@ def _sha256_once(path, size, modified):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def fetch_yunet(url=YUNET_URL):
+def fetch_yunet(url: str = YUNET_URL) -> Path:
     """Downloads YuNet's weights (230 kB, MIT licence) unless a whole copy is there already.
 
     Returns:
@@ -110,7 +112,7 @@ class Detector:
         FileNotFoundError: "yunet" is asked for and its weights are not there.
     """
 
-    def __init__(self, name="auto", weights=None):
+    def __init__(self, name: str = "auto", weights: Path | str | None = None):
         if name not in DETECTORS:
             raise ValueError(
                 f"`name` of a detector must be one of {', '.join(DETECTORS)}. Received: {name!r}."
@@ -137,7 +139,7 @@ class Detector:
                 "`python -m emotion download yunet`."
             ) from error
 
-    def __call__(self, frame):
+    def __call__(self, frame: np.ndarray) -> np.ndarray:
         """Returns the faces of one frame.
 
         Args:

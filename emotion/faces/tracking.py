@@ -7,6 +7,8 @@ Those in view choose first and those that were lost after them (the cascade of D
 ByteTrack). Colours need no weights: a network that tells people apart would need a download.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import cv2
@@ -52,12 +54,12 @@ class Tracker:
             it comes back is known some updates later, when it shows its colours.
     """
 
-    def __init__(self, confirm=2, gap=5, memory=0):
+    def __init__(self, confirm: float = 2, gap: float = 5, memory: float = 0):
         self.confirm, self.gap, self.memory = confirm, gap, max(gap, memory)
         self.same = {}
         self._faces, self._next = [], 0  # a face: box, speed, look, shown, count, age, missed, id
 
-    def update(self, boxes, frame=None):
+    def update(self, boxes: np.ndarray, frame: np.ndarray | None = None) -> list[int]:
         """Takes the detections of the next frame.
 
         Args:
@@ -160,12 +162,12 @@ def _sides(boxes):
     return np.sqrt(areas(boxes))
 
 
-def areas(boxes):
+def areas(boxes: np.ndarray) -> np.ndarray:
     """Returns the areas (n,) of boxes (n, 4), xyxy."""
     return np.maximum(boxes[:, 2:4] - boxes[:, :2], 1e-6).prod(axis=1)
 
 
-def smooth(times, boxes, deviation):
+def smooth(times: np.ndarray, boxes: np.ndarray, deviation: float) -> np.ndarray:
     """Smooths the boxes of a face over time: Gaussian-weighted means.
 
     Args:

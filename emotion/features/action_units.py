@@ -1,11 +1,17 @@
 """Action units: the intensity of facial muscle groups as OpenFace measures it, from a table."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emotion.data.feature_tables import ACTION_UNITS
 from emotion.features.mfcc import describe_step_means, step_means
+
+if TYPE_CHECKING:
+    from emotion.clip import Signal
 
 
 @dataclass(frozen=True)
@@ -22,11 +28,11 @@ class ActionUnits:
     dtype = "float32"
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """(steps, 35)."""
         return (self.steps, len(ACTION_UNITS))
 
-    def __call__(self, signal):
+    def __call__(self, signal: Signal) -> np.ndarray:
         """Takes them from what the signal was given.
 
         Args:
@@ -40,7 +46,7 @@ class ActionUnits:
             return np.zeros(self.shape, np.float32)
         return step_means(values.T, self.steps).T.astype(np.float32)
 
-    def describe(self):
+    def describe(self) -> list[str]:
         """Returns the steps, list of str; what stands in backquotes can be run, to `x`."""
         return [
             f"x, {len(ACTION_UNITS)} rows, has these columns of OpenFace's FeatureExtraction, of "

@@ -1,11 +1,17 @@
 """Face frames: 20 crops of 112 x 112 that span the whole utterance."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emotion.clip import spread
 from emotion.faces.crop import RESOLUTION, SLACK
+
+if TYPE_CHECKING:
+    from emotion.clip import Signal
 
 
 @dataclass(frozen=True)
@@ -38,11 +44,11 @@ class FaceFrames:
                 raise ValueError(f"`{name}` must be positive. Received: {name}={value}.")
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """(count, size, size, 3)."""
         return (self.count, self.size, self.size, 3)
 
-    def times(self, duration):
+    def times(self, duration: float) -> np.ndarray:
         """Returns the times of the frames of a signal.
 
         Args:
@@ -63,7 +69,7 @@ class FaceFrames:
                 return times
         return spread(duration, self.count)
 
-    def __call__(self, signal):
+    def __call__(self, signal: Signal) -> np.ndarray:
         """Picks, for each of `times`, the crop nearest to it.
 
         Args:
@@ -95,7 +101,7 @@ class FaceFrames:
         padded[: len(frames)] = frames
         return padded
 
-    def describe(self):
+    def describe(self) -> list[str]:
         """Returns the steps, list of str."""
         wide, around = RESOLUTION * self.size, self.margin + SLACK
         evenly = f"(i + 0.5) d / {self.count}"

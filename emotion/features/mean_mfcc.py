@@ -1,10 +1,16 @@
 """Mean MFCC: 40 coefficients, each averaged over time."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emotion.features.mfcc import cepstrum, describe_cepstrum, describe_sound, sound
+
+if TYPE_CHECKING:
+    from emotion.clip import Signal
 
 
 @dataclass(frozen=True)
@@ -27,11 +33,11 @@ class MeanMfcc:
     dtype = "float32"
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """(n_mfcc,)."""
         return (self.n_mfcc,)
 
-    def __call__(self, signal):
+    def __call__(self, signal: Signal) -> np.ndarray:
         """Computes the means.
 
         Args:
@@ -48,7 +54,7 @@ class MeanMfcc:
             return np.zeros(self.shape, np.float32)
         return cepstrum(samples, self).mean(axis=1).astype(np.float32)
 
-    def describe(self):
+    def describe(self) -> list[str]:
         """Returns the steps, list of str; what stands in backquotes can be run, to `x`."""
         return [
             describe_sound(self),

@@ -1,10 +1,16 @@
 """Mean-MFCC series: the mean of 13 MFCCs at each step."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emotion.features.mfcc import cepstrum, describe_cepstrum, describe_sound, sound
+
+if TYPE_CHECKING:
+    from emotion.clip import Signal
 
 
 @dataclass(frozen=True)
@@ -34,11 +40,11 @@ class MeanMfccSeries:
     dtype = "float32"
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """(259,) with the default settings."""
         return (1 + int(self.duration * self.sample_rate) // self.hop_length,)
 
-    def __call__(self, signal):
+    def __call__(self, signal: Signal) -> np.ndarray:
         """Computes the series.
 
         Args:
@@ -67,7 +73,7 @@ class MeanMfccSeries:
         series[: coefficients.shape[1]] = coefficients.mean(axis=0)
         return series
 
-    def describe(self):
+    def describe(self) -> list[str]:
         """Returns the steps, list of str; what stands in backquotes can be run, to `x`."""
         start = int(self.offset * self.sample_rate)
         return [

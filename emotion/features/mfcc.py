@@ -1,10 +1,16 @@
 """MFCC map: 40 coefficients over 44 steps that together span the whole utterance."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import csr_array
+
+if TYPE_CHECKING:
+    from emotion.clip import Signal
 
 
 @dataclass(frozen=True)
@@ -36,11 +42,11 @@ class Mfcc:
     dtype = "float32"
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """(n_mfcc, steps, 1)."""
         return (self.n_mfcc, self.steps, 1)
 
-    def prepare(self, signal):
+    def prepare(self, signal: Signal) -> Signal:
         """Returns the signal without the silence around the speech, as `trim_db` has it."""
         samples = sound(signal, self)
         if self.trim_db is None or samples.size == 0:
@@ -53,7 +59,7 @@ class Mfcc:
 
         return librosa.effects.trim(samples, top_db=self.trim_db)[1]
 
-    def __call__(self, signal):
+    def __call__(self, signal: Signal) -> np.ndarray:
         """Computes the map.
 
         Args:
@@ -71,7 +77,7 @@ class Mfcc:
         coefficients = cepstrum(samples, self)
         return step_means(coefficients, self.steps)[..., None].astype(np.float32)
 
-    def describe(self):
+    def describe(self) -> list[str]:
         """Returns the steps, list of str; what stands in backquotes can be run, to `x`."""
         trim = f"`y, _ = librosa.effects.trim(y, top_db={self.trim_db})`"
         return [
@@ -82,7 +88,7 @@ class Mfcc:
             "`x = x[..., None]`",
         ]
 
-    def span(self, signal):
+    def span(self, signal: Signal) -> tuple[float, float]:
         """Returns (start, end) in seconds, the part of a signal's sound that the steps cover."""
         samples = sound(signal, self)
         start, end = 0, len(samples)
@@ -91,7 +97,7 @@ class Mfcc:
         return start / self.sample_rate, end / self.sample_rate
 
 
-def sound(signal, feature):
+def sound(signal: Signal, feature: Any) -> np.ndarray:
     """Returns the samples (n,) of a signal for a feature; none of them where it has no sound.
 
     Raises:
@@ -107,7 +113,7 @@ def sound(signal, feature):
     return signal.samples
 
 
-def describe_sound(feature):
+def describe_sound(feature: Any) -> str:
     """Returns in words what `sound` takes."""
     return (
         f"y is the sound at {feature.sample_rate} Hz, mono (the mean of the channels), float32 in "
@@ -115,7 +121,7 @@ def describe_sound(feature):
     )
 
 
-def describe_cepstrum(feature):
+def describe_cepstrum(feature: Any) -> str:
     """Returns in words what `cepstrum` computes."""
     return (
         f"`x = librosa.feature.mfcc(y=y, sr={feature.sample_rate}, n_mfcc={feature.n_mfcc}, "
@@ -124,7 +130,7 @@ def describe_cepstrum(feature):
     )
 
 
-def cepstrum(samples, feature):
+def cepstrum(samples: np.ndarray, feature: Any) -> np.ndarray:
     """Computes librosa's MFCC of every STFT frame, the same bits in any process.
 
     Args:
@@ -151,7 +157,7 @@ def _mel_filters(sample_rate, frame_length, n_mels):
     return csr_array(librosa.filters.mel(sr=sample_rate, n_fft=frame_length, n_mels=n_mels))
 
 
-def step_means(values, steps):
+def step_means(values: np.ndarray, steps: int) -> np.ndarray:
     """Means of (c, t) over `steps` equal parts of t -> (c, steps); parts may overlap by a frame."""
     edges = np.linspace(0, values.shape[1], steps + 1)
     starts = np.floor(edges[:-1]).astype(int)
@@ -160,7 +166,7 @@ def step_means(values, steps):
     return (totals[:, ends] - totals[:, starts]) / (ends - starts)
 
 
-def describe_step_means(steps):
+def describe_step_means(steps: int) -> list[str]:
     """Returns the steps of `step_means`, list of str."""
     return [
         f"`e = np.linspace(0, x.shape[1], {steps + 1})`",

@@ -1,10 +1,16 @@
 """MFCC series: 10 coefficients at the 156 steps of 3.6 seconds."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emotion.features.mfcc import cepstrum, describe_cepstrum, describe_sound, sound
+
+if TYPE_CHECKING:
+    from emotion.clip import Signal
 
 
 @dataclass(frozen=True)
@@ -34,11 +40,11 @@ class MfccSeries:
     dtype = "float32"
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """(steps, n_mfcc)."""
         return (1 + int(self.duration * self.sample_rate) // self.hop_length, self.n_mfcc)
 
-    def __call__(self, signal):
+    def __call__(self, signal: Signal) -> np.ndarray:
         """Computes the series.
 
         Args:
@@ -59,7 +65,7 @@ class MfccSeries:
         samples = np.pad(samples, (0, length - len(samples)))
         return np.ascontiguousarray(cepstrum(samples, self).T, np.float32)
 
-    def describe(self):
+    def describe(self) -> list[str]:
         """Returns the steps, list of str; what stands in backquotes can be run, to `x`."""
         length = int(self.duration * self.sample_rate)
         return [
@@ -70,7 +76,7 @@ class MfccSeries:
             "`x = x.T`",
         ]
 
-    def span(self, signal):
+    def span(self, signal: Signal) -> tuple[float, float]:
         """Returns (start, end) in seconds, the part of a signal that the steps cover."""
         excess = len(sound(signal, self)) / self.sample_rate - self.duration
         start = max(excess, 0.0) / 2

@@ -1,10 +1,16 @@
 """Waveform: 4 seconds of samples with zero mean and unit variance."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emotion.features.mfcc import describe_sound, sound
+
+if TYPE_CHECKING:
+    from emotion.clip import Signal
 
 
 @dataclass(frozen=True)
@@ -26,11 +32,11 @@ class Waveform:
     dtype = "float32"
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """(n,)."""
         return (int(self.seconds * self.sample_rate),)
 
-    def __call__(self, signal):
+    def __call__(self, signal: Signal) -> np.ndarray:
         """Cuts or pads, and normalises.
 
         Args:
@@ -51,7 +57,7 @@ class Waveform:
         values[: len(samples)] = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
         return values
 
-    def describe(self):
+    def describe(self) -> list[str]:
         """Returns the steps, list of str; what stands in backquotes can be run, to `x`."""
         (length,) = self.shape
         return [

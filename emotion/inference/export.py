@@ -3,6 +3,8 @@
 Keras writes a SavedModel; ONNX and LiteRT are made of that. A run without Keras is `runtime`'s.
 """
 
+from __future__ import annotations
+
 import gc
 import re
 import shutil
@@ -57,7 +59,15 @@ class Check:
     uar: tuple | None
 
 
-def export_run(recognizer, form, folder, windows, source, targets=None, int8=False):
+def export_run(
+    recognizer: Recognizer,
+    form: str,
+    folder: Path,
+    windows: list[Signal],
+    source: str,
+    targets: np.ndarray | None = None,
+    int8: bool = False,
+) -> Check:
     """Writes a folder with a model, its run.json and a README.md, and checks it.
 
     The folder appears under its name when all is written and the check is passed.
@@ -110,7 +120,13 @@ def export_run(recognizer, form, folder, windows, source, targets=None, int8=Fal
     return check
 
 
-def compare(recognizer, exported, windows, source, targets=None):
+def compare(
+    recognizer: Recognizer,
+    exported: Recognizer,
+    windows: list[Signal],
+    source: str,
+    targets: np.ndarray | None = None,
+) -> Check:
     """Compares a run and its export.
 
     Args:
@@ -131,7 +147,7 @@ def compare(recognizer, exported, windows, source, targets=None):
     return Check(len(wanted), source, float(np.abs(wanted - obtained).max()), uar or None)
 
 
-def noise(recognizer, count=WINDOWS):
+def noise(recognizer: Recognizer, count: int = WINDOWS) -> list[Signal]:
     """Returns seeded Signals of noise, for a check without recordings."""
     generator, size = np.random.default_rng(0), recognizer.spec.size or 1
     duration, rate = recognizer.window, recognizer.sample_rate
@@ -149,7 +165,7 @@ def noise(recognizer, count=WINDOWS):
     ]
 
 
-def readme(recognizer, exported):
+def readme(recognizer: Recognizer, exported: dict) -> str:
     """Returns the README.md of an export: how its inputs are computed, from the preset.
 
     Args:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -18,8 +20,11 @@ from emotion.inference import runtime
 from emotion.run import load_run
 from emotion.signals import cache
 
+if TYPE_CHECKING:
+    from emotion.clip import Arrays
 
-def as_image(image) -> np.ndarray:
+
+def as_image(image: np.ndarray | Image.Image) -> np.ndarray:
     """Returns an image, uint8 (h, w, 3) RGB and upright, of an array or a PIL.Image.
 
     Raises:
@@ -71,7 +76,7 @@ class Recognizer:
         self.model = None if exported else self.run.model()
         self._place, self._exported = exported, exported and runtime.load(exported)
 
-    def another(self):
+    def another(self) -> Recognizer:
         """Returns a Recognizer for a thread: with a detector and, of an export, a model of its own.
 
         A keras.Model is shared.
@@ -81,7 +86,7 @@ class Recognizer:
         other._exported = self._place and runtime.load(self._place)
         return other
 
-    def inputs(self, signals):
+    def inputs(self, signals: list[Signal]) -> Arrays:
         """Returns the model's inputs for a list of Signal: a dict of arrays with a batch axis."""
         rows = [self.preset.extract(signal) for signal in signals]
         return {name: np.stack([row[name] for row in rows]) for name in self.preset.features}
@@ -91,7 +96,7 @@ class Recognizer:
         """Returns the Recognizer of a run or an export; the arguments are those of the class."""
         return cls(folder, detector_weights)
 
-    def predict(self, sources) -> np.ndarray:
+    def predict(self, sources: str | Path | np.ndarray | Sequence) -> np.ndarray:
         """Predicts each of several signals, recordings or images as one window.
 
         Args:
@@ -122,7 +127,7 @@ class Recognizer:
             return source
         return self.read(source) if isinstance(source, (str, Path)) else self.still(source)
 
-    def still(self, image) -> Signal:
+    def still(self, image: np.ndarray) -> Signal:
         """Returns the Signal of the main face of an image, as identical frames without sound.
 
         Args:
@@ -141,7 +146,7 @@ class Recognizer:
             raise MediaError("no face was found in the image; use another.")
         return Signal(None, 0, face[2], face[0], self.window)
 
-    def table_features(self, path, features):
+    def table_features(self, path: Path, features: Path | str) -> Arrays:
         """Returns what a table says of a recording, for each of its windows.
 
         Action units alone: a window is not the clip whose mean-MFCC series a table may have too,
@@ -166,7 +171,7 @@ class Recognizer:
         values = feature_tables.values(features, Path(path).stem)
         return {"action_units": values["action_units"]}
 
-    def predict_file(self, path: str | Path, features=None) -> Prediction:
+    def predict_file(self, path: str | Path, features: str | Path | None = None) -> Prediction:
         """Predicts a whole recording as one window, decoded as training decodes a clip.
 
         Args:
@@ -191,7 +196,7 @@ class Recognizer:
             has_face=signal.has_face,
         )
 
-    def read(self, path: str | Path, features=None) -> Signal:
+    def read(self, path: str | Path, features: str | Path | None = None) -> Signal:
         """Decodes a whole recording as training decodes a clip.
 
         Args:
@@ -211,6 +216,6 @@ class Recognizer:
             speaker="",
             audio=path if info.audio else None,
             video=path if info.video else None,
-            table=features,
+            table=Path(features) if features else None,
         )
         return cache.decode(clip, self.spec, detector=self.detector)

@@ -3,16 +3,25 @@
 ONNX Runtime and LiteRT load no Keras and no TensorFlow.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emotion import backend
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from emotion.clip import Arrays
 
 # What an export's folder calls its model.
 FILES = {"onnx": "model.onnx", "litert": "model.tflite", "saved_model": "model"}
 OUTPUT = "probabilities"
 
 
-def find(path):
+def find(path: Path | str) -> Path | None:
     """Finds an exported model.
 
     Args:
@@ -28,7 +37,7 @@ def find(path):
     return None
 
 
-def load(path):
+def load(path: Path) -> Callable[[Arrays], np.ndarray]:
     """Loads an exported model.
 
     Args:

@@ -1,11 +1,17 @@
 """Smooths the probabilities of each face over neighbouring windows."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from emotion.inference.timeline import Timeline
 
-def smooth(timeline, seconds):
+
+def smooth(timeline: Timeline, seconds: float) -> Timeline:
     """Averages the probabilities of each track with a Gaussian kernel over time.
 
     p'(t) = sum_j w_j p_j / sum_j w_j with w_j = exp(-4 ln 2 ((t_j - t) / seconds)^2), over the
@@ -43,7 +49,7 @@ def smooth(timeline, seconds):
     return replace(timeline, predictions=smoothed)
 
 
-def check_seconds(seconds):
+def check_seconds(seconds: float) -> None:
     """Raises ValueError unless `seconds` is 0 or more, and finite."""
     if not 0 <= seconds < np.inf:
         raise ValueError(f"`smooth` must be 0 seconds or more. Received: smooth={seconds}.")

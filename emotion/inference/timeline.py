@@ -1,11 +1,14 @@
 """Analyses a recording in one streaming pass: faces, sound and predictions over time."""
 
+from __future__ import annotations
+
 import heapq
 import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from operator import itemgetter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +16,11 @@ from emotion import media
 from emotion.clip import MediaError, Prediction, Signal, cut
 from emotion.faces.crop import STEP, CropStream
 from emotion.faces.tracking import Track
+
+if TYPE_CHECKING:
+    from emotion.clip import Arrays, Progress
+    from emotion.inference.recognizer import Recognizer
+    from emotion.media import Info
 
 BATCH = 16  # windows predicted at once
 SOUND_BLOCK = 0.25  # seconds
@@ -41,7 +49,15 @@ class Timeline:
     sound: Path | None = None
 
 
-def analyse(path, recognizer, window=None, hop=None, progress=None, features=None, sound=None):
+def analyse(
+    path: Path,
+    recognizer: Recognizer,
+    window: float | None = None,
+    hop: float | None = None,
+    progress: Progress | None = None,
+    features: Arrays | None = None,
+    sound: Path | None = None,
+) -> Timeline:
     """Follows the faces of a recording and predicts each in every window.
 
     A window with sound and faces gives a prediction a face, from both; without a face one from
@@ -110,7 +126,7 @@ def analyse(path, recognizer, window=None, hop=None, progress=None, features=Non
     return replace(_timeline(info, recognizer.labels, duration, recent, predictions), sound=sound)
 
 
-def analyse_image(image, recognizer, name="image"):
+def analyse_image(image: np.ndarray, recognizer: Recognizer, name: str = "image") -> Timeline:
     """Predicts the faces of a still image, as identical frames without sound.
 
     Args:
@@ -136,7 +152,9 @@ def analyse_image(image, recognizer, name="image"):
     return _timeline(info, recognizer.labels, window, recent, predict(recognizer, windows))
 
 
-def moment(path, recognizer, prediction, sound=None):
+def moment(
+    path: Path, recognizer: Recognizer, prediction: Prediction, sound: Path | None = None
+) -> Signal:
     """Computes anew what a prediction of `analyse` was made from.
 
     Args:
@@ -166,7 +184,9 @@ def moment(path, recognizer, prediction, sound=None):
     return windows[int(np.argmin(apart))][-1]
 
 
-def spans(recognizer, window=None, hop=None):
+def spans(
+    recognizer: Recognizer, window: float | None = None, hop: float | None = None
+) -> tuple[float, float]:
     """Returns the (window, hop) that `analyse` takes, in seconds; raises ValueError as it does."""
     window = recognizer.window if window is None else window
     hop = window / 3 if hop is None else hop
@@ -179,7 +199,7 @@ def spans(recognizer, window=None, hop=None):
     return window, hop
 
 
-def check_sound(info, sound):
+def check_sound(info: Info, sound: Path | None) -> Info:
     """Says whether the sound of another file can take the place of a recording's own.
 
     Args:
@@ -226,21 +246,21 @@ class Recent:
         features: dict of `Recognizer.table_features`; may be empty.
     """
 
-    def __init__(self, recognizer, features):
+    def __init__(self, recognizer: Recognizer, features: Arrays | None):
         self.recognizer, self.features = recognizer, features
         self.faces = CropStream(recognizer.detector, recognizer.crop_size, recognizer.crop_margin)
         self.samples, self.first = np.zeros(0, np.float32), 0
         self.times, self.boxes = [], {}
 
-    def take(self, kind, time, value):
+    def take(self, kind: str, time: float, value: np.ndarray) -> None:
         """Takes "sound" or a "frame", as `add_sound` or `add_frame`."""
         self.add_sound(value) if kind == "sound" else self.add_frame(time, value)
 
-    def add_sound(self, block):
+    def add_sound(self, block: np.ndarray) -> None:
         """Takes the next samples, float32 (n,); the first ever is time 0."""
         self.samples = np.concatenate([self.samples, block])
 
-    def add_frame(self, time, frame):
+    def add_frame(self, time: float, frame: np.ndarray) -> None:
         """Looks for faces in a frame, uint8 (h, w, 3) RGB, of a time (s) that grows."""
         if self.recognizer.detector is None:
             return
@@ -248,14 +268,14 @@ class Recent:
             self.boxes.setdefault(id, []).append((len(self.times), *box))
         self.times.append(time)
 
-    def forget(self, before):
+    def forget(self, before: float) -> None:
         """Drops what was heard and seen before a time (s)."""
         drop = max(0, round(before * self.recognizer.sample_rate) - self.first)
         drop = min(drop, len(self.samples))  # what is not heard yet is not to be dropped
         self.samples, self.first = self.samples[drop:], self.first + drop
         self.faces.forget(before)
 
-    def signals(self, start, end):
+    def signals(self, start: float, end: float) -> list[tuple[int | None, Signal]]:
         """Returns a list of (track id or None, Signal) for the window, in seconds."""
         rate = self.recognizer.sample_rate
         samples = cut(self.samples, rate, start, end, self.first)
@@ -268,7 +288,9 @@ class Recent:
         return signals
 
 
-def predict(recognizer, waiting):
+def predict(
+    recognizer: Recognizer, waiting: list[tuple[float, float, int | None, Signal]]
+) -> list[Prediction]:
     """Returns a Prediction for each (start, end, track id or None, Signal)."""
     if not waiting:
         return []

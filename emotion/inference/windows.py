@@ -1,9 +1,17 @@
 """Cuts live sound and pictures into windows."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from emotion.faces.crop import STEP
 from emotion.inference.timeline import Recent
+
+if TYPE_CHECKING:
+    from emotion.inference.recognizer import Recognizer
 
 PATIENCE = 0.3  # seconds that a window waits for the modality that is behind
 HOLD = 3 * STEP  # a face missed at two looks is taken to have stayed
@@ -22,14 +30,16 @@ class Windows:
             one at each change, so that another thread may read it. A face found once is not there.
     """
 
-    def __init__(self, recognizer, window, hop, kinds):
+    def __init__(
+        self, recognizer: Recognizer, window: float | None, hop: float | None, kinds: Iterable[str]
+    ):
         self.boxes = {}
         self._recent, self._rate = Recent(recognizer, {}), recognizer.sample_rate
         self._window, self._hop, self._count = window, hop, 0
         self._reached = dict.fromkeys(kinds, 0.0)  # seconds
         self._known, self._numbers = set(), {}
 
-    def take(self, kind, time, value):
+    def take(self, kind: str, time: float, value: np.ndarray | None) -> list[tuple]:
         """Takes what comes next of its kind.
 
         Args:
@@ -49,7 +59,7 @@ class Windows:
         self._reached[kind] = time
         return self._full()
 
-    def end(self, kind):
+    def end(self, kind: str) -> list[tuple]:
         """Waits no longer for a kind; returns as `take`."""
         self._reached.pop(kind, None)
         return self._full() if self._reached else []

@@ -1,13 +1,17 @@
 """Displays a live session, prints its predictions, and records it."""
 
+from __future__ import annotations
+
 import os
 import queue
 import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -16,6 +20,10 @@ from emotion import media
 from emotion.annotate.overlay import paint
 from emotion.live.session import Scene
 from emotion.media.decode import place
+
+if TYPE_CHECKING:
+    from emotion.clip import Prediction
+    from emotion.live.session import Session
 
 TITLE = "emotion: q quits, r records"
 
@@ -38,7 +46,7 @@ class Display:
             )
         self._open = False
 
-    def show(self, frame):
+    def show(self, frame: np.ndarray) -> str | None:
         """Shows uint8 (h, w, 3) RGB; returns the key pressed, "q" if the window was closed."""
         if not self._open:
             look = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
@@ -51,7 +59,7 @@ class Display:
             return "q"
         return chr(key & 0xFF) if key >= 0 else ""
 
-    def close(self):
+    def close(self) -> None:
         """Takes the window from the screen."""
         cv2.destroyAllWindows()
 
@@ -69,14 +77,16 @@ class Recorder:
     WAITING = 64  # pictures that may wait for the encoder; those that come then are left out
     LATE = 0.5  # seconds; sound that is further behind the picture is recorded as silence
 
-    def __init__(self, path, start, sample_rate, say=print):
+    def __init__(
+        self, path: Path, start: float, sample_rate: int, say: Callable[[str], object] = print
+    ):
         self.start = start
         self._path, self._rate, self._say, self._error = Path(path), sample_rate, say, None
         self._frames, self._samples = queue.Queue(self.WAITING), queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
-    def add_frame(self, time, frame):
+    def add_frame(self, time: float, frame: np.ndarray) -> None:
         """Takes a picture, uint8 (h, w, 3) RGB, that no one changes; raises what writing raised."""
         if self._error is not None:
             raise self._error
@@ -85,16 +95,16 @@ class Recorder:
         if self._rate:  # no sound, but where it must have come by now: the encoder waits for it
             self.add_sound(time - self.LATE, np.zeros(0, np.float32))
 
-    def add_sound(self, time, samples):
+    def add_sound(self, time: float, samples: np.ndarray) -> None:
         """Takes the next samples, float32 (n,), and the time of the first."""
         self._samples.put((time, samples))
 
-    def end(self):
+    def end(self) -> None:
         """Takes no more; what is waiting is written meanwhile."""
         self._samples.put(None)
         self._frames.put(None)
 
-    def join(self):
+    def join(self) -> None:
         """Waits, after `end`, for the file; raises what writing raised."""
         self._thread.join()
         if self._error is not None:
@@ -142,7 +152,13 @@ class Player:
         latencies: deque of float, seconds from the end of a window to its prediction.
     """
 
-    def __init__(self, session, display=None, record=None, say=print):
+    def __init__(
+        self,
+        session: Session,
+        display: Display | None = None,
+        record: Path | None = None,
+        say: Callable[[str], object] = print,
+    ):
         self.pictures = self.late = 0
         self.latencies = deque(maxlen=10_000)
         self._session, self._display, self._record, self._say = session, display, record, say
@@ -151,7 +167,7 @@ class Player:
         self._status, self._shown_at = "", 0.0
         self._shown = deque(maxlen=60)  # when the last pictures were
 
-    def run(self):
+    def run(self) -> None:
         """Runs the session until it ends, the viewer quits, or Ctrl-C.
 
         Raises:
@@ -235,7 +251,7 @@ class Player:
         self._record = self._recorder = None
 
 
-def lines(predictions, latency):
+def lines(predictions: list[Prediction], latency: float) -> Iterator[str]:
     """Says in lines of text what was predicted of a window.
 
     Args:

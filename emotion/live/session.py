@@ -5,10 +5,14 @@ into windows, one predicts them. Whoever displays reads `Session.events` and get
 comes, however long a prediction takes.
 """
 
+from __future__ import annotations
+
 import queue
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +22,12 @@ from emotion.faces.crop import STEP
 from emotion.inference.timeline import predict, spans
 from emotion.inference.windows import HOLD, Windows
 from emotion.media.decode import place
+
+if TYPE_CHECKING:
+    from emotion.annotate.overlay import Face
+    from emotion.clip import Prediction
+    from emotion.inference.recognizer import Recognizer
+    from emotion.live.sources import Source
 
 # A clock is read when a block of sound has come, so it tells the block's place to some hundredths.
 SLACK = 0.1  # seconds
@@ -45,7 +55,15 @@ class Session:
         ValueError: `window` or `hop` out of range, or there is nothing of what the run uses.
     """
 
-    def __init__(self, recognizer, camera, microphone, window=None, hop=None, clock=monotonic):
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        camera: Source | None,
+        microphone: Source | None,
+        window: float | None = None,
+        hop: float | None = None,
+        clock: Callable[[], float] = monotonic,
+    ):
         self.window, self.hop = spans(recognizer, window, hop)
         self.camera, self.microphone, self.clock = camera, microphone, clock
         self.sample_rate = recognizer.sample_rate
@@ -76,7 +94,7 @@ class Session:
             threading.Thread(target=self._run, args=[task], daemon=True) for task in work
         ]
 
-    def __enter__(self):
+    def __enter__(self) -> Session:
         self._warm()
         self.start = self.clock()
         for thread in self._threads:
@@ -88,7 +106,7 @@ class Session:
         for thread in self._threads:
             thread.join(timeout=2.0)
 
-    def events(self):
+    def events(self) -> Iterator[tuple]:
         """Yields what happens, as it happens, to the end of the session.
 
         Yields:
@@ -111,7 +129,7 @@ class Session:
             self._taken += kind == "picture"
             yield kind, time, value
 
-    def faces(self, time):
+    def faces(self, time: float) -> list[tuple[int, np.ndarray]]:
         """Returns a list of (int, the face's number, and box), of the faces at a time (s)."""
         boxes = sorted(self._windows.boxes.items())
         return [(number, box) for number, (detected, box) in boxes if time - detected <= HOLD]
@@ -207,16 +225,16 @@ class Scene:
         session: Session.
     """
 
-    def __init__(self, session):
+    def __init__(self, session: Session):
         self._session, self._latest, self._fresh = session, {}, []
 
-    def predicted(self, predictions):
+    def predicted(self, predictions: list[Prediction]) -> None:
         """Takes the list of Prediction of the newest window."""
         self._fresh = list(predictions)
         tracks = {prediction.track for prediction in predictions}
         self._latest = {id: last for id, last in self._latest.items() if id in tracks}
 
-    def at(self, time):
+    def at(self, time: float) -> tuple[list[Face], str | None]:
         """Says what is to be drawn on the picture of a time (s).
 
         Returns:

@@ -5,20 +5,40 @@ A source is open once it is made. Its `read(start)` yields (time, value), time i
 one thread. Nothing else is asked of one, besides a camera's `rate`.
 """
 
+from __future__ import annotations
+
 import itertools
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic, sleep
+from typing import TYPE_CHECKING, Protocol
 
 import cv2
 
 from emotion import backend, media
 from emotion.clip import MediaError
 
+if TYPE_CHECKING:
+    import numpy as np
+
 BLOCK = 0.05  # seconds of sound at a time: a window waits for its end no longer than that
 
 
-def open_both(camera, microphone, sample_rate, clock=monotonic, wait=sleep):
+class Source(Protocol):
+    """A camera, a microphone or a file that yields its frames or its sound in real time."""
+
+    def read(self, start: float) -> Iterator[tuple[float, np.ndarray]]:
+        """Yields as the module says, with times (s) from `start` on the clock."""
+
+
+def open_both(
+    camera: str,
+    microphone: str | None,
+    sample_rate: int,
+    clock: Callable[[], float] = monotonic,
+    wait: Callable[[float], object] = sleep,
+) -> tuple[Source | None, Source | None]:
     """Opens what is to be seen and what is to be heard.
 
     Args:
@@ -42,7 +62,9 @@ def open_both(camera, microphone, sample_rate, clock=monotonic, wait=sleep):
     )
 
 
-def open_camera(name, clock=monotonic, wait=sleep):
+def open_camera(
+    name: str, clock: Callable[[], float] = monotonic, wait: Callable[[float], object] = sleep
+) -> Source:
     """Opens what is to be seen.
 
     Args:
@@ -59,7 +81,12 @@ def open_camera(name, clock=monotonic, wait=sleep):
     return FileCamera(name, clock, wait) if Path(name).is_file() else Camera(name, clock)
 
 
-def open_microphone(name, sample_rate, clock=monotonic, wait=sleep):
+def open_microphone(
+    name: str,
+    sample_rate: int,
+    clock: Callable[[], float] = monotonic,
+    wait: Callable[[float], object] = sleep,
+) -> Source:
     """Opens what is to be heard.
 
     Args:
@@ -82,7 +109,7 @@ def open_microphone(name, sample_rate, clock=monotonic, wait=sleep):
 class Camera:
     """A camera, read with OpenCV; the arguments are those of `open_camera`."""
 
-    def __init__(self, name, clock=monotonic):
+    def __init__(self, name: str, clock: Callable[[], float] = monotonic):
         self._name, self._clock = name, clock
         with backend.quiet():
             self._device = cv2.VideoCapture(int(name) if name.isdigit() else name)
@@ -93,7 +120,7 @@ class Camera:
             )
         self.rate = self._device.get(cv2.CAP_PROP_FPS) or 30.0
 
-    def read(self, start):
+    def read(self, start: float) -> Iterator[tuple[float, np.ndarray]]:
         """Yields as the module says; raises MediaError when the camera gives no more pictures."""
         try:
             while True:
@@ -110,7 +137,12 @@ class Camera:
 class FileCamera:
     """A video file in a camera's place; the arguments are those of `open_camera`."""
 
-    def __init__(self, path, clock=monotonic, wait=sleep):
+    def __init__(
+        self,
+        path: str | Path,
+        clock: Callable[[], float] = monotonic,
+        wait: Callable[[float], object] = sleep,
+    ):
         info = media.probe(path)
         if not info.video:
             raise MediaError(f"--camera must name a video. Received: {path}, which has sound only.")
@@ -119,7 +151,7 @@ class FileCamera:
         frames = media.read_frames(path)
         self._frames = itertools.chain([next(frames)], frames)  # decoding has begun at the start
 
-    def read(self, start):
+    def read(self, start: float) -> Iterator[tuple[float, np.ndarray]]:
         """Yields as the module says."""
         for time, frame in self._frames:
             self._wait(max(0.0, start + time - self._clock()))
@@ -129,7 +161,7 @@ class FileCamera:
 class Microphone:
     """A microphone, read with sounddevice; the arguments are those of `open_microphone`."""
 
-    def __init__(self, name, sample_rate, clock=monotonic):
+    def __init__(self, name: str, sample_rate: int, clock: Callable[[], float] = monotonic):
         self._name, self._clock, self._rate = name, clock, sample_rate
         device = None if name == "default" else int(name) if name.isdigit() else name
         try:
@@ -153,7 +185,7 @@ class Microphone:
                 f"Received: {name}."
             ) from error
 
-    def read(self, start):
+    def read(self, start: float) -> Iterator[tuple[float, np.ndarray]]:
         """Yields as the module says; raises MediaError when the microphone is gone."""
         size = self._stream.blocksize
         try:
@@ -172,14 +204,20 @@ class Microphone:
 class Recording:
     """A file's sound in a microphone's place; the arguments are those of `open_microphone`."""
 
-    def __init__(self, path, sample_rate, clock=monotonic, wait=sleep):
+    def __init__(
+        self,
+        path: str | Path,
+        sample_rate: int,
+        clock: Callable[[], float] = monotonic,
+        wait: Callable[[float], object] = sleep,
+    ):
         if not media.probe(path).audio:
             raise MediaError(f"--microphone must name a file with sound. Received: {path}.")
         self._clock, self._wait, self._rate = clock, wait, sample_rate
         blocks = media.read_blocks(path, sample_rate, BLOCK)
         self._blocks = itertools.chain([next(blocks)], blocks)
 
-    def read(self, start):
+    def read(self, start: float) -> Iterator[tuple[float, np.ndarray]]:
         """Yields as the module says; a block comes when its last sample would have been heard."""
         read = 0
         for block in self._blocks:

@@ -5,10 +5,14 @@ project counts from the first video frame, or from the first sample where there 
 read.py and encode.py build on this file; nothing else opens media.
 """
 
+from __future__ import annotations
+
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -51,7 +55,7 @@ class Info:
     aspect: Fraction = Fraction(1)
 
 
-def probe(path):
+def probe(path: str | Path) -> Info:
     """Says what a file holds, by decoding its first frame and its first sound.
 
     Args:
@@ -64,7 +68,7 @@ def probe(path):
         FileNotFoundError: there is no such file.
         MediaError: the file is empty, damaged, a still image, or holds no video and no sound.
     """
-    facts = {}
+    facts: dict[str, Any] = {}
     for kind in ("audio", "video"):
         with open_file(path) as container:
             duration = container.duration and container.duration / av.time_base
@@ -91,7 +95,7 @@ def probe(path):
     return Info(Path(path), duration, video=has_video, audio=has_audio, start=start, **facts)
 
 
-def open_file(path, skip="default"):
+def open_file(path: str | Path, skip: str = "default") -> av.container.InputContainer:
     """Opens a local file that holds moving pictures or sound.
 
     Args:
@@ -125,7 +129,7 @@ def open_file(path, skip="default"):
     return container
 
 
-def first_stream(container, kind):
+def first_stream(container: av.container.InputContainer, kind: str) -> av.stream.Stream | None:
     """Finds the stream that is used of a file.
 
     Args:
@@ -143,7 +147,9 @@ def first_stream(container, kind):
     return None
 
 
-def packets(container, stream):
+def packets(
+    container: av.container.InputContainer, stream: av.stream.Stream
+) -> Iterator[av.Packet]:
     """Yields the packets of a stream, up to its end or to where the file cannot be read further."""
     source = container.demux(stream)
     while True:
@@ -156,7 +162,7 @@ def packets(container, stream):
         yield packet
 
 
-def length(path):
+def length(path: Path) -> float:
     """Measures the picture by its packets, since what a container says of itself may be wrong.
 
     Args:
@@ -183,7 +189,7 @@ def length(path):
         return 0.0 if first is None else float((last - first) * stream.time_base)
 
 
-def decode(container, stream):
+def decode(container: av.container.InputContainer, stream: av.stream.Stream) -> Iterator[Any]:
     """Yields the decoded frames of a stream; a damaged packet loses its own frames only."""
     for packet in packets(container, stream):
         try:
@@ -193,7 +199,7 @@ def decode(container, stream):
         yield from frames
 
 
-def frames(path):
+def frames(path: str | Path) -> Iterator[tuple[float, av.VideoFrame]]:
     """Decodes the picture.
 
     Args:
@@ -223,7 +229,7 @@ def frames(path):
         raise MediaError(f"{path} has no picture that can be decoded; give a file with video.")
 
 
-def sound(container, rate, origin):
+def sound(container: av.container.InputContainer, rate: int, origin: float) -> Iterator[np.ndarray]:
     """Decodes the sound, without gaps or overlaps.
 
     Args:
@@ -257,7 +263,7 @@ def sound(container, rate, origin):
         yield piece
 
 
-def place(piece, late, slack):
+def place(piece: np.ndarray, late: int, slack: float) -> np.ndarray:
     """Moves sound (channels, n) to its place: silence comes before it, or its beginning is lost.
 
     Args:
@@ -275,12 +281,12 @@ def _join(frames, layout):
     return np.nan_to_num(np.concatenate(pieces, axis=1)).clip(-1, 1)
 
 
-def quarters(frame):
+def quarters(frame: av.VideoFrame) -> int:
     """int, quarter turns counter-clockwise that make a frame upright (its display matrix)."""
     return round(frame.rotation / 90) % 4
 
 
-def rgb(frame, size=None):
+def rgb(frame: av.VideoFrame, size: tuple[int, int] | None = None) -> np.ndarray:
     """Converts an av.VideoFrame to upright uint8 (h, w, 3) RGB, scaled to `size` (h, w)."""
     turns = quarters(frame)
     if size is not None:
@@ -289,7 +295,7 @@ def rgb(frame, size=None):
     return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
 
 
-def picture(frame):
+def picture(frame: av.VideoFrame) -> av.VideoFrame:
     """Converts an av.VideoFrame to an upright one in yuv420p, of even size, free to be drawn on."""
     turns = quarters(frame)
     width, height = frame.width + frame.width % 2, frame.height + frame.height % 2
@@ -309,7 +315,7 @@ def picture(frame):
     return even
 
 
-def planes(picture):
+def planes(picture: av.VideoFrame) -> tuple[np.ndarray, ...]:
     """Gives the memory of a picture as arrays.
 
     Args:
@@ -319,6 +325,8 @@ def planes(picture):
         Tuple of uint8 arrays: Y (h, w), U and V (h / 2, w / 2); views, writing changes the picture.
     """
     return tuple(
-        np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
+        np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[
+            : plane.height, : plane.width
+        ]
         for plane in picture.planes
     )

@@ -1,9 +1,12 @@
 """Writes video and sound; time 0 is the first frame."""
 
+from __future__ import annotations
+
 import os
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -11,6 +14,9 @@ import numpy as np
 from emotion.clip import MediaError
 from emotion.files import atomic_write
 from emotion.media import decode
+
+if TYPE_CHECKING:
+    from emotion.media import Info
 
 X264 = {"preset": "veryfast", "crf": "21"}
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
@@ -32,13 +38,19 @@ class VideoWriter:
             of such arrays, asked for the sound of a picture as that comes.
     """
 
-    def __init__(self, path, like=None, rate=None, sound=None):
+    def __init__(
+        self,
+        path: str | Path,
+        like: Info | None = None,
+        rate: Fraction | None = None,
+        sound: Any | None = None,
+    ):
         self.path = Path(path)
         self._like, self._other_sound = like, sound
         self._rate = rate or (like and like.rate) or Fraction(25)
         self._video = self._last = None
 
-    def __enter__(self):
+    def __enter__(self) -> VideoWriter:
         self._stack = ExitStack()
         try:
             self._part = self._stack.enter_context(atomic_write(self.path))
@@ -52,7 +64,7 @@ class VideoWriter:
         self._container = self._stack.enter_context(container)
         return self
 
-    def write(self, picture, time=None):
+    def write(self, picture: Any, time: float | None = None) -> None:
         """Adds a frame.
 
         Args:
@@ -142,7 +154,7 @@ class VideoWriter:
             self._packet = next(self._packets, None)
 
 
-def write_sound(file, samples, sample_rate):
+def write_sound(file: Any, samples: np.ndarray, sample_rate: int) -> None:
     """Writes sound as MP3, which every browser plays.
 
     Args:

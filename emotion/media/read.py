@@ -1,6 +1,10 @@
 """Reads the sound and the frames of a file; time 0 is the first frame."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import av
 import numpy as np
@@ -13,7 +17,7 @@ from emotion.media.decode import probe
 FORMATS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,mp3,wav,w64,flac,aac,ac3,aiff,amr,caf"
 
 
-def check_format(path):
+def check_format(path: Path) -> None:
     """Raises MediaError where a file is in none of FORMATS, before anything it names is opened."""
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
@@ -24,7 +28,7 @@ def check_format(path):
         pass  # `probe` says what is wrong with it
 
 
-def read_samples(path, sample_rate):
+def read_samples(path: str | Path, sample_rate: int) -> np.ndarray:
     """Reads the whole sound of a file.
 
     Args:
@@ -41,7 +45,7 @@ def read_samples(path, sample_rate):
     return np.concatenate(list(read_blocks(path, sample_rate, 10.0)))
 
 
-def read_blocks(path, sample_rate, seconds):
+def read_blocks(path: str | Path, sample_rate: int, seconds: float) -> Iterator[np.ndarray]:
     """Reads the sound of a file block by block, in constant memory.
 
     Args:
@@ -70,7 +74,12 @@ def read_blocks(path, sample_rate, seconds):
         yield held
 
 
-def read_frames(path, times=None, size=None, step=None):
+def read_frames(
+    path: str | Path,
+    times: Iterable[float] | None = None,
+    size: tuple[int, int] | None = None,
+    step: float | None = None,
+) -> Iterator[tuple[float, np.ndarray]]:
     """Reads the pictures of a file in order, upright, holding one or two at a time.
 
     Args:
@@ -114,7 +123,7 @@ def _frames_at(path, times, size):
         due = next(wanted, None)
 
 
-def read_pictures(path):
+def read_pictures(path: str | Path) -> Iterator[tuple[float, av.VideoFrame]]:
     """Reads every frame in the form `VideoWriter` takes, cheaper than RGB to draw on and to write.
 
     Args:
@@ -131,7 +140,7 @@ def read_pictures(path):
         yield time, decode.picture(frame)
 
 
-def resampled(rate, sample_rate):
+def resampled(rate: int, sample_rate: int) -> Callable[[np.ndarray], np.ndarray]:
     """Returns a function of the blocks of a mono sound, in order, that gives each one's samples.
 
     Blocks are float32 (n,) at `rate` Hz, samples float32 (m,) at `sample_rate` Hz; a few of a block

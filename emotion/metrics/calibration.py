@@ -1,5 +1,9 @@
 """Calibration: whether a confidence of 70 % is right in 70 % of cases."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import optimize, special
 
@@ -8,7 +12,7 @@ _LEAST = 1e-12  # the probability that stands for 0, whose logarithm would outwe
 _SHARPEST = 100.0  # a scale beyond it says no more than that every clip was right
 
 
-def reliability(targets, probabilities):
+def reliability(targets: np.ndarray, probabilities: np.ndarray) -> list[dict]:
     """What a reliability diagram shows: how often clips are right, by how sure the model is.
 
     Args:
@@ -35,7 +39,7 @@ def reliability(targets, probabilities):
     ]
 
 
-def expected_calibration_error(bins):
+def expected_calibration_error(bins: list[dict]) -> float:
     """ECE: the sum over bins of clips / n * |accuracy - confidence|, 0 (best) to 1.
 
     Source: Guo, Pleiss, Sun & Weinberger, "On Calibration of Modern Neural Networks", ICML 2017,
@@ -53,12 +57,12 @@ def expected_calibration_error(bins):
     return float(sum(gaps) / total)
 
 
-def logarithms(probabilities):
+def logarithms(probabilities: np.ndarray) -> np.ndarray:
     """Returns log-probabilities, float64; a probability below 1e-12 counts as that."""
     return np.log(np.maximum(np.asarray(probabilities, np.float64), _LEAST))
 
 
-def scales(targets, systems):
+def scales(targets: np.ndarray, systems: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     """The factors b >= 0 for which softmax(b_1 logits_1 + b_2 logits_2 + ...) fits best.
 
     They minimise the mean negative log-likelihood, which is convex in them. A weight w and a
@@ -71,22 +75,22 @@ def scales(targets, systems):
     Returns:
         float64 array (s,), each at most 100.
     """
-    systems = np.asarray(systems, np.float64)
-    true = np.take_along_axis(systems, np.asarray(targets)[None, :, None], axis=2)[..., 0]
+    stacked = np.asarray(systems, np.float64)
+    true = np.take_along_axis(stacked, np.asarray(targets)[None, :, None], axis=2)[..., 0]
 
     def loss(b):
-        logits = np.tensordot(b, systems, 1)
+        logits = np.tensordot(b, stacked, 1)
         value = np.mean(special.logsumexp(logits, axis=1) - b @ true)
-        expected = np.einsum("nc,snc->s", special.softmax(logits, axis=1), systems)
+        expected = np.einsum("nc,snc->s", special.softmax(logits, axis=1), stacked)
         return value, expected / len(targets) - true.mean(axis=1)
 
-    start = np.full(len(systems), 1 / len(systems))
-    limits = [(0, _SHARPEST)] * len(systems)
+    start = np.full(len(stacked), 1 / len(stacked))
+    limits = [(0, _SHARPEST)] * len(stacked)
     solution = optimize.minimize(loss, start, jac=True, bounds=limits, options={"ftol": 1e-14})
     return solution.x
 
 
-def loss(targets, probabilities):
+def loss(targets: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean categorical cross-entropy: of -log of the probability of the true class.
 
     Args:
@@ -103,7 +107,7 @@ def loss(targets, probabilities):
     return float(-chosen.mean())
 
 
-def temperature(targets, logits):
+def temperature(targets: np.ndarray, logits: np.ndarray) -> float:
     """The T > 0 that calibrates softmax(logits / T) best, by `scales`; above 1: too sure.
 
     Fit it on validation speakers, never on those it is tested on.

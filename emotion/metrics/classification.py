@@ -3,12 +3,16 @@
 Where a class has no clip, its recall is undefined: it is nan by class and left out of means.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import numpy as np
 
 TOPS = (1, 2, 3, 5)
 
 
-def confusion(targets, predicted, classes):
+def confusion(targets: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Counts.
 
     Args:
@@ -27,7 +31,9 @@ def confusion(targets, predicted, classes):
     return counts
 
 
-def confusions(targets, predicted, members, classes):
+def confusions(
+    targets: np.ndarray, predicted: np.ndarray, members: Sequence, classes: int
+) -> tuple[list[str], np.ndarray]:
     """Counts of each group of clips, such as those of one speaker.
 
     Args:
@@ -48,7 +54,7 @@ def confusions(targets, predicted, members, classes):
     return names.tolist(), counts
 
 
-def recalls(counts):
+def recalls(counts: np.ndarray) -> np.ndarray:
     """Recall of each class.
 
     Args:
@@ -65,7 +71,7 @@ def recalls(counts):
     return np.divide(np.diag(counts), totals, out=np.full(len(counts), np.nan), where=totals > 0)
 
 
-def precisions(counts):
+def precisions(counts: np.ndarray) -> np.ndarray:
     """Precision of each class: TP / (TP + FP).
 
     Args:
@@ -80,7 +86,7 @@ def precisions(counts):
     return recalls(np.transpose(counts))
 
 
-def f1s(counts):
+def f1s(counts: np.ndarray) -> np.ndarray:
     """F1 of each class: 2 tp / (2 tp + fp + fn), 0 where nothing is right.
 
     Args:
@@ -97,7 +103,7 @@ def f1s(counts):
     return np.divide(2 * np.diag(counts), both, out=np.full(len(counts), np.nan), where=both > 0)
 
 
-def uar(counts):
+def uar(counts: np.ndarray) -> float:
     """Unweighted average recall: the mean of the recalls of the classes present.
 
     >>> uar([[3, 1], [1, 1]])
@@ -106,7 +112,7 @@ def uar(counts):
     return float(np.nanmean(recalls(counts)))
 
 
-def war(counts):
+def war(counts: np.ndarray) -> float:
     """Weighted average recall: the share of clips that are right, that is accuracy.
 
     >>> war([[3, 1], [1, 1]])
@@ -115,7 +121,7 @@ def war(counts):
     return float(np.trace(counts) / np.sum(counts))
 
 
-def macro_f1(counts):
+def macro_f1(counts: np.ndarray) -> float:
     """Mean of `f1s` over the classes that occur as truth or as prediction.
 
     >>> round(macro_f1([[3, 1], [1, 1]]), 3)
@@ -124,7 +130,7 @@ def macro_f1(counts):
     return float(np.nanmean(f1s(counts)))
 
 
-def top_k(targets, scores, k):
+def top_k(targets: np.ndarray, scores: np.ndarray, k: int) -> float:
     """Share of clips whose true class is among the k highest scores.
 
     Args:
@@ -139,7 +145,7 @@ def top_k(targets, scores, k):
     return float(np.mean(np.any(best == np.asarray(targets)[:, None], axis=1)))
 
 
-def summary(targets, probabilities, labels):
+def summary(targets: np.ndarray, probabilities: np.ndarray, labels: Sequence[str]) -> dict:
     """All of the above for one set of predictions.
 
     Args:

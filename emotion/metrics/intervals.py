@@ -4,6 +4,8 @@ The clips of a speaker resemble one another, so they are no independent witnesse
 tests here draw whole speakers. They speak of other speakers; not of other trainings of the model.
 """
 
+from __future__ import annotations
+
 import numpy as np
 from scipy import stats
 
@@ -13,7 +15,7 @@ _FLIPS = 100_000
 _EXACT = 24  # speakers; 2^23 sums are 64 MiB
 
 
-def bootstrap_intervals(counts):
+def bootstrap_intervals(counts: np.ndarray) -> np.ndarray:
     """Confidence intervals of UAR, WAR and the recall of each class.
 
     Speakers are drawn with replacement and their confusion matrices summed. The plain percentiles
@@ -37,7 +39,7 @@ def bootstrap_intervals(counts):
     return _intervals(lambda weights: _scores(weights, counts), len(counts))
 
 
-def difference(first, second, seed=0):
+def difference(first: np.ndarray, second: np.ndarray, seed: int = 0) -> dict:
     """Whether two systems differ on the same clips, speaker by speaker.
 
     The p-value is that of the sign-flip test: were the systems alike, swapping them for a speaker

@@ -1,5 +1,9 @@
 """UAR as a Keras metric, for `model.compile` and early stopping."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -13,28 +17,28 @@ class UnweightedAverageRecall(keras.metrics.Metric):
         name: str.
     """
 
-    def __init__(self, classes, name="uar"):
+    def __init__(self, classes: int, name: str = "uar"):
         super().__init__(name=name)
         self.classes = classes
         self.counts = self.add_weight(name="counts", shape=(classes, classes), initializer="zeros")
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any | None = None) -> None:
         """Adds a batch: y_true (b, classes) one-hot or mixed, y_pred (b, classes) scores."""
         true = ops.one_hot(ops.argmax(y_true, axis=-1), self.classes)
         predicted = ops.one_hot(ops.argmax(y_pred, axis=-1), self.classes)
         self.counts.assign_add(ops.matmul(ops.transpose(true), predicted))
 
-    def result(self):
+    def result(self) -> Any:
         """Scalar float32."""
         totals = ops.sum(self.counts, axis=1)
         by_class = ops.diagonal(self.counts) / ops.maximum(totals, 1.0)
         present = ops.cast(totals > 0, "float32")
         return ops.sum(by_class) / ops.maximum(ops.sum(present), 1.0)
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         """Forgets all batches."""
         self.counts.assign(ops.zeros_like(self.counts))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """The arguments."""
         return {"classes": self.classes, "name": self.name}

@@ -1,8 +1,16 @@
 """Compares scores between subgroups, such as women and men."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from emotion import metrics
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ATTRIBUTES = ("speaker", "sex", "intensity", "statement", "channel")
 _MOST = 50  # values of an attribute: a manifest's statement may be a transcript, one a clip
@@ -10,7 +18,7 @@ _NAMED = 100  # in a line
 _ENDS = 30  # groups that are shown at either end
 
 
-def compare(predictions, labels):
+def compare(predictions: pd.DataFrame, labels: Sequence[str]) -> dict[str, dict]:
     """Compares the UAR of groups of clips.
 
     Two groups are compared on the classes that both have, at least two: RAVDESS has no strong
@@ -79,7 +87,7 @@ def _compare(known, attribute, labels):
     }
 
 
-def sentence(attribute, compared):
+def sentence(attribute: str, compared: dict) -> str:
     """Returns a line on the gap of an attribute, one of the dicts of `compare`."""
     gap, left = compared["gap"], compared["not_compared"]
     if gap is None:
@@ -92,7 +100,7 @@ def sentence(attribute, compared):
     )
 
 
-def few(names):
+def few(names: Iterable[str]) -> str:
     """Returns names in a line; of many the first 100.
 
     >>> few("abc"), few(map(str, range(1000)))[-23:]
@@ -103,7 +111,7 @@ def few(names):
     return ", ".join(names[:_NAMED]) + more
 
 
-def ends(compared):
+def ends(compared: dict) -> list[tuple[str, dict]]:
     """Lists the (name, dict) of an attribute's groups; of more than 60 those at the ends by UAR.
 
     Args:

@@ -1,5 +1,9 @@
 """Models: one design a file, each with `build(preset, classes)` and its PRESETS."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from emotion.models import (
     action_unit_bilstm,
     cnn3d_mfcc,
@@ -8,6 +12,11 @@ from emotion.models import (
     mfcc_action_units,
     wav2vec2_resnet50,
 )
+
+if TYPE_CHECKING:
+    import keras
+
+    from emotion.preset import Preset
 
 MODELS = {
     "cnn3d_mfcc": cnn3d_mfcc,
@@ -20,7 +29,7 @@ MODELS = {
 PRESETS = {preset.name: preset for model in MODELS.values() for preset in model.PRESETS}
 
 
-def preset(name):
+def preset(name: str) -> Preset:
     """Returns the preset of that name.
 
     Raises:
@@ -31,19 +40,19 @@ def preset(name):
     return PRESETS[name]
 
 
-def describe(preset):
+def describe(preset: Preset) -> str:
     """Returns the first line of the docstring of a preset's model, with the preset's fusion."""
     line = MODELS[preset.model].__doc__.partition("\n")[0]
     fusion = preset.fusion and preset.fusion.replace("_", " ")
     return f"{line.removesuffix('.')} ({fusion})." if fusion else line
 
 
-def attention_layers(preset):
+def attention_layers(preset: Preset) -> dict[str, tuple[str, str]]:
     """Returns dict of a layer's name to (modality of the queries, modality of the keys)."""
     return getattr(MODELS[preset.model], "ATTENTION", {})
 
 
-def vector_layer(preset):
+def vector_layer(preset: Preset) -> tuple[str, list[str]] | None:
     """Returns (name, names): the layer whose input is one vector of named values, and those names.
 
     None where a preset's model has no such layer.
@@ -52,7 +61,7 @@ def vector_layer(preset):
     return named and named(preset)
 
 
-def build_model(preset, classes, configs=None):
+def build_model(preset: Preset, classes: int, configs: dict | None = None) -> keras.Model:
     """Builds a preset's model.
 
     Args:

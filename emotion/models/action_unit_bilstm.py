@@ -16,12 +16,19 @@ Inputs are standardised inside the model, by batch normalization: its means and 
 learned on training clips and saved with the weights, so no scaler can have seen a test speaker.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from keras import Input, Model, layers
 
 from emotion.features import ActionUnits, MeanMfccSeries
 from emotion.models.cnn3d_mfcc import MOMENTUM
 from emotion.preset import Preset, Recipe
 from emotion.signals.augment import Augmentation
+
+if TYPE_CHECKING:
+    import keras
 
 PRESETS = (
     Preset(
@@ -36,7 +43,7 @@ PRESETS = (
 )
 
 
-def build(preset, classes):
+def build(preset: Preset, classes: int) -> keras.Model:
     """Builds the model; see the module's docstring.
 
     Args:

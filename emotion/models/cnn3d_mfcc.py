@@ -14,6 +14,10 @@ convolution take the place of each 3 x 3 x 3 one ("(2+1)D", Tran et al. 2018, ar
 behind a strided stem, which trains several times faster on a CPU (benchmarks/training.py).
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
 from keras import layers
 
@@ -25,7 +29,7 @@ MOMENTUM = 0.9
 PRESETS = (Preset("cnn3d_mfcc", "cnn3d_mfcc", audio=Mfcc(), video=FaceFrames()),)
 
 
-def build(preset, classes):
+def build(preset: Preset, classes: int) -> keras.Model:
     """Builds the model; see the module's docstring.
 
     Args:
@@ -50,7 +54,7 @@ def build(preset, classes):
     return keras.Model(inputs, logits, name="cnn3d_mfcc")
 
 
-def audio_branch(x):
+def audio_branch(x: Any) -> Any:
     """Maps an MFCC map (b, c, t, 1) to an embedding (b, 128), layers named audio_*."""
     # Each coefficient has a scale of its own: the first is hundreds, the last is ones.
     x = layers.BatchNormalization(axis=1, momentum=MOMENTUM, name="audio_scale")(x)

@@ -28,6 +28,10 @@ over a fixed 3.6 seconds, which here span the whole utterance, as in every prese
 at 3.6 seconds: the middle of a longer clip, a shorter one with silence behind it.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
 from keras import layers, ops
 
@@ -83,7 +87,7 @@ PRESETS = tuple(
 )
 
 
-def build(preset, classes):
+def build(preset: Preset, classes: int) -> keras.Model:
     """Builds the model; see the module's docstring.
 
     Args:
@@ -175,7 +179,7 @@ def _cross(audio, video):
     }
 
 
-def cross_block(queries, keys, name):
+def cross_block(queries: Any, keys: Any, name: str) -> Any:
     """A transformer block in which one sequence queries another, as wide as the one that queries.
 
     What is queried takes the place of the queries, it is not added to them.
@@ -201,7 +205,7 @@ def cross_block(queries, keys, name):
     return layers.Add(name=f"{name}_added")([x, inner])
 
 
-def attention_map(queries, keys, name):
+def attention_map(queries: Any, keys: Any, name: str) -> Any:
     """softmax(Q K^T / sqrt(c)) over the keys (Vaswani et al. 2017, arXiv:1706.03762), one head.
 
     Args:

@@ -25,6 +25,8 @@ black frames do not enter the mean. Four frames that span each clip instead:
     --set video.interval=none --set video.count=4
 """
 
+from __future__ import annotations
+
 import warnings
 
 import keras
@@ -47,7 +49,7 @@ PRESETS = (
 )
 
 
-def vector_layer(preset):
+def vector_layer(preset: Preset) -> tuple[str, list[str]]:
     """Returns the layer that reads the vector of mean MFCC and ResNet features, and its names."""
     kinds = {"audio": "mfcc", "video": "resnet18"}
     counts = {"audio": preset.audio and preset.audio.n_mfcc, "video": resnet.EMBEDDING[18]}
@@ -55,7 +57,7 @@ def vector_layer(preset):
     return "fusion_scale", names
 
 
-def build(preset, classes):
+def build(preset: Preset, classes: int) -> keras.Model:
     """Builds the model; see the module's docstring.
 
     Args:

@@ -11,11 +11,18 @@ formed alone, since in training a clip is judged by one of them: together, the o
 faster, on a few hundred clips a linear map of action units, leaves the other little to explain.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from keras import Input, Model, layers, ops
 
 from emotion.features import ActionUnits, Mfcc
 from emotion.models.cnn3d_mfcc import MOMENTUM, audio_branch
 from emotion.preset import Preset, Recipe
+
+if TYPE_CHECKING:
+    import keras
 
 PRESETS = (
     Preset(
@@ -28,7 +35,7 @@ PRESETS = (
 )
 
 
-def build(preset, classes):
+def build(preset: Preset, classes: int) -> keras.Model:
     """Builds the model; see the module's docstring.
 
     Args:

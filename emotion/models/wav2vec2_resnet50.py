@@ -19,6 +19,8 @@ What follows a shorter clip is silence, and is in the mean: the base model was p
 mask.
 """
 
+from __future__ import annotations
+
 import keras
 from keras import layers, ops
 
@@ -43,7 +45,7 @@ PRESETS = (
 )
 
 
-def build(preset, classes, configs=None):
+def build(preset: Preset, classes: int, configs: dict | None = None) -> keras.Model:
     """Builds the model; see the module's docstring.
 
     Args:

@@ -3,7 +3,11 @@
 Every figure is one of metrics.json, run.json, history.csv or comparison.csv.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -14,6 +18,11 @@ from emotion.metrics.subgroups import few
 from emotion.report import sections
 from emotion.report.page import Section, Table, html, picture
 from emotion.report.sections import SENSES
+
+if TYPE_CHECKING:
+    from emotion.clip import Clip
+    from emotion.data.protocol import Result
+    from emotion.run import Run
 
 LIMITS = (
     "The label of a clip is what an actor was asked to play, or, where the label target is crowd, "
@@ -27,7 +36,7 @@ LIMITS = (
 )
 
 
-def of_run(folder, runs, clips, command):
+def of_run(folder: Path, runs: list[Run], clips: dict[str, Clip], command: str) -> str:
     """Returns the page of a run, or of the folds of a protocol, as a str.
 
     Args:
@@ -63,7 +72,7 @@ def of_run(folder, runs, clips, command):
     )
 
 
-def of_comparison(folder, runs, command):
+def of_comparison(folder: Path, runs: list[Run], command: str) -> str:
     """Returns the page of a comparison as a str.
 
     Args:
@@ -141,7 +150,7 @@ def _numbers(m):
     ]
 
 
-def published(m):
+def published(m: Evaluation) -> list[Result]:
     """Lists what is published on the task that an evaluation was of.
 
     Args:

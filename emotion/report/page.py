@@ -3,15 +3,22 @@
 Pictures and clips are inside it, as data: URLs; its policy forbids all that is not.
 """
 
+from __future__ import annotations
+
 import base64
 import io
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jinja2
 
 from emotion import media
+
+if TYPE_CHECKING:
+    from emotion.clip import Clip
 
 _SECONDS = 15.0  # of a clip that is played
 _HEIGHT = 240  # pixels, likewise
@@ -85,14 +92,20 @@ class Section:
     """
 
     heading: str
-    text: tuple = ()
-    facts: tuple = ()
-    tables: tuple = ()
-    pictures: tuple = ()
-    clips: tuple = ()
+    text: Sequence[str] = ()
+    facts: Sequence[tuple] = ()
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+    clips: Sequence[Player] = ()
 
 
-def html(title, lead, sections, numbers=(), warnings=()):
+def html(
+    title: str,
+    lead: str,
+    sections: list[Section],
+    numbers: Sequence[tuple] = (),
+    warnings: Sequence[str] = (),
+) -> str:
     """Returns the page, a str.
 
     Args:
@@ -113,7 +126,7 @@ def html(title, lead, sections, numbers=(), warnings=()):
     )
 
 
-def picture(path, caption, alt, chart=True):
+def picture(path: Path, caption: str, alt: str, chart: bool = True) -> tuple[Picture, ...]:
     """Returns a tuple with the Picture of a drawing, or an empty one where it was not drawn.
 
     Args:
@@ -128,7 +141,7 @@ def picture(path, caption, alt, chart=True):
     return (Picture(_url(file.read_bytes(), _KINDS[file.suffix]), caption, alt, chart),)
 
 
-def player(clip, modality, said):
+def player(clip: Clip, modality: str, said: str) -> Player:
     """Returns the Player of the first 15 s of a clip, as far as a model of a modality has it.
 
     Args:

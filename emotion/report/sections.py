@@ -4,7 +4,11 @@ Each takes `m`, an Evaluation, and most the Path of the `folder` with the pictur
 returns a page.Section, or None where there is nothing to tell.
 """
 
+from __future__ import annotations
+
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,16 +20,20 @@ from emotion.metrics.subgroups import ends, few, sentence
 from emotion.report.page import Player, Section, Table, picture, player
 from emotion.signals.presence import NAMES
 
+if TYPE_CHECKING:
+    from emotion.evaluation.results import Evaluation
+    from emotion.run import Run
+
 _WORST = 10  # clips
 SENSES = {"audio": "sound alone", "video": "picture alone", "both": "sound and picture"}
 _LEVELS = {"noise": "SNR {} dB", "darkness": "gain {}", "blur": "{} px", "without": "{}"}
 
 
-def training(runs, m):
+def training(runs: list[Run], m: Evaluation) -> Section:
     """Tells what was trained on what: of a run.Run, or of those of a protocol's folds."""
     record, preset = runs[0].record, runs[0].preset
     history = [pd.read_csv(run.folder / "history.csv") for run in runs]
-    best = [epochs.loc[epochs["val_uar"].idxmax()] for epochs in history]
+    best = [epochs.iloc[epochs["val_uar"].argmax()] for epochs in history]
     counts = " + ".join(str(run.record.clips["train"]) for run in runs)
     parts = [f"fold {run.record.fold}: " if len(runs) > 1 else "" for run in runs]
     speakers = {
@@ -74,7 +82,7 @@ def training(runs, m):
     return Section("What was trained on what", facts=facts, pictures=shown)
 
 
-def classes(folder, m):
+def classes(folder: Path, m: Evaluation) -> Section:
     """Tells precision, recall and F1 by class, and what is mistaken for what."""
     counts, labels = np.array(m.confusion), m.labels
     columns = ("class", "precision", "recall", "95 % interval", "F1", "clips")
@@ -108,7 +116,7 @@ def classes(folder, m):
     return Section("By class", tables=(table,), pictures=pictures)
 
 
-def calibration(folder, m):
+def calibration(folder: Path, m: Evaluation) -> Section:
     """Tells whether the model is as sure as it is right."""
     text = [f"Expected calibration error {m.ece:.3f}: 0 where it is as sure as it is right."]
     if m.temperature:
@@ -129,7 +137,7 @@ def calibration(folder, m):
     return Section("How sure it is", text, pictures=shown)
 
 
-def groups(folder, m):
+def groups(folder: Path, m: Evaluation) -> Section:
     """Tells the UAR of groups of clips, with the largest gaps."""
     text = [
         f"{sentence(attribute, compared)}."
@@ -147,7 +155,7 @@ def groups(folder, m):
     return Section("For whom it works", text, pictures=shown)
 
 
-def robustness(folder, m):
+def robustness(folder: Path, m: Evaluation) -> Section | None:
     """Tells what disturbed clips cost."""
     rows = [
         (
@@ -173,7 +181,7 @@ def robustness(folder, m):
     return Section("In noise, in the dark, out of focus", tables=(table,), pictures=shown)
 
 
-def reasons(run):
+def reasons(run: Run) -> Section | None:
     """Shows what `completion.explain` left in a run's folder."""
     folder, text, pictures, films = run.folder / "explained", [], [], []
     for part in ("tests", "wrong", "right"):
@@ -227,7 +235,7 @@ def reasons(run):
     return Section("Why it says so", text, pictures=pictures, clips=films) if text else None
 
 
-def wrong(m, clips):
+def wrong(m: Evaluation, clips: dict[str, Clip]) -> Section | None:
     """Plays the ten clips most confidently wrong: those of `clips`, a dict by id."""
     worst, players, lacking = surest(m.predictions, m.labels)[:_WORST], [], 0
     for row in worst.to_dict("records"):

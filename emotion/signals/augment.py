@@ -4,12 +4,18 @@ audiomentations and the frame transforms take every value from the generator the
 the same (seed, epoch, clip) gives the same signal in any thread of any process.
 """
 
+from __future__ import annotations
+
 import threading
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import audiomentations
 import cv2
 import numpy as np
+
+if TYPE_CHECKING:
+    from emotion.clip import Arrays, Signal
 
 _GLOBAL_GENERATORS = threading.Lock()
 
@@ -50,7 +56,7 @@ class Augmentation:
     rotation: float = 0.0
     modality_dropout: bool = False
 
-    def __call__(self, signal, generator):
+    def __call__(self, signal: Signal, generator: np.random.Generator) -> Signal:
         """Varies a signal.
 
         Args:
@@ -118,7 +124,13 @@ def _turned(frames, angle):
     return np.stack([cv2.warpAffine(f, turn, (size, size), borderMode=edge) for f in frames])
 
 
-def mix(inputs, targets, weights, alpha, generator):
+def mix(
+    inputs: Arrays,
+    targets: np.ndarray,
+    weights: np.ndarray,
+    alpha: float,
+    generator: np.random.Generator,
+) -> tuple[Arrays, np.ndarray, np.ndarray]:
     """Mixes the clips of a batch in pairs: mixup (Zhang et al. 2018, arXiv:1710.09412).
 
     A weight is at least a half, so that each clip remains the greater part of its own mixture.
@@ -149,7 +161,9 @@ def mix(inputs, targets, weights, alpha, generator):
     return inputs, mixed, share * weights + (1 - share) * weights[other]
 
 
-def drop_modalities(inputs, targets, weights, generator):
+def drop_modalities(
+    inputs: Arrays, targets: np.ndarray, weights: np.ndarray, generator: np.random.Generator
+) -> tuple[Arrays, np.ndarray, np.ndarray]:
     """Makes four batches of one, so that a model learns from each modality alone too.
 
     They are (a, v), (c a, (1 - c) v) with c uniform for each clip, (0, v) and (a, 0): the "soft

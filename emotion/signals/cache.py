@@ -5,14 +5,18 @@ keeps what it returns under a key made of the content and of every setting that 
 entry is never stale.
 """
 
+from __future__ import annotations
+
 import hashlib
 import os
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pooch
@@ -25,6 +29,11 @@ from emotion.clip import MediaError, Signal, cut
 from emotion.data import feature_tables
 from emotion.faces import crop, detect
 from emotion.files import write_bytes
+
+if TYPE_CHECKING:
+    from emotion.clip import Arrays, Clip
+    from emotion.faces.detect import Detector
+    from emotion.processes import Pool
 
 VERSION = 3  # of what `decode` computes: raise it when the same settings give other values
 LONGEST = 60  # seconds; a face is looked for no more often in a longer clip than in one of these
@@ -50,7 +59,7 @@ class Spec:
     detector: str = "haar"
     table_features: tuple = ()
 
-    def settings(self, modality):
+    def settings(self, modality: str) -> tuple:
         """Returns the tuple of what decides a clip's "audio" or "video"; its first may be None."""
         if modality == "audio":
             return (self.sample_rate,)
@@ -74,12 +83,17 @@ class Facts:
     reason: str | None = None
 
 
-def default_folder():
+def default_folder() -> Path:
     """Path of the cache: $EMOTION_CACHE, else the user's cache folder."""
     return Path(os.environ.get("EMOTION_CACHE") or Path(pooch.os_cache("emotion")) / "signals")
 
 
-def decode(clip, spec, span=None, detector=None):
+def decode(
+    clip: Clip,
+    spec: Spec,
+    span: tuple[float, float] | None = None,
+    detector: Detector | None = None,
+) -> Signal:
     """Decodes a clip: its sound, and the crops of its main face.
 
     Args:
@@ -99,13 +113,13 @@ def decode(clip, spec, span=None, detector=None):
     return _signal(clip, spec, sound, picture)
 
 
-def usage(folder):
+def usage(folder: Path) -> tuple[int, int]:
     """Returns (entries, bytes) of a cache: how many there are, and their size."""
     sizes = [path.stat().st_size for path in _entries(folder)]
     return len(sizes), sum(sizes)
 
 
-def prune(folder, days=None, size=None):
+def prune(folder: Path, days: float | None = None, size: float | None = None) -> tuple[int, int]:
     """Removes entries that were not used for some days, or the oldest beyond a size.
 
     An entry is used when it is written or read; digests of files that it no longer has are few and
@@ -149,7 +163,7 @@ class SignalCache:
     def __post_init__(self):
         object.__setattr__(self, "folder", Path(self.folder or default_folder()))
 
-    def load(self, clip, features=None):
+    def load(self, clip: Clip, features: Arrays | None = None) -> Signal:
         """Does what `decode` does, from disk where it was done before.
 
         Args:
@@ -164,7 +178,7 @@ class SignalCache:
         """
         return _signal(clip, self.spec, *self._parts(clip, load_file), features)
 
-    def facts(self, clip):
+    def facts(self, clip: Clip) -> Facts:
         """Returns the Facts of a Clip, decoding it where that was not done before.
 
         Of what is in the cache the outlines are read, not the arrays.
@@ -175,7 +189,9 @@ class SignalCache:
             return Facts(reason=str(error))
         return Facts(signal.duration, signal.has_audio, signal.has_face)
 
-    def prepare(self, clips, pool=None, progress=True):
+    def prepare(
+        self, clips: list[Clip], pool: Pool | None = None, progress: bool = True
+    ) -> dict[str, Facts]:
         """Decodes clips that are not in the cache yet, in parallel where there is a pool.
 
         Args:
@@ -190,7 +206,13 @@ class SignalCache:
         shown = tqdm(facts, "prepare", len(clips), unit="clip", disable=not progress)
         return {clip.id: held for clip, held in zip(clips, shown)}
 
-    def computed(self, path, settings, compute, read=load_file):
+    def computed(
+        self,
+        path: Path,
+        settings: tuple,
+        compute: Callable[[], Arrays],
+        read: Callable[[Path], Any] = load_file,
+    ) -> Any:
         """Returns what was computed from a file, from disk where it was done before.
 
         Args:
@@ -222,7 +244,7 @@ class SignalCache:
         write_bytes(entry, save(arrays))
         return read(entry)
 
-    def _parts(self, clip, read):
+    def _parts(self, clip, read) -> tuple[Arrays, Arrays]:
         """What the sound and the picture of a clip give, each dict of name to array."""
         for modality, compute in (("audio", _sound), ("video", _picture)):
             path, settings = getattr(clip, modality), self.spec.settings(modality)

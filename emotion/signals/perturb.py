@@ -4,10 +4,16 @@ A disturbance is called as an Augmentation is, with a signal and a generator. It
 the clip's id alone, so a clip has the same noise in any process, and the same at every level.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+
+if TYPE_CHECKING:
+    from emotion.clip import Clip, Load, Signal
 
 
 @dataclass(frozen=True)
@@ -23,11 +29,11 @@ class Noise:
 
     kind = "noise"
 
-    def reaches(self, signal):
+    def reaches(self, signal: Signal) -> bool:
         """Returns whether a model hears these samples, and not what a table says of them."""
         return signal.samples is not None and not replace(signal, samples=None).has_audio
 
-    def __call__(self, signal, generator):
+    def __call__(self, signal: Signal, generator: np.random.Generator) -> Signal:
         """Returns the signal with noise of exactly that power; one without sound as it is."""
         if signal.samples is None or not signal.samples.any():
             return signal
@@ -50,11 +56,11 @@ class Darkness:
 
     kind = "darkness"
 
-    def reaches(self, signal):
+    def reaches(self, signal: Signal) -> bool:
         """Returns whether there are crops."""
         return signal.frames is not None
 
-    def __call__(self, signal, generator):
+    def __call__(self, signal: Signal, generator: np.random.Generator) -> Signal:
         """Returns the signal with darker frames."""
         if signal.frames is None:
             return signal
@@ -74,11 +80,11 @@ class Blur:
 
     kind = "blur"
 
-    def reaches(self, signal):
+    def reaches(self, signal: Signal) -> bool:
         """Returns whether there are crops."""
         return signal.frames is not None
 
-    def __call__(self, signal, generator):
+    def __call__(self, signal: Signal, generator: np.random.Generator) -> Signal:
         """Returns the signal with blurred frames."""
         if signal.frames is None or not self.level:
             return signal
@@ -99,11 +105,11 @@ class Without:
 
     kind = "without"
 
-    def reaches(self, signal):
+    def reaches(self, signal: Signal) -> bool:
         """Returns whether the other modality is left."""
         return signal.has_audio and signal.has_face
 
-    def __call__(self, signal, generator):
+    def __call__(self, signal: Signal, generator: np.random.Generator) -> Signal:
         """Returns the signal without the modality."""
         return signal.without(self.level)
 
@@ -117,7 +123,7 @@ DISTURBANCES = (
 )
 
 
-def load(clip, read, disturbance):
+def load(clip: Clip, read: Load, disturbance: Any) -> Signal:
     """Loads a clip's signal and disturbs it.
 
     Args:

@@ -4,7 +4,15 @@ A clip without a face gives the model black frames, and one without sound silenc
 trained on many of these learns nothing from that modality, and its loss does not tell.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emotion.clip import Clip
+    from emotion.preset import Preset
+    from emotion.signals.cache import Facts
 
 NAMES = {"audio": "sound", "video": "face"}
 MOST = 1 / 3  # of the clips whose files should hold a modality may lack it
@@ -27,7 +35,7 @@ class Count:
     lacking: tuple
 
 
-def count(preset, clips, facts):
+def count(preset: Preset, clips: list[Clip], facts: dict[str, Facts]) -> list[Count]:
     """Counts what was found of each modality of a preset.
 
     Args:
@@ -48,7 +56,7 @@ def count(preset, clips, facts):
     return counts
 
 
-def lines(preset, counts):
+def lines(preset: Preset, counts: list[Count]) -> list[str]:
     """Returns a list of str, a line for each modality that some clips lack."""
     exempt = " (it trains with missing modalities, so they stay)" if _drops(preset) else ""
     return [
@@ -60,7 +68,7 @@ def lines(preset, counts):
     ]
 
 
-def check(preset, counts):
+def check(preset: Preset, counts: list[Count]) -> None:
     """Refuses a training of both modalities in which too many clips lack one of them.
 
     Args:

@@ -3,10 +3,17 @@
 Lengths are units of the head as in synthetic_face.py; layers are uint8 RGBA and opaque here.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+
+if TYPE_CHECKING:
+    from emotion.synthetic.face import Face
 
 EYE_LEVEL, MOUTH_LEVEL = -0.12, 0.58
 
@@ -39,7 +46,7 @@ class Look:
     furrow: float = 0.0
     fold: float = 0.0
 
-    def action_units(self):
+    def action_units(self) -> dict[str, float]:
         """Returns the strength of each action unit (Ekman & Friesen 1978) that the look has.
 
         Returns:
@@ -67,24 +74,30 @@ class Look:
 class Canvas:
     """Draws shapes given in units of the head on a layer of `side` pixels, `scale` to a unit."""
 
-    def __init__(self, layer, scale):
+    def __init__(self, layer: np.ndarray, scale: float):
         self.layer, self.scale, self.side = layer, scale, layer.shape[0]
 
-    def pixels(self, points):
+    def pixels(self, points: np.ndarray) -> np.ndarray:
         """Units to the sixteenths of a pixel that OpenCV draws with, int32 (n, 2)."""
         return np.round((np.asarray(points) * self.scale + self.side / 2) * 16).astype(np.int32)
 
-    def fill(self, points, colour):
+    def fill(self, points: np.ndarray, colour: tuple) -> None:
         """Fills a polygon."""
         colour = (*(float(value) for value in colour), 255.0)
         cv2.fillPoly(self.layer, [self.pixels(points)], colour, cv2.LINE_AA, 4)
 
-    def line(self, points, colour, width):
+    def line(self, points: np.ndarray, colour: tuple, width: float) -> None:
         """Draws an open line, `width` units wide."""
         colour, width = (*(float(v) for v in colour), 255.0), max(1, round(width * self.scale))
         cv2.polylines(self.layer, [self.pixels(points)], False, colour, width, cv2.LINE_AA, 4)
 
-    def within(self, points, paint, soft=0.6, beyond=0.1):
+    def within(
+        self,
+        points: np.ndarray,
+        paint: Callable[[], object],
+        soft: float = 0.6,
+        beyond: float = 0.1,
+    ) -> None:
         """Lets `paint()` draw no more than `beyond` units past a polygon, and keeps the inside."""
         low = np.floor((np.min(points, 0) - beyond) * self.scale + self.side / 2).astype(int)
         high = np.ceil((np.max(points, 0) + beyond) * self.scale + self.side / 2).astype(int)
@@ -97,7 +110,9 @@ class Canvas:
         self.layer[box] = before + mask * (self.layer[box] - before)
 
 
-def express(layer, scale, face, look, gaze):
+def express(
+    layer: np.ndarray, scale: float, face: Face, look: Look, gaze: tuple[float, float]
+) -> None:
     """Draws the features of `face` (a Face) with the expression `look` onto a layer, in place."""
     canvas = Canvas(layer, scale)
     _shadows(canvas, face, look)

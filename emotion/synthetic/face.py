@@ -5,12 +5,18 @@ Skin, shade and hair are painted once; eyes, brows and mouth are drawn anew in e
 (synthetic_expression.py), at twice the size of the result, and the head is then moved as a whole.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from emotion.synthetic import expression
+
+if TYPE_CHECKING:
+    from emotion.synthetic.expression import Look
 
 REACH = 1.65  # half the side of the head's canvas, in units
 SKINS = ((255, 224, 200), (244, 205, 175), (226, 178, 142), (198, 143, 105), (168, 116, 84),
@@ -46,7 +52,7 @@ class Face:
     texture: int
 
 
-def random_face(rng, female):
+def random_face(rng: np.random.Generator, female: bool) -> Face:
     """Draws a Face."""
     skin = np.array(SKINS[rng.integers(len(SKINS))], float) * rng.uniform(0.95, 1.02)
     dark = skin.mean() < 150
@@ -83,13 +89,19 @@ class Painter:
         unit: float, pixels of a unit of the head.
     """
 
-    def __init__(self, face, width, height, unit):
+    def __init__(self, face: Face, width: int, height: int, unit: float):
         self.face, self.unit, self.size = face, unit, (width, height)
         self._fine = 2 * unit
         self._side = round(2 * REACH * self._fine)
         self._ground, self._head = self._scene(), self._bare_head()
 
-    def draw(self, look, gaze=(0.0, 0.0), tilt=0.0, shift=(0.0, 0.0)):
+    def draw(
+        self,
+        look: Look,
+        gaze: tuple[float, float] = (0.0, 0.0),
+        tilt: float = 0.0,
+        shift: tuple[float, float] = (0.0, 0.0),
+    ) -> np.ndarray:
         """Draws a frame.
 
         Args:
@@ -107,8 +119,8 @@ class Painter:
         middle = self._side / 2
         matrix = cv2.getRotationMatrix2D((middle, middle + self._fine), tilt, 0.5)
         # The head turns about the neck, which stays where the body is.
-        matrix[:, 2] += (width / 2 - middle, 0.46 * height + self.unit - middle - self._fine)
-        matrix[:, 2] += np.array(shift) * self.unit
+        place = (width / 2 - middle, 0.46 * height + self.unit - middle - self._fine)
+        matrix[:, 2] = matrix[:, 2] + place + np.array(shift) * self.unit
         moved = cv2.warpAffine(layer, matrix, (width, height), flags=cv2.INTER_AREA)
         cover = moved[..., 3:].astype(np.float32) / 255
         return np.round(self._ground * (1 - cover) + moved[..., :3]).astype(np.uint8)

@@ -23,7 +23,10 @@ Beside them lies, for the presets on action units, what OpenFace would say of ea
 is not measured but what was drawn.
 """
 
+from __future__ import annotations
+
 import json
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from fractions import Fraction
 from itertools import product
@@ -76,7 +79,14 @@ EMOTIONS = {
 }
 
 
-def write(root, speakers=16, takes=4, seed=0, jobs=-1, progress=True):
+def write(
+    root: Path,
+    speakers: int = 16,
+    takes: int = 4,
+    seed: int = 0,
+    jobs: int = -1,
+    progress: bool = True,
+) -> Path:
     """Writes audios/Actor_NN/03-01-*.wav, videos/Actor_NN/02-01-*.mp4, action_units/02-01-*.csv.
 
     What is there already is kept, so a broken-off call can be repeated.
@@ -162,7 +172,12 @@ def _openface(looks):
     return pd.DataFrame(columns)
 
 
-def write_demo_clip(path, speaker=23, emotions=("happy", "angry", "sad"), seed=0):
+def write_demo_clip(
+    path: Path,
+    speaker: int = 23,
+    emotions: Sequence[str] = ("happy", "angry", "sad"),
+    seed: int = 0,
+) -> None:
     """Writes one video with sound in which a speaker goes through several emotions.
 
     Args:
@@ -189,7 +204,15 @@ def _painter(speaker, seed, width, height, unit):
     return face.Painter(features, width, height, unit * rng.uniform(0.94, 1.06))
 
 
-def perform(speaker, emotion, intensity, statements, rng, seed=0, rate=RATE):
+def perform(
+    speaker: int,
+    emotion: str,
+    intensity: int,
+    statements: int | tuple[int, ...],
+    rng: np.random.Generator,
+    seed: int = 0,
+    rate: Fraction = RATE,
+) -> tuple[np.ndarray, list[dict]]:
     """Acts an emotion: sound, and the poses that go with it.
 
     Args:

@@ -5,6 +5,8 @@ whose frequencies move from vowel to vowel (the vocal tract). D. H. Klatt, "Soft
 cascade/parallel formant synthesizer", J. Acoust. Soc. Am. 67(3), 1980.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +69,7 @@ class Throat:
     tilt: float
 
 
-def throat(rng, female):
+def throat(rng: np.random.Generator, female: bool) -> Throat:
     """Draws a Throat; men and women differ in pitch and in the length of the vocal tract."""
     return Throat(
         pitch=rng.uniform(185, 230) if female else rng.uniform(98, 130),
@@ -77,7 +79,13 @@ def throat(rng, female):
     )
 
 
-def speak(throat, manner, statement, rng, duration=DURATION):
+def speak(
+    throat: Throat,
+    manner: Manner,
+    statement: str,
+    rng: np.random.Generator,
+    duration: float | None = DURATION,
+) -> tuple[np.ndarray, np.ndarray]:
     """Says a statement.
 
     The tempo varies from take to take but not with the manner: the lips would show it.

@@ -1,11 +1,21 @@
 """Batches: the Keras data generator. It holds the list of clips and a few batches in memory."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
 from emotion.training import collate
+
+if TYPE_CHECKING:
+    from emotion.clip import Arrays, Clip, Load
+    from emotion.preset import Preset
+    from emotion.processes import Pool
+    from emotion.signals.augment import Augmentation
 
 
 class Batches(keras.utils.PyDataset):
@@ -34,16 +44,16 @@ class Batches(keras.utils.PyDataset):
 
     def __init__(
         self,
-        clips,
-        preset,
-        labels,
-        batch_size,
-        load,
-        augmentation=None,
-        class_weights=None,
-        seed=0,
-        epoch=0,
-        pool=None,
+        clips: list[Clip],
+        preset: Preset,
+        labels: Sequence[str],
+        batch_size: int,
+        load: Load,
+        augmentation: Augmentation | None = None,
+        class_weights: dict[str, float] | None = None,
+        seed: int = 0,
+        epoch: int = 0,
+        pool: Pool | None = None,
     ):
         super().__init__()
         self.clips = clips
@@ -60,15 +70,15 @@ class Batches(keras.utils.PyDataset):
         self._begun = {}
 
     @property
-    def num_batches(self):
+    def num_batches(self) -> int | None:
         """int, or None where there is no end."""
         return None if self.augmentation else len(self)
 
-    def __len__(self):
+    def __len__(self) -> int:
         """int, batches in an epoch; the last may be smaller."""
         return -(-len(self.clips) // self.batch_size)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[Arrays, np.ndarray, np.ndarray]:
         """Returns a batch.
 
         Returns:
@@ -106,7 +116,7 @@ class Batches(keras.utils.PyDataset):
         return self._pool.schedule(make).result if self._pool else make
 
 
-def balanced_weights(clips, labels):
+def balanced_weights(clips: list[Clip], labels: Sequence[str]) -> dict[str, float]:
     """Returns the weights that give each class that is present the same part in the loss.
 
     Args:

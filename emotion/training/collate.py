@@ -1,13 +1,30 @@
 """Makes one batch from clips, in a worker process that loads no backend."""
 
+from __future__ import annotations
+
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emotion.signals.augment import drop_modalities, mix
 
+if TYPE_CHECKING:
+    from emotion.clip import Arrays, Clip, Load
+    from emotion.preset import Preset
+    from emotion.signals.augment import Augmentation
 
-def batch(clips, chances, targets, weights, mixing, preset, load, augmentation):
+
+def batch(
+    clips: list[Clip],
+    chances: list[tuple[int, ...]],
+    targets: np.ndarray,
+    weights: np.ndarray,
+    mixing: tuple[int, ...],
+    preset: Preset,
+    load: Load,
+    augmentation: Augmentation | None,
+) -> tuple[Arrays, np.ndarray, np.ndarray]:
     """Makes a batch. A whole one each, since its parts would cost as much to send as to make.
 
     Args:
@@ -26,14 +43,16 @@ def batch(clips, chances, targets, weights, mixing, preset, load, augmentation):
     """
     rows = []
     for clip, chance in zip(clips, chances, strict=True):
-        vary = augmentation and partial(augmentation, generator=np.random.default_rng(chance))
+        vary = None
+        if augmentation:
+            vary = partial(augmentation, generator=np.random.default_rng(chance))
         rows.append(preset.extract(load(clip), vary))
     inputs = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     made = inputs, targets, weights
     if augmentation is not None:
-        chance = np.random.default_rng(mixing)
+        generator = np.random.default_rng(mixing)
         if augmentation.mixup and "audio" in inputs:
-            made = mix(*made, augmentation.mixup, chance)
+            made = mix(*made, augmentation.mixup, generator)
         if augmentation.modality_dropout:
-            made = drop_modalities(*made, chance)
+            made = drop_modalities(*made, generator)
     return made

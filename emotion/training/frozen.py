@@ -6,14 +6,23 @@ branch as it is, without augmentation, and dropout is off there; where clips are
 are.
 """
 
+from __future__ import annotations
+
 import hashlib
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
 
 from emotion.signals.cache import SignalCache
+
+if TYPE_CHECKING:
+    import keras
+
+    from emotion.clip import Clip, Signal
+    from emotion.preset import Preset
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +41,11 @@ class Embedding:
     dtype = "float32"
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """(c,)."""
         return self.absent.shape
 
-    def __call__(self, signal):
+    def __call__(self, signal: Signal) -> np.ndarray:
         """Takes the embedding that `EmbeddedSignals.load` gave to the signal.
 
         Args:
@@ -60,7 +69,7 @@ class EmbeddedSignals:
     signals: SignalCache
     keys: dict
 
-    def load(self, clip):
+    def load(self, clip: Clip) -> Signal:
         """Returns the Signal of a Clip.
 
         Raises:
@@ -74,7 +83,9 @@ class EmbeddedSignals:
         return self.signals.load(clip, embeddings)
 
 
-def cut(model, preset, clips, signals):
+def cut(
+    model: keras.Model, preset: Preset, clips: list[Clip], signals: SignalCache
+) -> tuple[keras.Model, Preset, SignalCache | EmbeddedSignals]:
     """Cuts the frozen branches off a model and computes what they make of clips.
 
     A branch is frozen where no layer with weights trains up to the one named MODALITY_embedding.
@@ -95,7 +106,8 @@ def cut(model, preset, clips, signals):
     Raises:
         MediaError, ValueError: as `SignalCache.load`.
     """
-    spec, keys, stand_ins = signals.spec, {}, {}
+    spec, keys = signals.spec, {}
+    stand_ins: dict[str, Any] = {}
     bodies = (
         {}
         if spec.table_features or preset.augmentation.modality_dropout

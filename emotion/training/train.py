@@ -1,11 +1,15 @@
 """Trains a preset on a split; can be resumed exactly."""
 
+from __future__ import annotations
+
 import json
 import platform
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -35,6 +39,9 @@ from emotion.training import frozen
 from emotion.training.batches import Batches, balanced_weights
 from emotion.training.warm_start import Initial
 
+if TYPE_CHECKING:
+    from emotion.processes import Pool
+
 _PACKAGES = ("keras", "tensorflow", "numpy", "librosa", "audiomentations", "opencv-python", "av")
 
 
@@ -59,10 +66,10 @@ class Training:
     labels: tuple
     signals: SignalCache
     seed: int = 0
-    encoder_weights: tuple = ()
+    encoder_weights: Sequence[str] = ()
     initial: Initial | None = None
 
-    def record(self, sources):
+    def record(self, sources: dict[str, str]) -> Record:
         """Returns the Record of its run.
 
         Args:
@@ -90,7 +97,7 @@ class Training:
         )
         return Record(**json.loads(json.dumps(values)))  # as it will be read: tuples are lists
 
-    def differences(self, run, sources):
+    def differences(self, run: Run, sources: dict[str, str]) -> dict[str, str]:
         """Returns dict of a setting to str, "... then, ... now", where a Run differs from it.
 
         Args:
@@ -100,7 +107,15 @@ class Training:
         return record_differences(run.record, self.record(sources))
 
 
-def train(training, folder, *, pool=None, resume=False, tensorboard=False, origin=None):
+def train(
+    training: Training,
+    folder: Path,
+    *,
+    pool: Pool | None = None,
+    resume: bool = False,
+    tensorboard: bool = False,
+    origin: dict | None = None,
+) -> Run:
     """Trains a preset on a split.
 
     Frozen encoders run once for each clip (`frozen.cut`); those that begin with learned weights
@@ -189,8 +204,13 @@ def train(training, folder, *, pool=None, resume=False, tensorboard=False, origi
     )
     head.optimizer.build(head.trainable_variables)
     run.record.write(folder / "run.json")
-    common = dict(preset=fed, labels=labels, batch_size=recipe.batch_size, pool=pool)
-    common["load"] = signals.load
+    common: dict[str, Any] = {
+        "preset": fed,
+        "labels": labels,
+        "batch_size": recipe.batch_size,
+        "load": signals.load,
+        "pool": pool,
+    }
     batches = Batches(
         split.train,
         augmentation=preset.augmentation,

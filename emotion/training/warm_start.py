@@ -5,9 +5,19 @@ follows from names: the layers of a run that the run of the other modality does 
 both have the head.
 """
 
+from __future__ import annotations
+
 import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emotion.run import load_run
+
+if TYPE_CHECKING:
+    import keras
+
+    from emotion.preset import Preset
 
 
 class Initial:
@@ -26,7 +36,7 @@ class Initial:
         FileNotFoundError: a folder holds no run, or one whose training has not ended.
     """
 
-    def __init__(self, audio, video, freeze=False):
+    def __init__(self, audio: Path, video: Path, freeze: bool = False):
         self.runs = {"audio": load_run(audio), "video": load_run(video)}
         weights = {
             name: {layer.name: layer.get_weights() for layer in run.model().layers if layer.weights}
@@ -43,7 +53,14 @@ class Initial:
             "frozen": freeze,
         }
 
-    def load(self, model, preset, labels, speakers, protocol):
+    def load(
+        self,
+        model: keras.Model,
+        preset: Preset,
+        labels: Sequence[str],
+        speakers: Iterable[str],
+        protocol: str,
+    ) -> None:
         """Sets the weights of the layers that bear the names of a branch's.
 
         Args:

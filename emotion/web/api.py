@@ -13,6 +13,7 @@ import tempfile
 import threading
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
 from fastapi import FastAPI, Request
@@ -25,6 +26,10 @@ from emotion.annotate import predictions, render
 from emotion.clip import MediaError
 from emotion.web import uploads
 from emotion.web.request_limits import RequestLimits, refuse
+
+if TYPE_CHECKING:
+    from emotion.inference.recognizer import Recognizer
+    from emotion.web.uploads import Limits
 
 CHUNK = 64 * 1024  # bytes read or sent at once
 FORM = (
@@ -90,7 +95,9 @@ _REFUSALS = {
     503: "Too many recordings wait already",
 }
 _SECONDS = {"description": "Seconds", "schema": {"type": "integer"}, "required": True}
-_REFUSED = {status: {"model": Refusal, "description": why} for status, why in _REFUSALS.items()}
+_REFUSED: dict[int | str, dict] = {
+    status: {"model": Refusal, "description": why} for status, why in _REFUSALS.items()
+}
 _REFUSED[503]["headers"] = {"Retry-After": _SECONDS}
 _FILE = {"type": "string", "format": "binary", "description": "A video or a sound file"}
 _AUDIO = _FILE | {"description": "A file whose sound takes the place of the video's own"}
@@ -103,7 +110,7 @@ _VIDEO = {"description": "The annotated video", "content": {"video/mp4": {"schem
     "description": "H.264, with the sound of the recording"}}}}  # fmt: skip
 
 
-def create_app(recognizer, limits=None):
+def create_app(recognizer: "Recognizer", limits: "Limits | None" = None) -> "FastAPI":
     """Makes the HTTP interface of a recogniser.
 
     Args:

@@ -3,6 +3,8 @@
 It speaks with `stream.answer`, which tells what the messages are.
 """
 
+from __future__ import annotations
+
 import streamlit as st
 
 _HTML = """
@@ -146,7 +148,7 @@ def _component():
     return st.components.v2.component("emotion.camera", html=_HTML, css=_CSS, js=_JS)
 
 
-def show(key):
+def show(key: str) -> None:
     """Shows a button that starts the camera, and below it what comes back.
 
     Args:

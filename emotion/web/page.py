@@ -5,15 +5,22 @@ below. Streamlit serves `app` and runs this file anew at each touch. What it is 
 computed in `_work`, once for each recording, and kept in the visitor's own session.
 """
 
+from __future__ import annotations
+
 import argparse
 import hashlib
 import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit as st
 from starlette.routing import WebSocketRoute
+
+if TYPE_CHECKING:
+    from emotion.web.stream import Slots
+    from emotion.web.uploads import Limits, WorkQueue
 
 ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:  # `streamlit run` on this file knows its folder alone
@@ -40,7 +47,7 @@ DOWNLOADS = (
 )
 
 
-def options():
+def options() -> argparse.Namespace:
     """Returns the arguments that `commands/web.py` hands over, or what stands for them."""
     default = uploads.Limits()
     parser = argparse.ArgumentParser()
@@ -53,19 +60,19 @@ def options():
 
 
 @st.cache_resource(show_spinner="Loading the model")
-def work_queue(model, yunet, limits):
+def work_queue(model: str, yunet: str | None, limits: Limits) -> WorkQueue:
     """The one WorkQueue of the server."""
     return uploads.WorkQueue(Recognizer(model or newest(), yunet), limits)
 
 
 @st.cache_resource
-def slots(count):
+def slots(count: int) -> Slots:
     """The Slots of the server for cameras."""
     return stream.Slots(count)
 
 
 @st.cache_data(show_spinner="Drawing the sample")
-def sample():
+def sample() -> bytes:
     """Bytes of a video: a drawn face that speaks."""
     from emotion.synthetic import generate
 
@@ -75,7 +82,7 @@ def sample():
         return path.read_bytes()
 
 
-def main():
+def main() -> None:
     """Draws the page."""
     chosen = options()
     limits = uploads.Limits(chosen.megabytes, chosen.seconds, timeout=chosen.timeout)

@@ -1,6 +1,9 @@
 """The component of the page that records the camera and the microphone."""
 
+from __future__ import annotations
+
 import base64
+from typing import Any
 
 import streamlit as st
 
@@ -62,7 +65,7 @@ def _component():
     return st.components.v2.component("emotion.recorder", html=_HTML, css=_CSS, js=_JS)
 
 
-def show(seconds, name):
+def show(seconds: float, name: str) -> Any:
     """Shows the button.
 
     Args:

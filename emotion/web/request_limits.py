@@ -1,5 +1,10 @@
 """Limits the number, the size and the duration of HTTP requests."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -7,6 +12,11 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 from emotion.web import uploads
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from emotion.web.uploads import Limits
 
 FRAME = 64 * 1024  # bytes that multipart/form-data may add to a file
 RETRY_AFTER = 10  # seconds; a clip of a few seconds takes about as long
@@ -22,10 +32,10 @@ class RequestLimits:
         limits: uploads.Limits.
     """
 
-    def __init__(self, app, limits):
+    def __init__(self, app: Any, limits: Limits):
         self.app, self.limits, self._inside = app, limits, 0
 
-    async def __call__(self, scope, receive, send):
+    async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
         """Answers a request, or refuses it."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
@@ -86,7 +96,7 @@ class RequestLimits:
         return give
 
 
-async def refuse(status, request, error):
+async def refuse(status: int, request: Request | None, error: object) -> JSONResponse:
     """Answers an exception with a status and its sentence.
 
     Args:

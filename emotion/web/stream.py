@@ -5,6 +5,8 @@ with what is predicted drawn on them. It runs over the page's own address and po
 every proxy that the page passes, and it never makes Streamlit run the page anew.
 """
 
+from __future__ import annotations
+
 import asyncio
 import io
 import json
@@ -13,9 +15,11 @@ import secrets
 import struct
 import threading
 import weakref
+from collections.abc import Iterator
 from contextlib import suppress
 from math import isfinite
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
@@ -27,6 +31,11 @@ from emotion.annotate.overlay import draw_frame
 from emotion.clip import MediaError
 from emotion.live.session import Scene, Session
 from emotion.web import camera
+
+if TYPE_CHECKING:
+    from starlette.websockets import WebSocket
+
+    from emotion.inference.recognizer import Recognizer
 
 HEADER = struct.Struct(">Bd")  # 0 for a picture or 1 for sound, and the browser's time of it (s)
 SIDES = 32, 1280  # pixels, the shortest and the longest side of a picture
@@ -43,14 +52,14 @@ class Slots:
         count: int.
     """
 
-    def __init__(self, count):
+    def __init__(self, count: int):
         self._free = threading.BoundedSemaphore(count)
 
-    def take(self):
+    def take(self) -> bool:
         """Returns bool, whether there was a place."""
         return self._free.acquire(blocking=False)
 
-    def leave(self):
+    def leave(self) -> None:
         """Gives a place back."""
         self._free.release()
 
@@ -66,7 +75,7 @@ class Access:
         key: str.
     """
 
-    def __init__(self, recognizer, slots):
+    def __init__(self, recognizer: Recognizer, slots: Slots):
         self.recognizer, self.slots = recognizer, slots
         self.key = secrets.token_urlsafe()
         _accesses[self.key] = self
@@ -78,11 +87,11 @@ class Relay:
     def __init__(self):
         self._queue = queue.SimpleQueue()
 
-    def put(self, time, value):
+    def put(self, time: float, value: np.ndarray | None) -> None:
         """Adds a picture or a block of sound of a time (s); without a value, it ends."""
         self._queue.put((time, value))
 
-    def read(self, start):
+    def read(self, start: float) -> Iterator[tuple[float, np.ndarray]]:
         """Yields (time, value) until the end, as they are put."""
         while (item := self._queue.get())[1] is not None:
             yield item
@@ -100,7 +109,7 @@ class Visitor:
         said: str, the newest prediction in words, or why there is none.
     """
 
-    def __init__(self, recognizer, slots, rate):
+    def __init__(self, recognizer: Recognizer, slots: Slots, rate: int):
         self.said = "Getting ready."
         self._recognizer, self._slots = recognizer, slots
         self._camera, self._microphone = Relay(), Relay()
@@ -108,7 +117,7 @@ class Visitor:
         self._session = self._scene = self._offset = None
         threading.Thread(target=self._work, daemon=True).start()
 
-    def picture(self, sent, data):
+    def picture(self, sent: float, data: bytes) -> bytes:
         """Takes a picture and returns it with what is known drawn on it.
 
         Args:
@@ -129,13 +138,13 @@ class Visitor:
         Image.fromarray(draw_frame(image, faces, note)).save(answer, "JPEG", quality=80)
         return answer.getvalue()
 
-    def sound(self, sent, data):
+    def sound(self, sent: float, data: bytes) -> None:
         """Takes sound: seconds of its start, as in `picture`, and bytes of float32 samples."""
         samples = self._resampled(np.frombuffer(data[: len(data) // 4 * 4], "<f4"))
         if (time := self._time(sent)) is not None:
             self._microphone.put(time, np.nan_to_num(samples).clip(-1, 1))
 
-    def end(self):
+    def end(self) -> None:
         """Ends the session; its place is free again."""
         self._camera.put(0.0, None)
         self._microphone.put(0.0, None)
@@ -184,7 +193,7 @@ def _describe(prediction):
     return f"{prediction.label}, {prediction.confidence:.0%}, from {' and '.join(kinds)}"
 
 
-async def answer(socket):
+async def answer(socket: WebSocket) -> None:
     """Serves a visitor's WebSocket until either side ends it; the reason says why it did.
 
     First comes a text, {"key": that of an Access, "rate": Hz of the sound}; then binary messages,
@@ -246,7 +255,7 @@ async def _converse(socket, visitor):
         await socket.send_bytes(drawn)
 
 
-def show(recognizer, slots):
+def show(recognizer: Recognizer, slots: Slots) -> None:
     """Shows the visitor's camera with what the model sees and hears.
 
     Args:

@@ -4,17 +4,26 @@ What the sender calls the file never meets the file system: it lies under one fi
 private folder of its own.
 """
 
+from __future__ import annotations
+
 import os
 import tempfile
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emotion import media
 from emotion.clip import MediaError
 from emotion.inference.timeline import check_sound
+
+if TYPE_CHECKING:
+    from emotion.clip import Progress
+    from emotion.inference.recognizer import Recognizer
+    from emotion.media import Info
 
 
 class Busy(Exception):
@@ -45,7 +54,7 @@ class Limits:
     queue_size: int = 8
     transfer: float = 300.0
 
-    def check(self, path):
+    def check(self, path: Path) -> Info:
         """Returns the media.Info of a file.
 
         Raises:
@@ -63,19 +72,19 @@ class Limits:
             )
         return info
 
-    def check_size(self, size):
+    def check_size(self, size: int) -> None:
         """Raises TooMuch where a file of that many bytes is too large."""
         if size > 1e6 * self.megabytes:
             raise TooMuch(f"a file may have {self.megabytes:g} MB; send a smaller one.")
 
-    def check_seconds(self, seconds):
+    def check_seconds(self, seconds: float) -> None:
         """Raises TooMuch where a recording of that length is too long."""
         if seconds > self.seconds:
             raise TooMuch(
                 f"a recording may last {self.seconds:g} seconds; cut it. Received: {seconds:.1f} s."
             )
 
-    def watch(self, progress=None):
+    def watch(self, progress: Progress | None = None) -> Progress:
         """Returns a `progress` as in `timeline.analyse` that raises TooMuch beyond a limit.
 
         Args:
@@ -98,7 +107,7 @@ class Limits:
 
 
 @contextmanager
-def received(chunks, limits, sound=None):
+def received(chunks: Iterable[bytes], limits: Limits, sound: bool | None = None) -> Iterator[Path]:
     """Keeps what is received in a private folder while the block runs.
 
     Args:
@@ -146,18 +155,18 @@ class WorkQueue:
         limits: Limits.
     """
 
-    def __init__(self, recognizer, limits):
+    def __init__(self, recognizer: Recognizer, limits: Limits):
         self.recognizer, self.limits = recognizer, limits
         self._look, self._turn, self._line = (threading.Lock() for _ in range(3))
         self._waiting = 0
 
     @property
-    def waiting(self):
+    def waiting(self) -> int:
         """int, recordings at the desk and in line."""
         return self._waiting
 
     @contextmanager
-    def turn(self, path, progress=None):
+    def turn(self, path: Path, progress: Progress | None = None) -> Iterator[tuple]:
         """Gives a recording its place in line; in the block, recogniser and pyplot are its own.
 
         Args:

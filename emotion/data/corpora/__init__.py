@@ -1,10 +1,16 @@
 """The corpora: each is a file whose `clips(root)` lists its clips without decoding any media."""
 
+from __future__ import annotations
+
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emotion.data import feature_tables
 from emotion.data.corpora import crema_d, manifest, ravdess, table
+
+if TYPE_CHECKING:
+    from emotion.clip import Clip
 
 CORPORA = {
     "ravdess": ravdess.clips,
@@ -17,7 +23,7 @@ CORPORA = {
 }
 
 
-def guess(root):
+def guess(root: Path) -> str:
     """Returns the name of the corpus at `root`.
 
     "table" for a .pkl file or a .csv file with action units and no labels, "manifest" for any other
@@ -34,7 +40,7 @@ def guess(root):
     return "ravdess-song" if song_only else "ravdess"
 
 
-def clips(root, corpus=None, features=None):
+def clips(root: Path, corpus: str | None = None, features: Path | None = None) -> list[Clip]:
     """Lists the clips of a corpus.
 
     Args:
@@ -56,7 +62,7 @@ def clips(root, corpus=None, features=None):
     return feature_tables.join(listed, features) if features else listed
 
 
-def left_out(root, corpus=None):
+def left_out(root: Path, corpus: str | None = None) -> list[str]:
     """Returns a list of str, a line for each reason why a corpus leaves takes out by itself."""
     corpus = corpus or guess(root)
     if corpus == "ravdess":

@@ -9,6 +9,8 @@ was asked for (LO, MD, HI; XX where none was). What pairs sound and picture is t
 arrangement of folders will do.
 """
 
+from __future__ import annotations
+
 import csv
 import re
 from collections import defaultdict, namedtuple
@@ -72,7 +74,7 @@ _HOW_TO_GET = (
 )
 
 
-def parse(path):
+def parse(path: str | Path) -> Name | None:
     """Reads a CREMA-D file name.
 
     Args:
@@ -93,7 +95,7 @@ def parse(path):
     return Name(*match.groups())
 
 
-def named(id):
+def named(id: str) -> Clip | None:
     """Returns the Clip that an id or a file name names, without its files, or None.
 
     >>> named("1001_DFA_ANG_XX.flv").label
@@ -103,13 +105,13 @@ def named(id):
     return name and _clip("_".join(name), name, [], EMOTIONS[name.emotion], "intended")
 
 
-def laid_out(root):
+def laid_out(root: Path) -> bool:
     """Returns whether a path is a folder with AudioWAV, VideoFlash or VideoMP4 in it, or is one."""
     root = Path(root).resolve()
     return root.is_dir() and any(p.name.lower() in FOLDERS for p in (root, *root.iterdir()))
 
 
-def files(root):
+def files(root: Path) -> list[Path]:
     """Lists the media files below a folder, whatever their names, as `ravdess.files` does.
 
     The .mp3 files are ignored: they are the sound of the .wav again, and some of them are blank.
@@ -122,7 +124,7 @@ def files(root):
     return [path for path in ravdess.files(root) if path.suffix.lower() in _SUFFIXES]
 
 
-def clips(root, labels="intended"):
+def clips(root: Path, labels: str = "intended") -> list[Clip]:
     """Lists the takes below a folder: sound and picture of one name are one clip.
 
     The sound is an audio file where there is one, else that of the video. Of two files of a kind
@@ -148,12 +150,12 @@ def clips(root, labels="intended"):
     return listed
 
 
-def left_out(root, labels="intended"):
+def left_out(root: Path, labels: str = "intended") -> list[str]:
     """Returns a list of str, a line for each reason why `clips` passes takes over."""
     return _sort(root, labels)[1]
 
 
-def expected(channel, actor):
+def expected(channel: str, actor: str) -> set[str]:
     """Returns the set of clip ids made of an actor; 20 of all were never published."""
     acted = [(sentence, emotion, "XX") for sentence in SENTENCES for emotion in EMOTIONS]
     acted = [take for take in acted if take[0] != "IEO" or take[1] == "NEU"]

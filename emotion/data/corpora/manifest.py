@@ -5,6 +5,8 @@ Columns: `label`, `speaker`, and `audio` and/or `video` (paths relative to the C
 goes into the clip's info. A row without `audio` uses the sound of its video, if there is one.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
 
 from emotion.clip import Clip
@@ -13,7 +15,7 @@ from emotion.data import feature_tables
 SPLITS = ("train", "validation", "test")
 
 
-def clips(path):
+def clips(path: Path) -> list[Clip]:
     """Lists the clips of a manifest.
 
     Args:

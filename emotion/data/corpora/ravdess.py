@@ -10,6 +10,8 @@ One exception: some collections give the pictures number 03 too, so that sound a
 name. Where a take has no picture of another number, its 03 videos are opened to see what they hold.
 """
 
+from __future__ import annotations
+
 import os
 import re
 from collections import Counter, defaultdict, namedtuple
@@ -93,7 +95,7 @@ Name = namedtuple("Name", "modality channel emotion intensity statement repetiti
 _NAME = re.compile(r"(0[123])-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]|1\d|2[0-4])")
 
 
-def parse(path):
+def parse(path: str | Path) -> Name | None:
     """Reads a RAVDESS file name.
 
     Args:
@@ -119,7 +121,7 @@ def parse(path):
     return None if sung_beyond_fearful or silent_audio_file else name
 
 
-def named(id):
+def named(id: str) -> Clip | None:
     """Returns the Clip that an id or a file name names, without its files, or None.
 
     >>> named("Actor_12/03-01-05-02-01-02-12.wav") == named("01-05-02-01-02-12")
@@ -130,7 +132,7 @@ def named(id):
     return name and clip(name)
 
 
-def files(root):
+def files(root: Path) -> list[Path]:
     """Lists the media files below a folder, whatever their names, in a fixed order.
 
     Hidden files and folders, the `__MACOSX` folders of unpacked archives, and a synthetic corpus
@@ -156,7 +158,7 @@ def files(root):
     return sorted(path for path in named if path.suffix.lower() in media)
 
 
-def clips(root, channel="speech"):
+def clips(root: Path, channel: str | None = "speech") -> list[Clip]:
     """Lists the takes below a folder, one clip for all the files of a take.
 
     The picture is the file of modality 01, else 02, else a video of modality 03 that holds
@@ -193,7 +195,7 @@ def clips(root, channel="speech"):
     return sorted((_clip(members) for members in wanted), key=lambda clip: clip.id)
 
 
-def channels(root):
+def channels(root: Path) -> Counter:
     """Counts the takes below a folder, by their names.
 
     Returns:
@@ -205,7 +207,7 @@ def channels(root):
     return Counter(CHANNELS[take[0]] for take in _takes(root))
 
 
-def left_out(root):
+def left_out(root: Path) -> list[str]:
     """Returns a list of str, one line where `clips` leaves song takes out of the speech."""
     count = channels(root)["song"]
     if not count:
@@ -216,7 +218,7 @@ def left_out(root):
     ]
 
 
-def expected(channel, actor):
+def expected(channel: str, actor: str) -> set[str]:
     """Returns the set of clip ids the whole corpus has of an actor; actor 18 did not sing."""
     if channel == "song" and actor == "18":
         return set()
@@ -267,7 +269,9 @@ def _look(path, size, changed):
         return both
 
 
-def clip(name, audio=None, video=None, table=None):
+def clip(
+    name: Name, audio: Path | None = None, video: Path | None = None, table: Path | None = None
+) -> Clip:
     """Returns the Clip of a Name, with the files it is read from."""
     return Clip(
         id="-".join(name[1:]),

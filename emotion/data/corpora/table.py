@@ -1,10 +1,18 @@
 """Clips that a feature table lists under RAVDESS names; no media is needed."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from emotion.data import feature_tables
 from emotion.data.corpora import ravdess
 
+if TYPE_CHECKING:
+    from emotion.clip import Clip
 
-def clips(path):
+
+def clips(path: Path) -> list[Clip]:
     """Lists the clips of a table, with label and speaker as their names tell.
 
     Args:
