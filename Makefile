@@ -33,6 +33,7 @@ test: .venv/installed  ## style and hints, then all tests, fast ones first
 	$(BIN)/$(PYTEST) -m "not slow"
 	$(BIN)/$(PYTEST) -m "slow and not alone"
 	$(BIN)/python -m pytest -q -m alone
+	$(BIN)/python -m pytest -q --nbmake docs/tutorial.ipynb
 
 parity: .venv-parity/installed  ## encoders against PyTorch's, number by number; nothing is skipped
 	EMOTION_REQUIRE_PARITY=1 .venv-parity/bin/python -m pytest -q tests/parity

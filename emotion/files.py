@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import filelock
+
+from emotion import __version__
 
 
 @contextmanager
@@ -80,3 +83,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text as `write_bytes` does."""
     write_bytes(path, text.encode())
+
+
+def write_json(path: Path, values: dict) -> None:
+    """Writes a dict as JSON as `write_text` does, with the version of this program in it."""
+    write_text(path, json.dumps({"version": __version__, **values}, indent=1))

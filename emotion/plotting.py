@@ -1,4 +1,7 @@
-"""The palette, the figure style and the saving of all plots."""
+"""The palette, the figure style and the saving of all plots.
+
+Figures are made without pyplot, so that no state is shared with a program that uses it.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,6 @@ from emotion.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402  (the backend first: there may be no display)
 
 # What is no class (those are in LOOKS): Okabe & Ito 2008, colour-blind safe; their yellow,
 # which cannot be read on white, is left out.
@@ -38,7 +38,7 @@ styled = matplotlib.rc_context(
 
 
 def save(figure: Figure, path: Path, title: str | None = None) -> None:
-    """Writes a figure as PNG and SVG, which appear under their names once whole, and closes it.
+    """Writes a figure as PNG and SVG, which appear under their names once whole.
 
     Args:
         figure: matplotlib.figure.Figure.
@@ -51,7 +51,6 @@ def save(figure: Figure, path: Path, title: str | None = None) -> None:
     for kind, metadata in (("svg", {"Date": None}), ("png", None)):
         with atomic_write(path.with_name(f"{path.name}.{kind}")) as part:
             figure.savefig(part, dpi=150, metadata=metadata)
-    plt.close(figure)
 
 
 # Each colour of LOOKS has a contrast (WCAG 2.1) of at least 3 to white paper and to the dark cards

@@ -363,7 +363,7 @@ def refuse_other_training(before: Record, now: Record, folder: Path) -> None:
         names = [n for n, v in now.versions.items() if before.versions.get(n) != v]
         warnings.warn(
             f"{folder} was begun with other versions of {', '.join(names)}: "
-            "it goes on, but not to the same bits.",
+            "it continues, but its weights may differ slightly.",
             stacklevel=3,
         )
 

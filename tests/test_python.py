@@ -23,8 +23,10 @@ def recognizer():
 
 
 def test_all_names_are_there():
-    assert {"analyze", "Recognizer", "train", "evaluate", "corpora"} <= set(emotion.__all__)
-    assert all(hasattr(emotion, name) for name in emotion.__all__)
+    names = ["corpora", "splits", *emotion.__all__]  # in a process where nothing is loaded yet
+    code = f"import emotion; print(*[hasattr(emotion, name) for name in {names}])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == {"True"}
 
 
 def test_a_recording_as_tables_video_and_figure(recognizer, tmp_path):
@@ -49,6 +51,7 @@ def test_a_recording_as_tables_video_and_figure(recognizer, tmp_path):
     lines = [line for axes in analysis.plot().axes for line in axes.get_lines()]
     assert {line.get_label() for line in lines} >= set(stub.LABELS)
     assert str(analysis).startswith("person 1: happy, ")
+    assert repr(analysis).startswith(f"Analysis({path.name!r}, 3.0 s, faces=1, ")
 
 
 def stub_sound(seconds):
@@ -124,15 +127,22 @@ def test_five_lines_run_from_the_wheel_outside_the_checkout(trained, recording, 
     (wheel,) = (tmp_path / "w").glob("*.whl")
     site = tmp_path / "site"
     subprocess.run([*pip, "install", "--no-deps", "--target", site, wheel], check=True)
+    _, frame = next(media.read_frames(recording))
+    Image.fromarray(frame).save(tmp_path / "photo.jpg")
     code = f"""
 import emotion
 assert emotion.__file__.startswith({str(site)!r}), emotion.__file__
 analysis = emotion.analyze({str(recording)!r}, model={str(trained.folder)!r})
 assert len(analysis.to_pandas()) and len(analysis.summary())
 analysis.annotate("out.mp4"); analysis.plot()
+image = emotion.analyze({str(tmp_path / "photo.jpg")!r}, model={str(trained.folder)!r})
+assert len(image.summary())
 """
     outside = tmp_path / "outside"
     outside.mkdir()
     environment = {**os.environ, "PYTHONPATH": str(site)}
     subprocess.run([sys.executable, "-c", code], cwd=outside, env=environment, check=True)
     assert media.probe(outside / "out.mp4").video
+    program = [sys.executable, site / "bin/emotion"]
+    shown = subprocess.run([*program, "--help"], env=environment, capture_output=True, text=True)
+    assert shown.returncode == 0 and "annotate" in shown.stdout

@@ -29,7 +29,7 @@ Source = str | Path | np.ndarray | Image.Image
 IMAGES = frozenset(".bmp .jpeg .jpg .png .tif .tiff .webp".split())
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Analysis:
     """What was predicted of a recording or an image.
 
@@ -45,6 +45,12 @@ class Analysis:
     def labels(self) -> tuple[str, ...]:
         """The class names, in the order of the model."""
         return self.timeline.labels
+
+    def __repr__(self) -> str:
+        """Returns a line with the file, its duration and what was predicted."""
+        faces, windows = len(self.timeline.tracks), len(self.timeline.predictions)
+        name, seconds = self.timeline.info.path.name, self.timeline.duration
+        return f"Analysis({name!r}, {seconds:.1f} s, faces={faces}, predictions={windows})"
 
     def to_pandas(self) -> pd.DataFrame:
         """Returns a row for each window and face.

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emotion import __version__
 from emotion.clip import MediaError
 from emotion.files import atomic_write
 
@@ -121,7 +122,11 @@ def _table(timeline):
 
 
 def _record(timeline):
-    record = {"duration": timeline.duration, "windows": list(rows(timeline))}
+    record = {
+        "version": __version__,
+        "duration": timeline.duration,
+        "windows": list(rows(timeline)),
+    }
     return json.dumps(record, indent=1) + "\n"
 
 

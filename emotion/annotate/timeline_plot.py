@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from emotion import plotting
 from emotion.annotate.predictions import whole
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from emotion.inference.timeline import Timeline
 
 POINTS = 400  # from left to right at most; more windows than that are averaged
@@ -48,17 +46,13 @@ def draw(timeline: Timeline, path: Path) -> None:
     """
     check_picture(path)
     path = Path(path)
-    figure = plot(timeline)
-    try:
-        with whole(path) as part:
-            figure.savefig(part, dpi=150, format=path.suffix[1:].lower())
-    finally:
-        plt.close(figure)
+    with whole(path) as part:
+        plot(timeline).savefig(part, dpi=150, format=path.suffix[1:].lower())
 
 
 @plotting.styled
 def plot(timeline: Timeline) -> Figure:
-    """Returns the matplotlib.figure.Figure that `draw` saves; the caller closes it."""
+    """Returns the matplotlib.figure.Figure that `draw` saves."""
     by_track = {}
     for prediction in timeline.predictions:
         by_track.setdefault(prediction.track, []).append(prediction)
@@ -67,7 +61,8 @@ def plot(timeline: Timeline) -> Figure:
     named = 0.21 * len(timeline.labels)  # inches that their names need, beside lanes or in a legend
     high = max(1.9, 0.5 + named) if averaged else 1.9
     size = (11, max(1.3 + high * len(rows), 0.7 + named))
-    figure, several = plt.subplots(len(rows), 1, figsize=size, sharex=True, squeeze=False)
+    figure = Figure(figsize=size)
+    several = figure.subplots(len(rows), 1, sharex=True, squeeze=False)
     limit = max(timeline.duration, 0.1)
     for axes, id in zip(several[:, 0], rows):
         _row(axes, timeline.labels, by_track.get(id, []), step, averaged, limit)

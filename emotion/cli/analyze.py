@@ -31,8 +31,7 @@ def run(options: argparse.Namespace) -> None:
 
     if options.output and Path(options.output).suffix.lower() != ".csv":
         raise ValueError(f"--output must end in .csv. Received: {options.output}.")
-    bar = None if options.quiet else "bar"
-    settings = dict(window=options.window, hop=options.hop, smooth=options.smooth, progress=bar)
+    settings = dict(window=options.window, hop=options.hop, smooth=options.smooth, progress="bar")
     analyses = analyze(options.files, chosen(options.model), **settings)
     for file, analysis in zip(options.files, analyses):
         print(f"{file}\n{analysis}")

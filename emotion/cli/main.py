@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from functools import partial
 
@@ -55,6 +56,8 @@ def guarded(program: str, options: argparse.Namespace) -> int:
     """Runs `options.handler`; a user's mistake is one line on stderr and the exit code 2."""
     from emotion.clip import MediaError
 
+    if options.quiet:
+        os.environ["TQDM_DISABLE"] = "1"  # tqdm reads it when it is imported, in workers too
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(_level(options))
     logger = logging.getLogger("emotion")
@@ -86,9 +89,7 @@ def verbosity(parser: argparse.ArgumentParser) -> None:
 
 
 def _level(options):
-    if getattr(options, "quiet", False):
-        return logging.ERROR
-    return logging.DEBUG if getattr(options, "verbose", False) else logging.INFO
+    return logging.ERROR if options.quiet else logging.DEBUG if options.verbose else logging.INFO
 
 
 def _parser():

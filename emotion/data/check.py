@@ -92,7 +92,7 @@ def _open(paths, workers):
     infos, problems = {}, {}
     with ThreadPoolExecutor(workers) as pool:
         results = pool.map(_probe, paths)
-        progress = tqdm(results, "opening", len(paths), unit="file", leave=False, disable=None)
+        progress = tqdm(results, "opening", len(paths), unit="file", leave=False)
         for path, result in zip(paths, progress):
             (problems if isinstance(result, str) else infos)[path] = result
     return infos, problems

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from emotion import plotting
 from emotion.metrics.subgroups import ends
-from emotion.plotting import BLUE, COLOURS, GREY, MODALITIES, ORANGE, plt, save, styled
+from emotion.plotting import BLUE, COLOURS, GREY, MODALITIES, ORANGE, save, styled
 
 if TYPE_CHECKING:
     from emotion.evaluation.results import Evaluation
@@ -45,7 +46,8 @@ def curves(folder: Path) -> None:
     """
     history = pd.read_csv(folder / "history.csv")
     best = history.iloc[history["val_uar"].argmax()]
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.4))
+    figure = Figure(figsize=(12, 3.4))
+    (left, middle, right) = figure.subplots(1, 3)
     for axes, name, title in ((left, "loss", "Loss"), (middle, "uar", "UAR")):
         axes.plot(history["epoch"], history[name], color=BLUE, label="training")
         axes.plot(history["epoch"], history[f"val_{name}"], color=ORANGE, label="validation")
@@ -68,7 +70,8 @@ def confusion(measured: Evaluation, folder: Path) -> None:
     counts, labels = np.array(measured.confusion), measured.labels
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 2.2 + 0.62 * len(labels)
-    figure, axes = plt.subplots(figsize=(side + 0.8, side))
+    figure = Figure(figsize=(side + 0.8, side))
+    axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), share in np.ndenumerate(shares):
         axes.text(
@@ -97,7 +100,8 @@ def recall(measured: Evaluation, folder: Path) -> None:
     counts, looks = np.sum(measured.confusion, axis=1), plotting.looks(tuple(measured.labels))
     shown = zip(measured.labels, counts, looks)
     rows = [(name, clips, colour) for name, clips, (colour, _) in shown if clips]
-    figure, axes = plt.subplots(figsize=(6.5, 1.6 + 0.36 * len(rows)))
+    figure = Figure(figsize=(6.5, 1.6 + 0.36 * len(rows)))
+    axes = figure.subplots()
     for row, (name, _, colour) in enumerate(rows):
         value, interval = measured.recall[name], measured.intervals["recall"][name]
         axes.barh(row, value, height=0.7, color=colour)
@@ -125,7 +129,8 @@ def reliability(measured: Evaluation, folder: Path) -> None:
     if measured.temperature:
         after = measured.calibration_after, measured.ece_calibrated
         shown.append((*after, ORANGE, "s", f"temperature {measured.temperature:.2f}"))
-    figure, (upper, lower) = plt.subplots(2, 1, figsize=(5.2, 6), sharex=True, height_ratios=(3, 1))
+    figure = Figure(figsize=(5.2, 6))
+    (upper, lower) = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="as sure as right")
     for bins, error, colour, marker, name in shown:
         filled = [bin_ for bin_ in bins if bin_["clips"]]
@@ -149,9 +154,8 @@ def robustness(measured: Evaluation, folder: Path) -> None:
     """
     rows = pd.DataFrame(measured.robustness)
     kinds = list(rows["kind"].unique())
-    figure, several = plt.subplots(
-        1, len(kinds), figsize=(1.2 + 2.9 * len(kinds), 3.6), sharey=True, squeeze=False
-    )
+    figure = Figure(figsize=(1.2 + 2.9 * len(kinds), 3.6))
+    several = figure.subplots(1, len(kinds), sharey=True, squeeze=False)
     for axes, kind in zip(several[0], kinds):
         part = rows[rows["kind"] == kind]
         place = range(len(part))
@@ -196,7 +200,8 @@ def groups(measured: Evaluation, folder: Path) -> None:
         for name, score in ends(compared)
     ]
     heights = [row + 0.8 * place for row, (*_, place) in enumerate(rows)]
-    figure, axes = plt.subplots(figsize=(6.5, 1.7 + 0.19 * (heights[-1] + 1)))
+    figure = Figure(figsize=(6.5, 1.7 + 0.19 * (heights[-1] + 1)))
+    axes = figure.subplots()
     for height, (_, value, lacks, place) in zip(heights, rows):
         colour = COLOURS[place]
         axes.plot(value, height, "o", color=colour, fillstyle="none" if lacks else "full")
@@ -226,7 +231,8 @@ def comparison(table: pd.DataFrame, chance: float, title: str, folder: Path) -> 
         title: str.
         folder: Path.
     """
-    figure, axes = plt.subplots(figsize=(9, 1.4 + 0.34 * len(table)))
+    figure = Figure(figsize=(9, 1.4 + 0.34 * len(table)))
+    axes = figure.subplots()
     for modality, colour in MODALITIES.items():
         rows = np.flatnonzero(table["modality"] == modality)
         if len(rows):

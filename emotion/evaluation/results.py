@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import special
 
 from emotion import metrics
-from emotion.files import write_text
+from emotion.files import write_json, write_text
 from emotion.metrics import calibration, intervals, subgroups
 from emotion.run import Record
 
@@ -129,7 +129,7 @@ class Evaluation:
     def save(self, folder: Path) -> None:
         """Writes predictions.csv and then metrics.json, the sign that both are there."""
         write_text(Path(folder) / "predictions.csv", self.predictions.to_csv(index=False))
-        write_text(Path(folder) / "metrics.json", json.dumps(self.to_json(), indent=1))
+        write_json(Path(folder) / "metrics.json", self.to_json())
 
     def to_json(self) -> dict:
         """Returns the dict of metrics.json; `means` and `stds` are NAME_mean and NAME_std there."""

@@ -50,7 +50,7 @@ def curves(
     applied = [change for change in perturb.DISTURBANCES if change in reached]
     model = model or run.model()
     rows = []
-    for change in tqdm(applied, desc="disturb", disable=not applied):
+    for change in tqdm(applied, desc="disturb") if applied else ():
         disturbed = partial(perturb.load, read=load, disturbance=change)
         table = evaluate.predict(run, clips, disturbed, pool, model=model)
         true, predicted = (

@@ -5,7 +5,6 @@ explanation.json is the last file: where it is, the folder is complete.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ from scipy import special
 
 from emotion.evaluation import evaluate
 from emotion.explain import activations, attributions, plots
-from emotion.files import write_text
+from emotion.files import write_json, write_text
 from emotion.training.batches import Batches
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ def explain_clip(
         background = _background(vector, preset, train, load)
         shap, record["shap_error"] = _shap(vector, vector.of(batch), [target], background)
         plots.summary(shap, vector.of(batch), vector.names, title, folder / "shap")
-    write_text(folder / "explanation.json", json.dumps(record, indent=1))
+    write_json(folder / "explanation.json", record)
     return record
 
 
@@ -190,7 +189,7 @@ def explain_tests(
         table = pd.DataFrame(shap, columns=vector.names)
         table.insert(0, "id", [test[index].id for index in some])
         write_text(folder / "shap.csv", table.to_csv(index=False))
-    write_text(folder / "explanation.json", json.dumps(record, indent=1))
+    write_json(folder / "explanation.json", record)
     return record
 
 

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from emotion import media, plotting
-from emotion.plotting import BLUE, COLOURS, GREY, MODALITIES, ORANGE, plt, save, styled
+from emotion.plotting import BLUE, COLOURS, GREY, MODALITIES, ORANGE, save, styled
 
 if TYPE_CHECKING:
     from emotion.clip import Arrays
@@ -74,9 +76,8 @@ def mfcc(
         path: Path without a suffix.
     """
     count = len(coefficients)
-    figure, (left, right) = plt.subplots(
-        1, 2, figsize=(11, 1.6 + 0.115 * max(count, 20)), sharey=True
-    )
+    figure = Figure(figsize=(11, 1.6 + 0.115 * max(count, 20)))
+    (left, right) = figure.subplots(1, 2, sharey=True)
     centred = coefficients - coefficients.mean(axis=1, keepdims=True)
     shown = centred / np.maximum(centred.std(axis=1, keepdims=True), 1e-6)
     extent = (*span, count - 0.5, -0.5)
@@ -107,18 +108,14 @@ def strip(pictures: np.ndarray, times: np.ndarray, title: str, path: Path) -> No
     """
     rows = -(-len(pictures) // _ROW)
     columns = min(len(pictures), _ROW)
-    figure, grid = plt.subplots(
-        rows,
-        columns,
-        figsize=(max(1.25 * columns, 7), 1.55 * rows + 0.9),
-        squeeze=False,
-    )
+    figure = Figure(figsize=(max(1.25 * columns, 7), 1.55 * rows + 0.9))
+    grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, picture, time in zip(grid.flat, pictures, times):
         axes.imshow(picture)
         axes.set_title(f"{time:.2f} s", fontsize=9)
-    patches = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in (ORANGE, BLUE)]
+    patches = [Rectangle((0, 0), 1, 1, color=colour) for colour in (ORANGE, BLUE)]
     names = ("for the class", "against it")
     figure.legend(patches, names, ncols=2, loc="outside lower center")
     save(figure, path, title)
@@ -163,7 +160,8 @@ def attention(maps: dict, extents: dict, title: str, path: Path) -> None:
         title: str.
         path: Path without a suffix.
     """
-    figure, grid = plt.subplots(1, len(maps), figsize=(6 * len(maps), 4.6))
+    figure = Figure(figsize=(6 * len(maps), 4.6))
+    grid = figure.subplots(1, len(maps))
     for axes, ((asks, looks), weights) in zip(np.atleast_1d(grid), maps.items()):
         extent = (*extents[looks], *extents[asks][::-1])
         drawn = axes.imshow(weights, aspect="auto", extent=extent, cmap="Blues", vmin=0)
@@ -190,7 +188,8 @@ def summary(
         path: Path without a suffix.
     """
     order = np.argsort(-np.abs(values).mean(axis=0))[:_SHOWN]
-    figure, axes = plt.subplots(figsize=(8, 1.4 + 0.26 * len(order)))
+    figure = Figure(figsize=(8, 1.4 + 0.26 * len(order)))
+    axes = figure.subplots()
     axes.axvline(0, color=GREY, linewidth=0.8)
     if len(vectors) == 1:
         colours = [ORANGE if value > 0 else BLUE for value in values[0, order]]
@@ -225,7 +224,8 @@ def shares(
         path: Path without a suffix.
     """
     present = [label for label in labels if label in classes]
-    figure, axes = plt.subplots(figsize=(8, 1.6 + 0.5 * len(present)))
+    figure = Figure(figsize=(8, 1.6 + 0.5 * len(present)))
+    axes = figure.subplots()
     axes.axvline(0, color=GREY, linewidth=0.8)
     for place, (name, values) in enumerate(parts.items()):
         rows = np.arange(len(present)) + 0.36 * (place - (len(parts) - 1) / 2)
@@ -252,7 +252,8 @@ def embedding(positions: np.ndarray, groups: dict[str, tuple], title: str, path:
     lists = [sorted(set(names)) for names, _ in groups.values()]
     columns = [-(-min(len(members), _LISTED) // _COLUMN) for members in lists]
     legends = [c * (0.6 + 0.065 * max(map(len, members))) for c, members in zip(columns, lists)]
-    figure, grid = plt.subplots(1, len(groups), figsize=(4.4 * len(groups) + sum(legends), 5))
+    figure = Figure(figsize=(4.4 * len(groups) + sum(legends), 5))
+    grid = figure.subplots(1, len(groups))
     for axes, (kind, (names, value)), members, ncols in zip(
         np.atleast_1d(grid), groups.items(), lists, columns
     ):

@@ -203,7 +203,7 @@ class SignalCache:
             Dict of clip id to Facts.
         """
         facts = pool.map(self.facts, clips).result() if pool else map(self.facts, clips)
-        shown = tqdm(facts, "prepare", len(clips), unit="clip", disable=not progress)
+        shown = tqdm(facts, "prepare", len(clips), unit="clip") if progress else facts
         return {clip.id: held for clip, held in zip(clips, shown)}
 
     def computed(

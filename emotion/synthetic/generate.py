@@ -113,7 +113,7 @@ def write(
     work = list(product(range(1, speakers + 1), RAVDESS))
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
     done = parallel(joblib.delayed(_write_takes)(root, *pair, takes, seed) for pair in work)
-    for _ in tqdm(done, "drawing and speaking", len(work), disable=not progress):
+    for _ in tqdm(done, "drawing and speaking", len(work)) if progress else done:
         pass
     return root
 

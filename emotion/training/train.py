@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import platform
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from callbacks import BestModel, Milestones, ProgressLine, RunState, Stopwatch, Unfreeze, WarmUp
-from emotion import backend, encoders
+from emotion import __version__, backend, encoders
 from emotion.clip import MediaError
 from emotion.data.splits import ROLES, Split
 from emotion.files import atomic_write, write_text
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from emotion.processes import Pool
 
 _PACKAGES = ("keras", "tensorflow", "numpy", "librosa", "audiomentations", "opencv-python", "av")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -228,8 +230,9 @@ def train(
         state,
         keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: _write_history(folder, state)),
         Stopwatch(folder / "timing.json", len(split.train), state.epoch),
-        ProgressLine(recipe.epochs, state.history),
     ]
+    if _log.isEnabledFor(logging.WARNING):  # not with --quiet
+        callbacks.append(ProgressLine(recipe.epochs, state.history))
     learned = _learned(model, encoders.ENCODERS if initial else sources)
     if learned and recipe.head_epochs:
         rate = recipe.encoder_learning_rate or recipe.learning_rate
@@ -299,7 +302,7 @@ def _write_history(folder, state):
 
 def _versions():
     """Dict of a library to its version; TensorFlow may be absent where Keras runs on another."""
-    versions = {}
+    versions = {"emotion": __version__}
     for name in _PACKAGES:
         with suppress(PackageNotFoundError):
             versions[name] = version(name)

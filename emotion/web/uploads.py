@@ -162,12 +162,12 @@ class WorkQueue:
 
     @property
     def waiting(self) -> int:
-        """int, recordings at the desk and in line."""
+        """int, recordings that are analysed or wait."""
         return self._waiting
 
     @contextmanager
     def turn(self, path: Path, progress: Progress | None = None) -> Iterator[tuple]:
-        """Gives a recording its place in line; in the block, recogniser and pyplot are its own.
+        """Gives a recording its place in line; in the block, no other uses the recogniser.
 
         Args:
             path: Path that `received` yielded.

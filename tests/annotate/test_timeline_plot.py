@@ -17,7 +17,6 @@ from emotion.data.corpora import crema_d
 from emotion.faces.tracking import Track
 from emotion.inference.timeline import Timeline
 from emotion.media.decode import Info
-from emotion.plotting import plt
 
 
 def story(windows, names=labels.RAVDESS, duration=30.0):
@@ -49,9 +48,8 @@ def test_each_person_and_each_class_is_named_once(tmp_path):
 
 @pytest.fixture
 def shown():
-    """axes(timeline): the rows of its picture, closed at the end."""
-    yield lambda timeline: timeline_plot.plot(timeline).axes
-    plt.close("all")
+    """axes(timeline): the rows of its picture."""
+    return lambda timeline: timeline_plot.plot(timeline).axes
 
 
 def pieces(axes):

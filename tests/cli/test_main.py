@@ -1,5 +1,6 @@
 """The command line, as its users run it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import time
 
 import pytest
 
+import emotion
 from emotion.cli.download import _actors
 from emotion.cli.main import main
 
@@ -99,3 +101,15 @@ def test_the_cache_is_shown_and_pruned_by_age_and_by_size(tmp_path, capsys):
     assert {path.stem for path in tmp_path.iterdir()} == {"1"}
     assert main([*arguments, "--prune", "a lot"]) == 2
     assert "such as 30d or a size such as 5GB" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_quiet_prints_the_result_alone(corpus, tmp_path):
+    options = ["--data", corpus, "--modality", "audio", "--epochs", "1", "--workers", "0"]
+    options += ["--run", tmp_path / "run", "--cache", tmp_path / "cache"]
+    done = run("train", "--quiet", *options)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert done.stdout.count("\n") == 1 and "UAR" in done.stdout
+    written = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert written["version"] == emotion.__version__
+    assert json.loads((tmp_path / "run/run.json").read_text())["versions"]["emotion"]

@@ -244,7 +244,7 @@ def test_pictures_of_a_class_without_clips_and_of_long_names_are_not_cut(tmp_pat
     save, cut = plots.save, []
 
     def checked(figure, path):
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
         if min(box.x0, box.y0, width - box.x1, height - box.y1) < -0.01:
             cut.append(path.name)

@@ -36,7 +36,7 @@ def watch(monkeypatch):
     cut, sizes, save = [], {}, Figure.savefig
 
     def checked(figure, path, **named):
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         box, name = figure.get_tightbbox(), path.name.strip(".").partition(".")[0]
         sizes[name] = width, height = tuple(figure.get_size_inches())
         if min(box.x0, box.y0, width - box.x1, height - box.y1) < -0.01:
