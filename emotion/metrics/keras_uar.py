@@ -37,7 +37,7 @@ class UnweightedAverageRecall(keras.metrics.Metric):
 
     def reset_state(self) -> None:
         """Forgets all batches."""
-        self.counts.assign(ops.zeros_like(self.counts))
+        self.counts.assign(ops.zeros(self.counts.shape))
 
     def get_config(self) -> dict:
         """The arguments."""
