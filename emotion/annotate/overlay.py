@@ -1,4 +1,4 @@
-"""Draws boxes, labels and charts on RGB arrays or on the YUV planes of a video frame."""
+"""Draws face boxes, labels and probability bars on RGB arrays or on YUV planes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ TEXT, PALE, TROUGH = (250, 250, 250), (176, 181, 190), (40, 43, 50)
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """What is drawn of one face at one moment.
+    """A face to draw: its box and its prediction at one moment.
 
     Attributes:
-        box: float array (4,), xyxy in pixels, or None: the card alone, in the lower left corner.
-        name: str, how the card begins, such as "1" for track 1.
+        box: float array (4,), xyxy in pixels; None draws the card alone, in the lower left corner.
+        name: str, first text of the card, such as "1" for track 1.
         labels: tuple of str, class names.
-        probabilities: float array (classes,), or None where nothing was predicted.
+        probabilities: float array (classes,), or None without a prediction.
     """
 
     box: np.ndarray | None
@@ -41,15 +41,15 @@ def compose(
     alone: Prediction | None,
     pictured: bool,
 ) -> tuple[list[Face], str | None]:
-    """Decides what is drawn on a frame, of a recording and of a camera alike.
+    """Decides what is drawn on a frame, for recordings and for live video.
 
     Args:
-        tracked: list of (box, id of the track, Prediction of it or None), the faces that are there.
-        alone: Prediction that belongs to no face, of this time, or None.
-        pictured: bool, whether faces are looked for.
+        tracked: list of (box, track id, Prediction or None), the visible faces.
+        alone: Prediction at this time that belongs to no face, or None.
+        pictured: bool, whether the model uses faces.
 
     Returns:
-        (list of Face, note str or None).
+        (faces, note): list of Face, and str for the lower left corner or None.
     """
     if tracked:
         has_audio = all(prediction is None or prediction.has_audio for *_, prediction in tracked)
@@ -68,14 +68,14 @@ def _face(box, name, prediction):
 
 
 def _sources(prediction):
-    """Says what a prediction without a face on the picture is from."""
+    """Names the inputs of a prediction without a visible face."""
     if not prediction.has_face:
         return "from sound alone"
     return "from sound and action units" if prediction.has_audio else "from action units alone"
 
 
 def draw_frame(frame: np.ndarray, faces: list[Face], note: str | None = None) -> np.ndarray:
-    """Draws on a copy of a frame.
+    """Draws faces on a copy of a frame.
 
     Args:
         frame: uint8 array (h, w, 3), RGB.
@@ -84,6 +84,10 @@ def draw_frame(frame: np.ndarray, faces: list[Face], note: str | None = None) ->
 
     Returns:
         uint8 array (h, w, 3), RGB.
+
+    >>> face = Face(np.array([80.0, 60, 160, 140]), "1", ("happy", "sad"), np.array([0.9, 0.1]))
+    >>> draw_frame(np.zeros((240, 320, 3), np.uint8), [face]).shape
+    (240, 320, 3)
     """
     drawn = frame.copy()
     paint((drawn,), faces, note, {}, {})
@@ -98,15 +102,15 @@ def paint(
     positions: dict,
     status: str | None = None,
 ) -> None:
-    """Draws in place; touches the boxes' edges and the cards only.
+    """Draws faces in place; only pixels of box edges and cards change.
 
     Args:
         planes: (frame,) uint8 (h, w, 3) RGB, or (Y, U, V) uint8 with U and V of half the size.
         faces: list of Face.
         note: str or None.
-        cards: dict kept from frame to frame: rendered cards, so that each is drawn once.
-        positions: dict kept from frame to frame: each face's card, so that it stays there.
-        status: str for the upper left corner, over all else, or None.
+        cards: dict of rendered cards, passed from frame to frame as a cache.
+        positions: dict of the place of each face's card, passed from frame to frame.
+        status: str for the upper left corner, on top, or None.
     """
     height, width = planes[0].shape[:2]
     crowd = 1.0 if len(faces) < 3 else 0.75

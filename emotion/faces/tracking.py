@@ -1,10 +1,9 @@
-"""Tracks faces: decides which boxes along a recording are the same face.
+"""Face tracking: links the face boxes of successive frames to identities.
 
-A face is looked for where its motion would have brought it (constant velocity, as SORT has it:
-Bewley et al. 2016), told from its neighbours by its colours, and kept in mind for some seconds
-after it was last found, so that it may turn away, be hidden, or change places with another one.
-Those in view choose first and those that were lost after them (the cascade of DeepSORT and
-ByteTrack). Colours need no weights: a network that tells people apart would need a download.
+Detections are matched to tracks by predicted position (constant velocity, as in SORT: Bewley et
+al. 2016) and by colour histogram. Visible tracks are matched first, lost tracks second (the cascade
+of DeepSORT and ByteTrack). A lost track is re-identified by colour for some seconds. A
+re-identification network would be more accurate, but needs a download.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-# How alike (`_alike`) the colours of two boxes are was measured on 8 recordings of 6 people: one
-# face, 2 to 20 s apart, 0.96 or more (1st percentile); two people in one light, 0.70 to 0.89.
-SAME = 0.9  # at least, where the place says nothing: the face was lost
-OTHER = 0.5  # less is another face, even in the same place: the film was cut
-YOUNG = 6  # updates during which a face that appeared may turn out to be one that was lost
-COLOURS = (8, 16, 16)  # parts of lightness and of the two axes of colour
+# Colour similarity, measured on 8 recordings of 6 people: at least 0.96 for the same face
+# 2 to 20 s later (1st percentile), 0.70 to 0.89 for two people in the same light.
+SAME = 0.9  # at least this, to re-identify a lost face
+OTHER = 0.5  # less than this is another face, even in the same place: the video was cut
+YOUNG = 6  # updates during which a new face can be re-identified as a lost one
+COLOURS = (8, 16, 16)  # histogram bins of L*, a*, b*
 RANGES = (0, 256, 64, 192, 64, 192)  # of OpenCV's L*a*b*; skin and hair lie well inside
-REACH = 4  # neighbours on each side that a smoothed box is the mean of
+REACH = 4  # neighbours on each side that enter a smoothed box
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +30,7 @@ class Track:
 
     Attributes:
         id: int, from 0 in the order of appearance.
-        indices: int array (k,), the frames in which it was found, increasing.
+        indices: int array (k,), frames in which the face was detected, increasing.
         boxes: float array (k, 4), xyxy in pixels.
     """
 
@@ -41,17 +40,23 @@ class Track:
 
 
 class Tracker:
-    """Gives the boxes of successive frames the identity of the face they belong to.
+    """Assigns a track id to each face box of successive frames.
 
     Args:
-        confirm: int, how many detections make a face; until then its id is -1.
-        gap: int, for how many updates in a row a face may be missed and be known by its place.
-        memory: int, for how many it is known by its colours, wherever it could have got to; needs
+        confirm: int, number of detections before a face gets an id; until then it is -1.
+        gap: int, number of updates for which a missed face is matched by position.
+        memory: int, number of updates for which a lost face is re-identified by colour; needs
             the frames.
 
     Attributes:
-        same: dict of int to int, ids that turned out to be an earlier one: a face half hidden when
-            it comes back is known some updates later, when it shows its colours.
+        same: dict of int to int, from an id to the earlier id of the same face. A face that is
+            partly hidden when it reappears is re-identified some updates later.
+
+    >>> tracker = Tracker(confirm=1)
+    >>> tracker.update(np.array([[0.0, 0, 10, 10], [50, 0, 60, 10]]))
+    [0, 1]
+    >>> tracker.update(np.array([[51.0, 0, 61, 10], [1, 0, 11, 10]]))
+    [1, 0]
     """
 
     def __init__(self, confirm: float = 2, gap: float = 5, memory: float = 0):
@@ -60,14 +65,14 @@ class Tracker:
         self._faces, self._next = [], 0  # a face: box, speed, look, shown, count, age, missed, id
 
     def update(self, boxes: np.ndarray, frame: np.ndarray | None = None) -> list[int]:
-        """Takes the detections of the next frame.
+        """Updates the tracks with the detections of the next frame.
 
         Args:
-            boxes: float array (n, 4 or more), x1 y1 x2 y2 first.
-            frame: uint8 array (h, w, 3), RGB, or None: then faces are told apart by place alone.
+            boxes: float array (n, 4 or more), x1 y1 x2 y2 first, pixels.
+            frame: uint8 array (h, w, 3), RGB; None matches by position alone.
 
         Returns:
-            List of n int, the id of each box; -1 while its face is not yet confirmed.
+            List of n int, the id of each box; -1 for a face that is not confirmed yet.
         """
         boxes = np.array([box[:4] for box in boxes], float).reshape(-1, 4)
         looks = [None if frame is None else _look(frame, box) for box in boxes]
@@ -78,7 +83,7 @@ class Tracker:
         near = _likeness(boxes, np.array(expected).reshape(-1, 4))
         alike = np.array([[_alike(look, face["look"]) for face in recent] for look in looks])
         alike = alike.reshape(near.shape)
-        # Of two that cross, colours tell more than places, which are nearly the same.
+        # When two faces cross, colours separate them better than positions.
         matched = _assign(near * (alike >= OTHER) * alike**4)
         ids = []
         for i, (box, look) in enumerate(zip(boxes, looks)):
@@ -86,7 +91,9 @@ class Tracker:
                 face = recent[matched[i]]
                 step = (_middles(box) - _middles(face["box"])) / face["missed"]
                 face["speed"] = (face["speed"] + step) / 2
-                if look is not None and (near[i] > 0).sum() < 2:  # else it may show the other one
+                if (
+                    look is not None and (near[i] > 0).sum() < 2
+                ):  # else the box may contain the other face
                     face["look"] = 0.8 * face["look"] + 0.2 * look
             else:
                 face = {"speed": np.zeros(2), "look": look, "count": 0, "age": 0, "id": -1}
@@ -101,12 +108,12 @@ class Tracker:
         return [face["id"] for face in ids]
 
     def _recall(self, young):
-        """Gives the faces that lately appeared the identity of lost ones with their colours."""
+        """Re-identifies new faces as lost ones with the same colours."""
         lost = [face for face in self._faces if face["missed"] and face["id"] >= 0]
         score = np.zeros((len(young), len(lost)))
         for row, new in enumerate(young):
             for column, old in enumerate(lost):
-                # Lost before the new one came, and as far away as one may get from look to look.
+                # Lost before the new one appeared, and within the distance it could have moved.
                 reach = old["missed"]
                 within = reach > new["age"] and _likeness(new["box"][None], old["box"][None], reach)
                 alike = _alike(new["shown"], old["look"])
@@ -121,7 +128,7 @@ class Tracker:
 
 
 def _assign(score):
-    """Returns a dict of row to column: the pairs of the highest sum, each of a score above 0."""
+    """Returns a dict of row to column: the assignment with the highest sum of scores above 0."""
     pairs = zip(*linear_sum_assignment(score, maximize=True), strict=True)
     return {i: j for i, j in pairs if score[i, j] > 0}
 
@@ -176,7 +183,7 @@ def smooth(times: np.ndarray, boxes: np.ndarray, deviation: float) -> np.ndarray
         deviation: float, standard deviation of the Gaussian in seconds.
 
     Returns:
-        Float array (n, 4). Boxes far apart in time, as where a face was lost, do not meet.
+        Float array (n, 4). Boxes that are far apart in time do not affect each other.
 
     >>> smooth(np.array([0.0, 9.0]), np.array([[0.0, 0, 4, 4], [8, 8, 9, 9]]), 0.2)[0].tolist()
     [0.0, 0.0, 4.0, 4.0]

@@ -47,7 +47,7 @@ class ActionUnits:
         return step_means(values.T, self.steps).T.astype(np.float32)
 
     def describe(self) -> list[str]:
-        """Returns the steps, list of str; what stands in backquotes can be run, to `x`."""
+        """Returns the steps of the computation, list of str; text in backquotes is code for `x`."""
         return [
             f"x, {len(ACTION_UNITS)} rows, has these columns of OpenFace's FeatureExtraction, of "
             f"the t frames where success is 1, or their means: {', '.join(ACTION_UNITS)}. Without "

@@ -55,7 +55,7 @@ class MeanMfcc:
         return cepstrum(samples, self).mean(axis=1).astype(np.float32)
 
     def describe(self) -> list[str]:
-        """Returns the steps, list of str; what stands in backquotes can be run, to `x`."""
+        """Returns the steps of the computation, list of str; text in backquotes is code for `x`."""
         return [
             describe_sound(self),
             describe_cepstrum(self),

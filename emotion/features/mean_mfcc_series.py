@@ -74,7 +74,7 @@ class MeanMfccSeries:
         return series
 
     def describe(self) -> list[str]:
-        """Returns the steps, list of str; what stands in backquotes can be run, to `x`."""
+        """Returns the steps of the computation, list of str; text in backquotes is code for `x`."""
         start = int(self.offset * self.sample_rate)
         return [
             describe_sound(self),

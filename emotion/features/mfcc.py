@@ -1,4 +1,4 @@
-"""MFCC map: 40 coefficients over 44 steps that together span the whole utterance."""
+"""MFCC map: 40 coefficients over 44 steps that span the whole utterance."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 class Mfcc:
     """Mel-frequency cepstral coefficients, averaged into a fixed number of steps.
 
-    The STFT keeps its own hop; the steps are means over equal parts of the utterance, so a clip of
-    any length gives the same shape and none of it is cut off. "MFCC" alone specifies nothing:
-    every setting that changes a value is a field here, and so part of the run.
+    The frames of the STFT are averaged over equal parts of the utterance, so clips of any length
+    give the same shape and nothing is cut off. Every setting that changes a value is a field, and
+    so part of the run.
 
     Attributes:
         n_mfcc: int, coefficients.
@@ -27,8 +27,13 @@ class Mfcc:
         sample_rate: int, Hz.
         frame_length, hop_length: int, STFT window and hop in samples.
         n_mels: int, mel bands (librosa's Slaney scale and norm, DCT-II orthonormal, top_db=80).
-        trim_db: float or None; leading and trailing parts quieter than this many dB below the
-            loudest frame are left out (a RAVDESS take opens and ends with a second of silence).
+        trim_db: float, dB below the loudest frame; quieter leading and trailing parts are trimmed
+            (a RAVDESS take begins and ends with a second of silence). None for no trimming.
+
+    >>> from emotion.clip import Signal
+    >>> tone = np.sin(np.arange(32000) / 10).astype(np.float32)
+    >>> Mfcc()(Signal(tone, 16000, frames=None, times=None, duration=2.0)).shape
+    (40, 44, 1)
     """
 
     n_mfcc: int = 40
@@ -47,7 +52,7 @@ class Mfcc:
         return (self.n_mfcc, self.steps, 1)
 
     def prepare(self, signal: Signal) -> Signal:
-        """Returns the signal without the silence around the speech, as `trim_db` has it."""
+        """Trims leading and trailing silence below `trim_db`; returns the trimmed Signal."""
         samples = sound(signal, self)
         if self.trim_db is None or samples.size == 0:
             return signal
@@ -63,7 +68,7 @@ class Mfcc:
         """Computes the map.
 
         Args:
-            signal: Signal at `sample_rate`, that `prepare` gave.
+            signal: Signal at `sample_rate`, as `prepare` returns it.
 
         Returns:
             float32 array (n_mfcc, steps, 1); zeros where the signal has no sound.
@@ -78,7 +83,7 @@ class Mfcc:
         return step_means(coefficients, self.steps)[..., None].astype(np.float32)
 
     def describe(self) -> list[str]:
-        """Returns the steps, list of str; what stands in backquotes can be run, to `x`."""
+        """Returns the steps of the computation, list of str; text in backquotes is code for `x`."""
         trim = f"`y, _ = librosa.effects.trim(y, top_db={self.trim_db})`"
         return [
             describe_sound(self),
@@ -89,7 +94,7 @@ class Mfcc:
         ]
 
     def span(self, signal: Signal) -> tuple[float, float]:
-        """Returns (start, end) in seconds, the part of a signal's sound that the steps cover."""
+        """Returns (start, end) in seconds: the part of the sound that the steps cover."""
         samples = sound(signal, self)
         start, end = 0, len(samples)
         if self.trim_db is not None and end:
@@ -98,10 +103,10 @@ class Mfcc:
 
 
 def sound(signal: Signal, feature: Any) -> np.ndarray:
-    """Returns the samples (n,) of a signal for a feature; none of them where it has no sound.
+    """Returns the samples of a signal, float32 (n,); n is 0 for a signal without sound.
 
     Raises:
-        ValueError: they are at another rate than the feature's `sample_rate`.
+        ValueError: the signal has another sample rate than the feature.
     """
     if signal.samples is None or signal.samples.size == 0:
         return np.zeros(0, np.float32)
@@ -114,7 +119,7 @@ def sound(signal: Signal, feature: Any) -> np.ndarray:
 
 
 def describe_sound(feature: Any) -> str:
-    """Returns in words what `sound` takes."""
+    """Describes the input of `sound`."""
     return (
         f"y is the sound at {feature.sample_rate} Hz, mono (the mean of the channels), float32 in "
         "[-1, 1]. Without any, x is zero."
@@ -122,7 +127,7 @@ def describe_sound(feature: Any) -> str:
 
 
 def describe_cepstrum(feature: Any) -> str:
-    """Returns in words what `cepstrum` computes."""
+    """Describes the computation of `cepstrum`."""
     return (
         f"`x = librosa.feature.mfcc(y=y, sr={feature.sample_rate}, n_mfcc={feature.n_mfcc}, "
         f"n_fft={feature.frame_length}, hop_length={feature.hop_length}, n_mels={feature.n_mels})` "
@@ -131,7 +136,7 @@ def describe_cepstrum(feature: Any) -> str:
 
 
 def cepstrum(samples: np.ndarray, feature: Any) -> np.ndarray:
-    """Computes librosa's MFCC of every STFT frame, the same bits in any process.
+    """Computes librosa's MFCC of every STFT frame, bit for bit the same in any process.
 
     Args:
         samples: float32 array (n,).
@@ -144,7 +149,7 @@ def cepstrum(samples: np.ndarray, feature: Any) -> np.ndarray:
     import librosa
 
     spectrum = librosa.stft(samples, n_fft=feature.frame_length, hop_length=feature.hop_length)
-    # A sparse product, since BLAS gives other last bits with another number of threads.
+    # A sparse product: the last bits of a BLAS product depend on the number of threads.
     filters = _mel_filters(feature.sample_rate, feature.frame_length, feature.n_mels)
     mel = librosa.power_to_db(filters @ (spectrum.real**2 + spectrum.imag**2))
     return librosa.feature.mfcc(S=mel, n_mfcc=feature.n_mfcc)
@@ -158,7 +163,18 @@ def _mel_filters(sample_rate, frame_length, n_mels):
 
 
 def step_means(values: np.ndarray, steps: int) -> np.ndarray:
-    """Means of (c, t) over `steps` equal parts of t -> (c, steps); parts may overlap by a frame."""
+    """Averages over equal parts of the time axis; neighbouring parts may share a frame.
+
+    Args:
+        values: float array (c, t).
+        steps: int, number of parts.
+
+    Returns:
+        float64 array (c, steps).
+
+    >>> step_means(np.array([[1.0, 3.0, 5.0, 7.0]]), 2).tolist()
+    [[2.0, 6.0]]
+    """
     edges = np.linspace(0, values.shape[1], steps + 1)
     starts = np.floor(edges[:-1]).astype(int)
     ends = np.maximum(np.ceil(edges[1:]).astype(int), starts + 1)
@@ -167,7 +183,7 @@ def step_means(values: np.ndarray, steps: int) -> np.ndarray:
 
 
 def describe_step_means(steps: int) -> list[str]:
-    """Returns the steps of `step_means`, list of str."""
+    """Describes the computation of `step_means`, list of str."""
     return [
         f"`e = np.linspace(0, x.shape[1], {steps + 1})`",
         "`parts = [x[:, int(a) : max(int(np.ceil(b)), int(a) + 1)] for a, b in zip(e, e[1:])]`",

@@ -66,7 +66,7 @@ class MfccSeries:
         return np.ascontiguousarray(cepstrum(samples, self).T, np.float32)
 
     def describe(self) -> list[str]:
-        """Returns the steps, list of str; what stands in backquotes can be run, to `x`."""
+        """Returns the steps of the computation, list of str; text in backquotes is code for `x`."""
         length = int(self.duration * self.sample_rate)
         return [
             describe_sound(self),

@@ -58,7 +58,7 @@ class Waveform:
         return values
 
     def describe(self) -> list[str]:
-        """Returns the steps, list of str; what stands in backquotes can be run, to `x`."""
+        """Returns the steps of the computation, list of str; text in backquotes is code for `x`."""
         (length,) = self.shape
         return [
             describe_sound(self),
