@@ -34,7 +34,7 @@ class BestModel(keras.callbacks.ModelCheckpoint):
         )
 
     def set_model(self, model: keras.Model) -> None:
-        """Takes the whole model in place of the one that is fitted."""
+        """Saves the whole model instead of the one that is fitted."""
         super().set_model(self.whole)
 
     def on_train_begin(self, logs: dict | None = None) -> None:

@@ -94,7 +94,7 @@ class RunState(keras.callbacks.Callback):
         self.restore()
 
     def restore(self) -> None:
-        """Puts the saved state, if any, into the model, its optimizer and the callbacks.
+        """Restores the saved state, if any, of the model, its optimizer and the callbacks.
 
         Raises:
             ValueError: the state is of another model.

@@ -8,7 +8,7 @@ import keras
 
 
 class Unfreeze(keras.callbacks.Callback):
-    """Keeps layers from training in the first epochs.
+    """Freezes layers in the first epochs.
 
     Meanwhile they are as frozen layers are: their batch normalization uses the statistics it came
     with. The optimizer must have been built over all weights that will ever train, so that its

@@ -59,7 +59,7 @@ def make_deterministic(seed: int) -> None:
 
 @contextmanager
 def streams(*batches: Any) -> Iterator[list]:
-    """Gives what to feed to `fit` and `predict` in place of the batches: the same, and no waits.
+    """Yields inputs of `fit` and `predict` with the content of the batches, without stalls.
 
     Keras wraps batches in a tf.data.Dataset that tunes itself. The thread which does that sleeps
     twice as long each time, up to a minute, and whoever ends the iteration, as each validation
@@ -118,7 +118,7 @@ def _stream(batches, raised):
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps off stderr what C and C++ libraries say there; a context manager."""
+    """Suppresses the messages of C and C++ libraries on stderr; a context manager."""
     stderr = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

@@ -132,7 +132,7 @@ class Signal:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a model says of one window.
+    """The prediction of one window.
 
     Attributes:
         start, end: float, seconds from the start of the recording.

@@ -16,7 +16,7 @@ from emotion import __version__
 
 @contextmanager
 def locked(folder: Path, instead: str = "choose another --run") -> Iterator[None]:
-    """Keeps every other process from writing into a run while the block runs.
+    """Locks a run against writes by other processes for the duration of the block.
 
     The kernel frees the lock of a process that is killed; the file that it leaves does no harm.
     Within a thread, blocks of one folder may lie in each other.
@@ -52,7 +52,7 @@ def locked(folder: Path, instead: str = "choose another --run") -> Iterator[None
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Gives the name under which to write a file; the file has its own name once it is whole.
+    """Yields a temporary path; the file is renamed to `path` when the block ends.
 
     Where the block raises, nothing of it stays.
 

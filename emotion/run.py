@@ -30,7 +30,7 @@ _CHECKOUT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Record:
-    """What run.json says of a run; None stands for what it does not say.
+    """The content of run.json; None for values that it does not have.
 
     Attributes:
         preset: dict, of `Preset.to_json`.

@@ -31,7 +31,7 @@ IMAGES = frozenset(".bmp .jpeg .jpg .png .tif .tiff .webp".split())
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Analysis:
-    """What was predicted of a recording or an image.
+    """The predictions of a recording or an image.
 
     Attributes:
         timeline: Timeline, faces and predictions over time.

@@ -85,7 +85,7 @@ class Settings:
 
 
 def check(job: Job) -> Info:
-    """Says before any work whether it can be done.
+    """Checks a job before any work.
 
     Args:
         job: Job.

@@ -75,7 +75,7 @@ def check_output(path: Path, output: Path) -> None:
 
 
 def summary(timeline: Timeline) -> str:
-    """Says what was predicted: the emotion of each person, and what the predictions rest on.
+    """Summarises a timeline: the emotion of each person, and the modalities that were used.
 
     Args:
         timeline: Timeline.
@@ -226,7 +226,7 @@ def scenes(timeline: Timeline) -> Callable[[float], tuple[list[Face], str | None
 
 
 def box_at(track: Track, times: np.ndarray, detected: np.ndarray, time: float) -> np.ndarray | None:
-    """Says where a face is, between its detections.
+    """Interpolates the box of a face between its detections.
 
     A face missed at one or two looks in a row is taken to have stayed; otherwise its box ends half
     way to the look that did not find it.

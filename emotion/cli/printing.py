@@ -23,7 +23,7 @@ _OF = {"audio": "noise", "video": "blur"}
 
 
 def report(title: str, measured: Evaluation) -> str:
-    """Tells what an evaluation found.
+    """Formats an evaluation as text.
 
     Args:
         title: str, what was evaluated.

@@ -83,7 +83,7 @@ def limits_of(options: argparse.Namespace) -> Limits:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Takes the port first: a model loads for seconds, and in vain where the port is taken.
+    """Opens the port before the model is loaded, which takes seconds.
 
     Returns:
         socket.socket that listens.

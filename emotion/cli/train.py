@@ -183,7 +183,7 @@ def _all_ended(runs):
 
 
 def _recorded(options):
-    """Takes what the command line does not say from the run that is resumed; its Preset."""
+    """Fills missing options from the run that is resumed; returns its Preset."""
     from emotion.experiments import resume
 
     preset, recorded = resume.settings(options.run)

@@ -1,4 +1,4 @@
-"""What is on disk: corpora and their labels, splits without shared speakers, checks, downloads."""
+"""Data on disk: corpora, labels, speaker-disjoint splits, checks, downloads."""
 
 import lazy_loader
 

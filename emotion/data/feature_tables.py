@@ -136,7 +136,7 @@ def join(clips: list[Clip], path: Path) -> list[Clip]:
 
 
 def is_table(path: Path) -> bool:
-    """Whether `path` is a pickle, or a CSV with action units and no labels (else: a manifest)."""
+    """Returns whether `path` is a pickle, or a CSV with action units and no labels."""
     path = Path(path)
     if path.suffix.lower() in PICKLES:
         return True

@@ -30,7 +30,7 @@ DEFAULTS = {
 
 
 def sources(model: keras.Model, asked: Sequence[str] = ()) -> dict[str, str]:
-    """Tells which weights each encoder of a model starts from.
+    """Resolves the source of the weights of each encoder.
 
     Args:
         model: keras.Model.

@@ -248,7 +248,7 @@ def _refuse_other(config, depth):
 
 
 def _weights(layer, state):
-    """Takes a layer's arrays, in Keras's order and layout, out of the state dict."""
+    """Returns a layer's arrays from the state dict, in Keras's order and layout."""
     kinds = {
         "kernel": "weight",
         "gamma": "weight",

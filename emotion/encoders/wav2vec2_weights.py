@@ -75,7 +75,7 @@ def _published(layer):
 
 
 def _fold(state, groups):
-    """Puts one kernel a group in place of the positional convolution's magnitude and direction.
+    """Computes the kernels of the positional convolution from magnitude and direction.
 
     weight = g v / |v|, a norm for each step of the kernel (Salimans & Kingma 2016,
     arXiv:1602.07868).
@@ -95,7 +95,7 @@ def _fold(state, groups):
 
 
 def _weights(layer, state):
-    """Takes a layer's arrays, in Keras's order and layout, out of the state dict."""
+    """Returns a layer's arrays from the state dict, in Keras's order and layout."""
     names, arrays = [_published(layer)], []
     if isinstance(layer, layers.MultiHeadAttention):
         names = [f"{_published(layer)}.{part}_proj" for part in ("q", "k", "v", "out")]

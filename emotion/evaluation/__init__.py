@@ -1,1 +1,1 @@
-"""What a model is worth: predictions, scores with intervals, fusion, robustness, plots."""
+"""Evaluation: predictions, scores with intervals, fusion, robustness, plots."""

@@ -106,7 +106,7 @@ def predict(
     without: str | None = None,
     model: keras.Model | None = None,
 ) -> pd.DataFrame:
-    """What a run's best model says of clips: `evaluate_run` without a judgement.
+    """Predicts clips with a run's best model; `evaluate_run` without the checks and scores.
 
     Args:
         clips: list of Clip.

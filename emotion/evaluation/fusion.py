@@ -67,7 +67,7 @@ def fit(held_out: list[Scores], systems: list[Scores]) -> np.ndarray:
 
 
 def fuse(systems: list[Scores], scales: np.ndarray | None = None) -> np.ndarray:
-    """Makes the softmax of the weighted sum of log-probabilities.
+    """Computes the softmax of the weighted sum of log-probabilities.
 
     Args:
         systems: list of scores.Scores that `agree`.

@@ -33,7 +33,7 @@ SCORES = (
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What predictions are worth, and what they were made of; None where it was not measured.
+    """The scores of predictions, and their conditions; None for values that were not measured.
 
     Attributes:
         predictions: pandas.DataFrame, of `scores.table`.
@@ -171,7 +171,7 @@ class Evaluation:
 
 
 def measure(predictions: pd.DataFrame, labels: Sequence[str]) -> Evaluation:
-    """What predictions are worth.
+    """Scores predictions.
 
     Args:
         predictions: pandas.DataFrame, of `scores.table`.
@@ -211,7 +211,7 @@ def measure(predictions: pd.DataFrame, labels: Sequence[str]) -> Evaluation:
 def calibrate(
     predictions: pd.DataFrame, validation: pd.DataFrame | None, labels: Sequence[str]
 ) -> dict:
-    """What a temperature would do: fitted on some speakers, applied to others.
+    """Fits a temperature on some speakers and applies it to others.
 
     Args:
         predictions: pandas.DataFrame of `scores.table`, of the clips tested.
@@ -231,7 +231,7 @@ def calibrate(
 
 
 def _calibrated(folds, labels):
-    """What `calibrate` returns, of pairs of predictions and the temperature fitted for them."""
+    """Returns the dict of `calibrate` for pairs of predictions and their temperature."""
     if None in [fitted for _, fitted in folds]:
         return dict.fromkeys(("temperature", "ece_calibrated", "calibration_after"))
     pairs = [(*_arrays(table, labels), fitted) for table, fitted in folds]

@@ -40,7 +40,7 @@ _ROUNDING = 0.005  # of a probability in whole per cent
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What a system says of each clip.
+    """The scores of a system for each clip.
 
     Attributes:
         path: Path of the file.
@@ -184,7 +184,7 @@ def tests(system: Scores, protocol: str | None = None) -> list[tuple[Split, Scor
 
 
 def table(clips: Sequence[Clip], probabilities: np.ndarray, labels: Sequence[str]) -> pd.DataFrame:
-    """Makes what predictions.csv holds, and `read` reads.
+    """Builds the table of predictions.csv, which `read` reads.
 
     Args:
         clips: list of Clip.

@@ -239,7 +239,7 @@ def _write(table, heading, classes, out):
 
 
 def _heading(runs, clips, names, notes):
-    """What was measured on what, as Markdown; its first sentence is the picture's title."""
+    """Describes data and protocol as Markdown; the first sentence is the plot's title."""
     trainings = [training for training, _ in runs]
     split, seeds = trainings[0].split, dict.fromkeys(str(each.seed) for each in trainings)
     numbers = dict.fromkeys(str(each.split.fold) for each in trainings)
@@ -268,7 +268,7 @@ def _asked(model, encoder_weights):
 
 
 def _unfetched(preset, encoder_weights):
-    """Says why the weights of a preset's encoders cannot be fetched; None where they can."""
+    """Returns why the weights of a preset's encoders cannot be fetched, or None."""
     sources = _asked(models.build_model(preset, 2), encoder_weights)[1]
     try:
         encoders.load(models.build_model(preset, 2, encoders.configs(sources)), sources)
@@ -285,7 +285,7 @@ def _refuse_other(folder, training, sources):
 
 
 def _left(runs, index):
-    """Says about how long the runs from `index` on will train, by what the finished ones took."""
+    """Estimates the remaining training time of the runs from `index` on."""
     spent = {}
     for _, folder in runs:
         if complete(folder):

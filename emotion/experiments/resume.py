@@ -116,7 +116,7 @@ def _complete(folder, parts):
 
 
 def _ended_by_epochs(run):
-    """Whether a run was not stopped early and has the state to go on from."""
+    """Returns whether a run was not stopped early and can be resumed."""
     ended = run.record.ended
     if ended is None:  # a run of an earlier version
         early = _epochs(run) < run.preset.recipe.epochs

@@ -17,7 +17,7 @@ COSTS = ("trainable_parameters", "window_ms")
 
 
 def summarize(folders: list[Path]) -> pd.DataFrame:
-    """Makes the table.
+    """Builds the table.
 
     Args:
         folders: list of Path of runs that are finished, each in the folder of its entry.

@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Request:
-    """What to train on, how to split it, and where the runs go.
+    """A request to train: data, split and output.
 
     Attributes:
         data: Path of the data folder, manifest or table.

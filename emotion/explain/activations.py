@@ -80,7 +80,7 @@ def before_logits(model: keras.Model) -> Callable[[Arrays], np.ndarray]:
 def attention(
     model: keras.Model, preset: Preset, inputs: Arrays
 ) -> dict[tuple[str, str], np.ndarray]:
-    """What each modality attends to, for a preset that fuses by attention.
+    """Computes the attention maps of a preset that fuses by attention.
 
     Args:
         model: keras.Model of `preset`.

@@ -26,7 +26,7 @@ _VALUES = 2**22  # of inputs that are differentiated at once, 16 MiB; layers tak
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """What each value of the inputs adds to a logit.
+    """The attribution of each value of the inputs.
 
     Attributes:
         values: dict of input name to float32 array, shaped as the input; together they sum to
@@ -43,7 +43,7 @@ class Attribution:
 
 
 def baseline(model: keras.Model, preset: Preset) -> Arrays:
-    """What stands for an absent input, from the model alone.
+    """Returns the baseline of a model, without training clips.
 
     Where the model standardises an input (a batch normalization MODALITY_scale) it knows the mean
     over the training clips. Elsewhere it is zero: black, or silence, as for a clip without the

@@ -198,7 +198,7 @@ def _even(items, most):
 
 
 def _absent(model, preset, train, load):
-    """What stands for an absent modality: dict of name to array without a batch axis."""
+    """Returns the input of an absent modality: dict of name to array without a batch axis."""
     return (
         attributions.mean(preset, map(load, train))
         if train
@@ -241,7 +241,7 @@ def _upright(values):
 
 
 def _extent(feature, signal, steps):
-    """What `steps` of the branch cover: unpadded convolutions lose as many at both ends."""
+    """Returns the span of `steps` of the branch: unpadded convolutions shorten both ends."""
     start, end = feature.span(signal)
     lost = (end - start) * (1 - steps / feature.shape[0]) / 2
     return start + lost, end - lost

@@ -87,7 +87,7 @@ class CropStream:
         return self._tracker.same
 
     def add(self, time: float, frame: np.ndarray) -> list[tuple[int, np.ndarray]]:
-        """Takes the next frame.
+        """Adds the next frame.
 
         Args:
             time: float, seconds; grows from call to call, by about STEP.

@@ -33,7 +33,7 @@ class ActionUnits:
         return (self.steps, len(ACTION_UNITS))
 
     def __call__(self, signal: Signal) -> np.ndarray:
-        """Takes them from what the signal was given.
+        """Returns the action units of the signal.
 
         Args:
             signal: Signal; `given["action_units"]` is a float32 array (t, 35).

@@ -298,7 +298,7 @@ def _collecting():
 
 
 def _erfc(graph, node, name, args):
-    """Puts 1 - erf(x) for erfc(x), a part of GELU that tf2onnx does not know."""
+    """Replaces erfc(x), which tf2onnx does not support, by 1 - erf(x) in GELU."""
     (x,), (y,) = node.input, node.output
     shape, kind = graph.get_shape(y), graph.get_dtype(y)
     graph.remove_node(name)

@@ -200,7 +200,7 @@ def spans(
 
 
 def check_sound(info: Info, sound: Path | None) -> Info:
-    """Says whether the sound of another file can take the place of a recording's own.
+    """Checks whether the sound of another file can replace a recording's own.
 
     Args:
         info: media.Info of the recording.
@@ -253,15 +253,15 @@ class Recent:
         self.times, self.boxes = [], {}
 
     def take(self, kind: str, time: float, value: np.ndarray) -> None:
-        """Takes "sound" or a "frame", as `add_sound` or `add_frame`."""
+        """Adds "sound" or a "frame", as `add_sound` or `add_frame`."""
         self.add_sound(value) if kind == "sound" else self.add_frame(time, value)
 
     def add_sound(self, block: np.ndarray) -> None:
-        """Takes the next samples, float32 (n,); the first ever is time 0."""
+        """Adds the next samples, float32 (n,); the first is at time 0."""
         self.samples = np.concatenate([self.samples, block])
 
     def add_frame(self, time: float, frame: np.ndarray) -> None:
-        """Looks for faces in a frame, uint8 (h, w, 3) RGB, of a time (s) that grows."""
+        """Detects faces in a frame, uint8 (h, w, 3) RGB; its time (s) must increase."""
         if self.recognizer.detector is None:
             return
         for id, box in self.faces.add(time, frame):

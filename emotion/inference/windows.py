@@ -40,7 +40,7 @@ class Windows:
         self._known, self._numbers = set(), {}
 
     def take(self, kind: str, time: float, value: np.ndarray | None) -> list[tuple]:
-        """Takes what comes next of its kind.
+        """Adds the next picture or sound.
 
         Args:
             kind: "picture" or "sound".
@@ -60,7 +60,7 @@ class Windows:
         return self._full()
 
     def end(self, kind: str) -> list[tuple]:
-        """Waits no longer for a kind; returns as `take`."""
+        """Ends a kind, so that windows no longer wait for it; returns as `take`."""
         self._reached.pop(kind, None)
         return self._full() if self._reached else []
 

@@ -60,7 +60,7 @@ class Display:
         return chr(key & 0xFF) if key >= 0 else ""
 
     def close(self) -> None:
-        """Takes the window from the screen."""
+        """Closes the window."""
         cv2.destroyAllWindows()
 
 
@@ -87,7 +87,7 @@ class Recorder:
         self._thread.start()
 
     def add_frame(self, time: float, frame: np.ndarray) -> None:
-        """Takes a picture, uint8 (h, w, 3) RGB, that no one changes; raises what writing raised."""
+        """Adds a picture, uint8 (h, w, 3) RGB, not to be changed; raises errors of the writer."""
         if self._error is not None:
             raise self._error
         if not self._frames.full():
@@ -96,16 +96,16 @@ class Recorder:
             self.add_sound(time - self.LATE, np.zeros(0, np.float32))
 
     def add_sound(self, time: float, samples: np.ndarray) -> None:
-        """Takes the next samples, float32 (n,), and the time of the first."""
+        """Adds the next samples, float32 (n,), and the time of the first."""
         self._samples.put((time, samples))
 
     def end(self) -> None:
-        """Takes no more; what is waiting is written meanwhile."""
+        """Ends the input; waiting data is still written."""
         self._samples.put(None)
         self._frames.put(None)
 
     def join(self) -> None:
-        """Waits, after `end`, for the file; raises what writing raised."""
+        """Waits for the file, after `end`; raises errors of the writer."""
         self._thread.join()
         if self._error is not None:
             raise self._error
@@ -252,7 +252,7 @@ class Player:
 
 
 def lines(predictions: list[Prediction], latency: float) -> Iterator[str]:
-    """Says in lines of text what was predicted of a window.
+    """Formats the predictions of a window as lines of text.
 
     Args:
         predictions: list of Prediction.

@@ -207,7 +207,7 @@ class Session:
             self._outbox.put(("prediction", self.clock() - self.start - end, signals))
 
     def _warm(self):
-        """Lets the model compile before it matters: for one face, and for any other number."""
+        """Compiles the model in advance: for one face, and for several."""
         size, rate = self._recognizer.crop_size, self.sample_rate
         samples = np.zeros(round(self.window * rate), np.float32)
         signal = Signal(samples, rate, None, None, self.window)
@@ -219,7 +219,7 @@ class Session:
 
 
 class Scene:
-    """What is to be drawn of a session from one picture to the next.
+    """Decides what is drawn on the pictures of a session.
 
     Args:
         session: Session.
@@ -229,13 +229,13 @@ class Scene:
         self._session, self._latest, self._fresh = session, {}, []
 
     def predicted(self, predictions: list[Prediction]) -> None:
-        """Takes the list of Prediction of the newest window."""
+        """Adds the list of Prediction of the newest window."""
         self._fresh = list(predictions)
         tracks = {prediction.track for prediction in predictions}
         self._latest = {id: last for id, last in self._latest.items() if id in tracks}
 
     def at(self, time: float) -> tuple[list[Face], str | None]:
-        """Says what is to be drawn on the picture of a time (s).
+        """Returns what is drawn on the picture at a time (s).
 
         Returns:
             (list of Face, note str or None), as `render.scenes` does for a recording.

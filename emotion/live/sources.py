@@ -227,5 +227,5 @@ class Recording:
 
 
 def _reason(error):
-    """What PortAudio or sounddevice says, in one line and without its number."""
+    """Returns the error text of PortAudio or sounddevice in one line, without its number."""
     return str(error.args[0]).partition("\n")[0].partition(" [")[0].rstrip(".")

@@ -26,7 +26,7 @@ GAP = 0.02
 
 @dataclass(frozen=True)
 class Info:
-    """What a file holds.
+    """The streams of a file and their properties.
 
     Attributes:
         path: Path.
@@ -56,7 +56,7 @@ class Info:
 
 
 def probe(path: str | Path) -> Info:
-    """Says what a file holds, by decoding its first frame and its first sound.
+    """Probes a file by decoding its first frame and its first sound.
 
     Args:
         path: str or Path.
@@ -316,7 +316,7 @@ def picture(frame: av.VideoFrame) -> av.VideoFrame:
 
 
 def planes(picture: av.VideoFrame) -> tuple[np.ndarray, ...]:
-    """Gives the memory of a picture as arrays.
+    """Returns the memory of a picture as arrays.
 
     Args:
         picture: av.VideoFrame in yuv420p.

@@ -13,7 +13,7 @@ _SHARPEST = 100.0  # a scale beyond it says no more than that every clip was rig
 
 
 def reliability(targets: np.ndarray, probabilities: np.ndarray) -> list[dict]:
-    """What a reliability diagram shows: how often clips are right, by how sure the model is.
+    """Computes the bins of a reliability diagram: accuracy by confidence.
 
     Args:
         targets: int array (n,), true classes.

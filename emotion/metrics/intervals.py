@@ -40,7 +40,7 @@ def bootstrap_intervals(counts: np.ndarray) -> np.ndarray:
 
 
 def difference(first: np.ndarray, second: np.ndarray, seed: int = 0) -> dict:
-    """Whether two systems differ on the same clips, speaker by speaker.
+    """Tests whether two systems differ on the same clips, by speaker.
 
     The p-value is that of the sign-flip test: were the systems alike, swapping them for a speaker
     would change nothing, so how often does a difference at least as large (of either sign) come up

@@ -36,7 +36,7 @@ class UnweightedAverageRecall(keras.metrics.Metric):
         return ops.sum(by_class) / ops.maximum(ops.sum(present), 1.0)
 
     def reset_state(self) -> None:
-        """Forgets all batches."""
+        """Resets the counts."""
         self.counts.assign(ops.zeros(self.counts.shape))
 
     def get_config(self) -> dict:

@@ -175,7 +175,7 @@ def published(m: Evaluation) -> list[Result]:
 
 
 def _published(measured, m):
-    """Puts (preset, modality, WAR) of this page above what is published on the same task."""
+    """Adds the (preset, modality, WAR) of this page to the published results on the same task."""
     results = published(m)
     if not results:
         return None

@@ -30,7 +30,7 @@ _LEVELS = {"noise": "SNR {} dB", "darkness": "gain {}", "blur": "{} px", "withou
 
 
 def training(runs: list[Run], m: Evaluation) -> Section:
-    """Tells what was trained on what: of a run.Run, or of those of a protocol's folds."""
+    """Describes data and training of a run, or of the runs of a protocol's folds."""
     record, preset = runs[0].record, runs[0].preset
     history = [pd.read_csv(run.folder / "history.csv") for run in runs]
     best = [epochs.iloc[epochs["val_uar"].argmax()] for epochs in history]
@@ -83,7 +83,7 @@ def training(runs: list[Run], m: Evaluation) -> Section:
 
 
 def classes(folder: Path, m: Evaluation) -> Section:
-    """Tells precision, recall and F1 by class, and what is mistaken for what."""
+    """Shows precision, recall and F1 by class, and the confusion matrix."""
     counts, labels = np.array(m.confusion), m.labels
     columns = ("class", "precision", "recall", "95 % interval", "F1", "clips")
     rows, mistaken = [], []
@@ -117,7 +117,7 @@ def classes(folder: Path, m: Evaluation) -> Section:
 
 
 def calibration(folder: Path, m: Evaluation) -> Section:
-    """Tells whether the model is as sure as it is right."""
+    """Shows the calibration."""
     text = [f"Expected calibration error {m.ece:.3f}: 0 where it is as sure as it is right."]
     if m.temperature:
         text.append(
@@ -138,7 +138,7 @@ def calibration(folder: Path, m: Evaluation) -> Section:
 
 
 def groups(folder: Path, m: Evaluation) -> Section:
-    """Tells the UAR of groups of clips, with the largest gaps."""
+    """Shows the UAR of subgroups, with the largest gaps."""
     text = [
         f"{sentence(attribute, compared)}."
         for attribute, compared in m.groups.items()
@@ -156,7 +156,7 @@ def groups(folder: Path, m: Evaluation) -> Section:
 
 
 def robustness(folder: Path, m: Evaluation) -> Section | None:
-    """Tells what disturbed clips cost."""
+    """Shows the UAR under disturbances."""
     rows = [
         (
             row["kind"],

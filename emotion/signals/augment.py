@@ -164,7 +164,7 @@ def mix(
 def drop_modalities(
     inputs: Arrays, targets: np.ndarray, weights: np.ndarray, generator: np.random.Generator
 ) -> tuple[Arrays, np.ndarray, np.ndarray]:
-    """Makes four batches of one, so that a model learns from each modality alone too.
+    """Returns four batches for one, so that a model is trained on each modality alone too.
 
     They are (a, v), (c a, (1 - c) v) with c uniform for each clip, (0, v) and (a, 0): the "soft
     and hard" modality dropout of Chumachenko et al. (ICPR 2022).

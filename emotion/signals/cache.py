@@ -43,7 +43,7 @@ _UNTIMED = 3.5  # seconds that a clip without media counts for: where the mean-M
 
 @dataclass(frozen=True)
 class Spec:
-    """What a preset asks of a signal.
+    """How a clip is decoded for a preset.
 
     Attributes:
         sample_rate: int, Hz, or None where the model uses no sound.
@@ -69,7 +69,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a decoded clip holds.
+    """Facts about a decoded clip.
 
     Attributes:
         duration: float, seconds.
@@ -245,7 +245,7 @@ class SignalCache:
         return read(entry)
 
     def _parts(self, clip, read) -> tuple[Arrays, Arrays]:
-        """What the sound and the picture of a clip give, each dict of name to array."""
+        """Returns the decoded sound and picture of a clip, each a dict of name to array."""
         for modality, compute in (("audio", _sound), ("video", _picture)):
             path, settings = getattr(clip, modality), self.spec.settings(modality)
             if path is None or settings[0] is None:

@@ -98,7 +98,7 @@ class Canvas:
         soft: float = 0.6,
         beyond: float = 0.1,
     ) -> None:
-        """Lets `paint()` draw no more than `beyond` units past a polygon, and keeps the inside."""
+        """Calls `paint()` and keeps its pixels only up to `beyond` units outside a polygon."""
         low = np.floor((np.min(points, 0) - beyond) * self.scale + self.side / 2).astype(int)
         high = np.ceil((np.max(points, 0) + beyond) * self.scale + self.side / 2).astype(int)
         box = np.s_[low[1] : high[1], low[0] : high[0]]

@@ -119,7 +119,7 @@ def write(
 
 
 def _claim(root, what):
-    """Makes the folder, and refuses one in which the corpus would mix with other recordings."""
+    """Creates the folder; refuses one that holds other recordings."""
     mark = root / "synthetic.json"
     if mark.is_file():
         recorded = json.loads(mark.read_text(encoding="utf-8"))

@@ -86,7 +86,7 @@ def speak(
     rng: np.random.Generator,
     duration: float | None = DURATION,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Says a statement.
+    """Synthesises a statement.
 
     The tempo varies from take to take but not with the manner: the lips would show it.
 

@@ -1,4 +1,4 @@
-"""Makes one batch from clips, in a worker process that loads no backend."""
+"""Builds one batch from clips, in a worker process that loads no backend."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def batch(
     load: Load,
     augmentation: Augmentation | None,
 ) -> tuple[Arrays, np.ndarray, np.ndarray]:
-    """Makes a batch. A whole one each, since its parts would cost as much to send as to make.
+    """Builds a batch, whole: sending its clips one by one would take as long as building it.
 
     Args:
         clips: list of Clip.

@@ -46,7 +46,7 @@ class Embedding:
         return self.absent.shape
 
     def __call__(self, signal: Signal) -> np.ndarray:
-        """Takes the embedding that `EmbeddedSignals.load` gave to the signal.
+        """Returns the embedding that `EmbeddedSignals.load` has put into the signal.
 
         Args:
             signal: Signal.

@@ -39,7 +39,7 @@ FORM = (
 
 
 class Window(BaseModel):
-    """What is predicted of a face in a window; each class has its probability besides."""
+    """The prediction of a face in a window; each class is a field too."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, float]
@@ -58,7 +58,7 @@ class Window(BaseModel):
 
 
 class Predictions(BaseModel):
-    """What `--predictions FILE.json` holds: times in seconds, boxes in pixels."""
+    """The content of `--predictions FILE.json`: times in seconds, boxes in pixels."""
 
     duration: float
     windows: list[Window]
@@ -111,7 +111,7 @@ _VIDEO = {"description": "The annotated video", "content": {"video/mp4": {"schem
 
 
 def create_app(recognizer: "Recognizer", limits: "Limits | None" = None) -> "FastAPI":
-    """Makes the HTTP interface of a recogniser.
+    """Creates the HTTP interface of a recogniser.
 
     Args:
         recognizer: Recognizer.
@@ -137,7 +137,7 @@ def create_app(recognizer: "Recognizer", limits: "Limits | None" = None) -> "Fas
 
     @app.get("/model")
     async def model() -> Model:
-        """Says which run predicts."""
+        """Describes the run."""
         name, modality = recognizer.preset.name, recognizer.preset.modality
         labels = list(recognizer.labels)
         return Model(preset=name, labels=labels, modality=modality, window=recognizer.window)

@@ -60,12 +60,12 @@ class Slots:
         return self._free.acquire(blocking=False)
 
     def leave(self) -> None:
-        """Gives a place back."""
+        """Frees a place."""
         self._free.release()
 
 
 class Access:
-    """What admits a page to `answer`: a key that its visitor alone knows; gone with the object.
+    """Admits a page to `answer` by a secret key; ends with the object.
 
     Args:
         recognizer: Recognizer, whose model is shared.
@@ -118,7 +118,7 @@ class Visitor:
         threading.Thread(target=self._work, daemon=True).start()
 
     def picture(self, sent: float, data: bytes) -> bytes:
-        """Takes a picture and returns it with what is known drawn on it.
+        """Receives a picture and returns it with the newest predictions drawn on it.
 
         Args:
             sent: float, seconds on the browser's clock.
@@ -139,7 +139,7 @@ class Visitor:
         return answer.getvalue()
 
     def sound(self, sent: float, data: bytes) -> None:
-        """Takes sound: seconds of its start, as in `picture`, and bytes of float32 samples."""
+        """Receives sound: its start in seconds, as in `picture`, and bytes of float32 samples."""
         samples = self._resampled(np.frombuffer(data[: len(data) // 4 * 4], "<f4"))
         if (time := self._time(sent)) is not None:
             self._microphone.put(time, np.nan_to_num(samples).clip(-1, 1))

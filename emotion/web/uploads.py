@@ -108,7 +108,7 @@ class Limits:
 
 @contextmanager
 def received(chunks: Iterable[bytes], limits: Limits, sound: bool | None = None) -> Iterator[Path]:
-    """Keeps what is received in a private folder while the block runs.
+    """Stores an upload in a private folder for the duration of the block.
 
     Args:
         chunks: iterable of bytes.
@@ -167,7 +167,7 @@ class WorkQueue:
 
     @contextmanager
     def turn(self, path: Path, progress: Progress | None = None) -> Iterator[tuple]:
-        """Gives a recording its place in line; in the block, no other uses the recogniser.
+        """Waits for the turn of a recording; in the block, no other uses the recogniser.
 
         Args:
             path: Path that `received` yielded.

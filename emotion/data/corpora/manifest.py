@@ -50,7 +50,7 @@ def clips(path: Path) -> list[Clip]:
 
 
 def _clip(path, number, columns, row):
-    """Makes the Clip of one row (list of str) or raises an error that names the row."""
+    """Builds the Clip of a row (list of str); errors name the row."""
     where = f"{path}, row {number}"
     if "" in columns or len(row) > len(columns):
         raise ValueError(f"{where}: every cell needs a named column; quote a value with a comma.")

@@ -240,7 +240,7 @@ def _takes(root):
 
 
 def _clip(members):
-    """Makes one Clip of the (Name, Path) pairs of a take, which are in path order."""
+    """Builds a Clip from the (Name, Path) pairs of a take, which are in path order."""
     paths = defaultdict(list)
     for name, path in members:
         paths[name.modality, path.suffix.lower() in suffixes.VIDEO].append(path)
