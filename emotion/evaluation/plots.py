@@ -131,7 +131,7 @@ def reliability(measured: Evaluation, folder: Path) -> None:
         shown.append((*after, ORANGE, "s", f"temperature {measured.temperature:.2f}"))
     figure = Figure(figsize=(5.2, 6))
     (upper, lower) = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    upper.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="as sure as right")
+    upper.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="perfect calibration")
     for bins, error, colour, marker, name in shown:
         filled = [bin_ for bin_ in bins if bin_["clips"]]
         sure, right = ([bin_[k] for bin_ in filled] for k in ("confidence", "accuracy"))

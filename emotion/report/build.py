@@ -102,13 +102,13 @@ def of_comparison(folder: Path, runs: list[Run], command: str) -> str:
     rows_named = [f"{row[0]} {row[1]}" for row in rows]
     parts = [
         Section(
-            "The table",
+            "Results",
             tables=(Table("Mean ± deviation over runs", columns, rows, columns[1:]),),
             pictures=picture(
                 folder / "comparison", "UAR of each row.", f"Bars of UAR: {'; '.join(rows_named)}."
             ),
         ),
-        Section("What was compared", tuple(notes)),
+        Section("Data and protocol", tuple(notes)),
         _published(
             [(row.preset, row.modality, row.war) for row in table.itertuples()],
             replace(scored, folds=dict.fromkeys(map(str, tested))),
@@ -144,9 +144,9 @@ def _numbers(m):
         number("UAR", "uar", f"{held['uar']}; chance {1 / len(m.labels):.3f}"),
         number("WAR", "war", held["war"]),
         number("macro F1", "macro_f1", "mean over classes"),
-        *(number(f"top-{k}", f"top_{k}", f"among the {k} likeliest") for k in tops),
+        *(number(f"top-{k}", f"top_{k}", f"among the {k} most probable") for k in tops),
         *([number("test loss", "loss", "cross-entropy; 0 is best")] if loss else []),
-        ("ECE", f"{m.ece:.3f}", "of all clips; 0 where it is as sure as it is right"),
+        ("ECE", f"{m.ece:.3f}", "of all clips; 0 is best"),
     ]
 
 
@@ -179,7 +179,7 @@ def _published(measured, m):
     results = published(m)
     if not results:
         return None
-    columns = ("system", "hears and sees", "WAR, %", "folds", "conditions", "source")
+    columns = ("system", "modalities", "WAR, %", "folds", "conditions", "source")
     folds = _folds(m.folds or [m.fold])
     over = "mean over " if len(m.folds or ()) > 1 else ""
     rows = [
@@ -197,7 +197,7 @@ def _published(measured, m):
         "with the same folds and the same modalities compare like with like.",
     )
     table = Table("Published results", columns, rows, ("WAR, %",), tuple(range(len(measured))))
-    return Section("Beside published results", text, tables=(table,))
+    return Section("Comparison with published results", text, tables=(table,))
 
 
 def _made(record, command):

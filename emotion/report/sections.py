@@ -43,13 +43,13 @@ def training(runs: list[Run], m: Evaluation) -> Section:
     weights = record.encoder_weights or {}
     facts = (
         ("Design", f"{preset.name}: {models.describe(preset)}"),
-        ("Hears and sees", SENSES[preset.modality]),
+        ("Modalities", SENSES[preset.modality]),
         ("Trained on", f"{counts} clips of the speakers {speakers['train']}"),
-        ("Chosen on", f"speakers {speakers['validation']}, by validation UAR"),
+        ("Model selection", f"speakers {speakers['validation']}, by validation UAR"),
         ("Absent speakers", ", ".join(m.absent_speakers or ["none"])),
         ("Clips left out", f"{len(record.left_out or ())} (run.json says why)"),
         (
-            "Clips without a sound or face that was found",
+            "Clips without detected sound or face",
             "; ".join(
                 f"{part}{NAMES[modality]} {len(ids)}"
                 for part, run in zip(parts, runs)
@@ -79,7 +79,7 @@ def training(runs: list[Run], m: Evaluation) -> Section:
         f"Curves of training and validation; the best of {len(history[0])} epochs is "
         f"{best[0]['epoch']:.0f}, with validation UAR {best[0]['val_uar']:.3f}.",
     )
-    return Section("What was trained on what", facts=facts, pictures=shown)
+    return Section("Data and training", facts=facts, pictures=shown)
 
 
 def classes(folder: Path, m: Evaluation) -> Section:
@@ -103,8 +103,8 @@ def classes(folder: Path, m: Evaluation) -> Section:
     pictures = [
         *picture(
             folder / "confusion",
-            "What clips of each class are taken for: share of the row, and count.",
-            f"Confusion matrix. Shares that are right: {'; '.join(mistaken)}.",
+            "Confusion matrix: share of each true class, and number of clips.",
+            f"Confusion matrix. Recall: {'; '.join(mistaken)}.",
         ),
         *picture(
             folder / "recall",
@@ -113,28 +113,25 @@ def classes(folder: Path, m: Evaluation) -> Section:
         ),
     ]
     table = Table("Precision, recall and F1 by class", columns, rows, columns[1:])
-    return Section("By class", tables=(table,), pictures=pictures)
+    return Section("Scores by class", tables=(table,), pictures=pictures)
 
 
 def calibration(folder: Path, m: Evaluation) -> Section:
     """Shows the calibration."""
-    text = [f"Expected calibration error {m.ece:.3f}: 0 where it is as sure as it is right."]
+    text = [f"Expected calibration error (ECE) {m.ece:.3f}; 0 is best."]
     if m.temperature:
         text.append(
             f"With the temperature {m.temperature:.3f}, fitted on validation speakers, it would "
             f"be {m.ece_calibrated:.3f}."
         )
-    bins = [
-        f"{bin_['confidence']:.2f} sure, {bin_['accuracy']:.2f} right ({bin_['clips']} clips)"
-        for bin_ in m.calibration
-        if bin_["clips"]
-    ]
+    form = "confidence {confidence:.2f}, accuracy {accuracy:.2f} ({clips} clips)"
+    bins = [form.format(**each) for each in m.calibration if each["clips"]]
     shown = picture(
         folder / "reliability",
-        "How often clips are right, by how sure the model is of them.",
+        "Accuracy over confidence.",
         f"Reliability diagram: {'; '.join(bins)}.",
     )
-    return Section("How sure it is", text, pictures=shown)
+    return Section("Calibration", text, pictures=shown)
 
 
 def groups(folder: Path, m: Evaluation) -> Section:
@@ -152,7 +149,7 @@ def groups(folder: Path, m: Evaluation) -> Section:
     shown = picture(
         folder / "groups", "UAR of each group of clips.", f"UAR by group: {'; '.join(parts)}."
     )
-    return Section("For whom it works", text, pictures=shown)
+    return Section("Subgroups", text, pictures=shown)
 
 
 def robustness(folder: Path, m: Evaluation) -> Section | None:
@@ -178,7 +175,7 @@ def robustness(folder: Path, m: Evaluation) -> Section | None:
         "Curves of UAR over the strength of each disturbance, with the figures of the table above.",
     )
     table = Table("UAR and WAR of disturbed clips", columns, rows, columns[2:], (0,))
-    return Section("In noise, in the dark, out of focus", tables=(table,), pictures=shown)
+    return Section("Robustness", tables=(table,), pictures=shown)
 
 
 def reasons(run: Run) -> Section | None:
@@ -219,10 +216,10 @@ def reasons(run: Run) -> Section | None:
                 f"{explanation['completeness_error']:.2%}."
             )
             alternative = {
-                "mfcc": f"{clip}: the MFCC map, and what each of its values adds to the logit.",
-                "frames": f"{clip}: orange on the face speaks for the class, blue against it.",
-                "attention": f"{clip}: where each modality looks in the other.",
-                "shap": f"{clip}: SHAP values, the named values that add or take most{error}.",
+                "mfcc": f"{clip}: the MFCC map, and the attribution of each value.",
+                "frames": f"{clip}: orange regions support the class, blue regions oppose it.",
+                "attention": f"{clip}: attention of each modality to the other.",
+                "shap": f"{clip}: SHAP values, the largest attributions{error}.",
             }
             video = folder / part / "heat.mp4"
             if video.is_file():
@@ -232,24 +229,24 @@ def reasons(run: Run) -> Section | None:
         for name, caption in alternative.items():
             alt = f"{caption} Shares: {parts}."
             pictures += picture(folder / part / name, caption, alt, chart=name != "frames")
-    return Section("Why it says so", text, pictures=pictures, clips=films) if text else None
+    return Section("Explanations", text, pictures=pictures, clips=films) if text else None
 
 
 def wrong(m: Evaluation, clips: dict[str, Clip]) -> Section | None:
     """Plays the ten clips most confidently wrong: those of `clips`, a dict by id."""
     worst, players, lacking = surest(m.predictions, m.labels)[:_WORST], [], 0
     for row in worst.to_dict("records"):
-        said = f"Said {row['predicted']}, {row[row['predicted']]:.0%}; it is {row['label']}, "
-        said += f"{row[row['label']]:.0%}."
+        predicted, label = row["predicted"], row["label"]
+        said = f"Predicted {predicted}, {row[predicted]:.0%}; true label {label}, {row[label]:.0%}."
         try:
             players.append(player(clips[row["id"]], m.modality, said))
         except (KeyError, FileNotFoundError, MediaError):
             players.append(Player(row["id"], said))
         lacking += players[-1].source is None
-    text = [f"The {len(players)} clips of {m.clips} that it is most sure of and wrong about."]
+    text = [f"The {len(players)} most confident mistakes among {m.clips} clips."]
     if lacking:
         text.append(f"{lacking} cannot be played: their media is missing.")
-    return Section("Most confidently wrong", text, clips=players) if players else None
+    return Section("Most confident mistakes", text, clips=players) if players else None
 
 
 def _number(value):

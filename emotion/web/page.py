@@ -94,8 +94,8 @@ def main() -> None:
         st.error(f"There is no model to work with: {error}")
         return
     st.write(
-        f"A model was trained to tell {', '.join(queue.recognizer.labels)} in acted speech. "
-        "See what it makes of a recording, or of you."
+        "The model was trained on acted speech. It recognises: "
+        f"{', '.join(queue.recognizer.labels)}. Try it on a recording, or live."
     )
     recorded, live = st.tabs(["A recording", "Live"])
     with recorded:
@@ -103,15 +103,13 @@ def main() -> None:
         if data is not None:
             _shown(queue, data, sound)
     with live:
-        st.write(
-            "The picture and the sound of your camera are worked on as they come; none is kept."
-        )
+        st.write("The picture and the sound of your camera are analysed live; nothing is stored.")
         stream.show(queue.recognizer, slots(chosen.cameras))
-    st.header("What it cannot tell")
+    st.header("Limits")
     for text in LIMITS:
         st.write(text)
     st.caption(
-        "A recording lies in a private folder while the model works on it, and is deleted then. "
+        "A recording is stored in a private folder while it is analysed, and deleted then. "
         f"At most {limits.megabytes:g} MB and {limits.seconds:g} seconds."
     )
 
@@ -149,7 +147,7 @@ def _shown(queue, data, sound):
         try:
             analysed = _work(queue, data, sound, place)
         except uploads.Busy as error:
-            st.warning(f"Too many are here at once: {error}")
+            st.warning(f"The server is busy: {error}")
             st.button("Try again")  # pressing it runs the page anew
             return
         except (MediaError, ValueError) as error:
@@ -182,7 +180,7 @@ def _shown(queue, data, sound):
 
 
 def _explained(queue, data, sound, timeline):
-    st.header("Why it says so")
+    st.header("Explanation")
     names = {
         f"{prediction.start:.1f} to {prediction.end:.1f} s"
         + (f", face {prediction.track}" if prediction.track else "")
@@ -193,21 +191,21 @@ def _explained(queue, data, sound, timeline):
     if not st.button("Explain this moment"):
         return
     try:
-        with st.spinner("Working out what speaks for it"):
+        with st.spinner("Computing the explanation"):
             record, files = _explain(queue, data, sound, names[chosen])
     except (uploads.Busy, MediaError, ValueError) as error:
         st.warning(f"This moment cannot be explained now: {error}")
         return
     for name, alt in (
-        ("mfcc.png", "The sound as a map, and what each of its values adds"),
-        ("frames.png", "The face: orange speaks for the label, blue against it"),
+        ("mfcc.png", "The MFCC map, and the attribution of each value"),
+        ("frames.png", "The face: orange regions support the label, blue regions oppose it"),
     ):
         if name in files:
             st.image(files[name], caption=alt, alt=alt)
     if "heat.mp4" in files:
-        st.video(files["heat.mp4"], alt="The face, and heat on it")
+        st.video(files["heat.mp4"], alt="The face with the attribution on it")
     parts = ", ".join(f"{name} {part:+.2f}" for name, part in record["shares"].items())
-    st.write(f"What each adds to the score of {record['label']}: {parts}.")
+    st.write(f"Contribution of each modality to the logit of {record['label']}: {parts}.")
 
 
 def _explain(queue, data, sound, prediction):
@@ -223,7 +221,7 @@ def _explain(queue, data, sound, prediction):
 
 def _work(queue, data, sound, place):
     """Returns (Timeline, dict of file name to bytes); its progress is told in an st.empty."""
-    bar = place.progress(0.0, "Waiting for its turn")
+    bar = place.progress(0.0, "Waiting")
 
     def progress(stage, done, total):
         share = min(done / total, 1.0) if total else 0.0

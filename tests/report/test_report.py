@@ -121,14 +121,14 @@ def test_the_most_confidently_wrong_stand_first(guesser, made):
     wrong = table[table["label"] != table["predicted"]]
     order = wrong[list(LABELS)].max(axis=1).sort_values(ascending=False, kind="stable").index[:10]
     words = Text(made).words
-    start = words.index("Most confidently wrong")
-    said = [word for word in words[start:] if word.startswith("Said ")]
+    start = words.index("Most confident mistakes")
+    said = [word for word in words[start:] if word.startswith("Predicted ")]
     assert len(said) == 10
     for index, text in zip(order, said):
         row = wrong.loc[index]
         assert text == (
-            f"Said {row['predicted']}, {row[row['predicted']]:.0%}; "
-            f"it is {row['label']}, {row[row['label']]:.0%}."
+            f"Predicted {row['predicted']}, {row[row['predicted']]:.0%}; "
+            f"true label {row['label']}, {row[row['label']]:.0%}."
         )
     assert "10 cannot be played: their media is missing." in words
 

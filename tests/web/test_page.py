@@ -171,8 +171,8 @@ def test_a_video_is_uploaded_annotated_played_and_fetched(page, clip, private, t
     assert len(table) and table["track"].eq(1).all()
     assert fetched["Subtitles (WebVTT)"].read_text().startswith("WEBVTT")
     page.get_by_role("button", name="Explain this moment").click()
-    page.get_by_text("What each adds to the score").wait_for()
-    assert page.get_by_role("img", name="orange speaks for the label").count() == 1
+    page.get_by_text("Contribution of each modality").wait_for()
+    assert page.get_by_role("img", name="orange regions support the label").count() == 1
     assert list(private.glob("emotion-*")) == []
 
 
@@ -218,7 +218,7 @@ def test_a_visitor_who_leaves_leaves_nothing(visitors, address, data, private):
 
 
 def test_a_visitor_changes_the_mind(page, data):
-    page.get_by_role("heading", name="What it cannot tell").wait_for()  # all of it is there
+    page.get_by_role("heading", name="Limits").wait_for()  # all of it is there
     page.get_by_role("button", name="Or try a sample").click()
     shown = result(page).get_attribute("src")
     upload(page, data / "media/one_face.mp4")
@@ -351,5 +351,5 @@ def test_it_fits_a_phone_and_another_visitor_sees_none_of_it(page, visitors, add
     result(phone)
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
     context.close()
-    page.get_by_role("heading", name="What it cannot tell").wait_for()
+    page.get_by_role("heading", name="Limits").wait_for()
     assert page.get_by_text("predictions:").count() == 0
