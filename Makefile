@@ -39,12 +39,12 @@ parity: .venv-parity/installed  ## encoders against PyTorch's, number by number;
 	EMOTION_REQUIRE_PARITY=1 .venv-parity/bin/python -m pytest -q tests/parity
 
 docs: .venv-docs/installed  ## the guides and the reference as a site in site/; a warning is an error
-	.venv-docs/bin/zensical build --strict
+	.venv-docs/bin/zensical build --clean --strict
 
 .venv-docs/installed: Makefile
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
-		"mkdocstrings[python]~=1.0" "zensical~=0.0.73"
+		"mkdocstrings[python]~=1.0" ruff "zensical~=0.0.73"
 	touch $@
 
 .venv/installed: EXTRAS = test
