@@ -56,7 +56,7 @@ def main():
     warnings.simplefilter("ignore")  # that `random` shares speakers is the point
     clips = corpora.clips(parser.parse_args().data)
     print(f"{len(clips)} clips of {len({clip.speaker for clip in clips})} speakers\n")
-    print("| features | clips dealt at random, `random` | no shared speaker, `ravdess-6fold` |")
+    print("| features | a random split, `random` | no shared speaker, `ravdess-6fold` |")
     print("|---|---|---|")
     for text, names in FEATURES.items():
         both = (accuracy(clips, names, protocol) for protocol in ("random", "ravdess-6fold"))

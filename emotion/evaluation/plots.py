@@ -139,7 +139,7 @@ def reliability(measured: Evaluation, folder: Path) -> None:
         upper.plot(sure, right, f"{marker}-", color=colour, label=label, markersize=5)
         edges = np.linspace(0, 1, len(bins) + 1)
         lower.stairs([bin_["clips"] for bin_ in bins], edges, color=colour, linewidth=1.5)
-    upper.set(ylim=(-0.02, 1.02), ylabel="share that is right", title=_headline(measured))
+    upper.set(ylim=(-0.02, 1.02), ylabel="accuracy", title=_headline(measured))
     upper.legend(loc="upper left")
     lower.set(xlim=(0, 1), xlabel="confidence", ylabel="clips")
     save(figure, folder / "reliability")

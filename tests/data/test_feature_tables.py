@@ -242,7 +242,7 @@ def test_clips_of_a_table(tmp_path):
 def test_join_ignores_the_modality(clips, tmp_path, kind):
     stem = f"02-{clips[0].id}"
     if kind == "file":
-        path = place = write(tmp_path, {stem: row(), "stranger": row()})
+        path = place = write(tmp_path, {stem: row(), "unknown": row()})
     else:
         path = tmp_path
         text = f"frame,success,{HEADER}\n1,1,{units(3)}\n"

@@ -262,7 +262,7 @@ def test_other_test_clips_are_refused_as_evaluation_does(trained, clips, tmp_pat
     assert not (tmp_path / "why").exists()
 
 
-def test_three_clips_of_strangers_are_explained(trained, clips, signals, tmp_path):
+def test_three_clips_of_new_speakers_are_explained(trained, clips, signals, tmp_path):
     few = replace(splits.split(clips, "speaker-kfold", 0), train=clips[-3:])
     few = replace(few, train=[replace(clip, speaker="99") for clip in few.train])
     load = SignalCache(trained.spec, signals).load
