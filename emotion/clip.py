@@ -74,11 +74,12 @@ class Clip:
         label: str, the class name.
         speaker: str, the unit that splits never divide.
         audio: Path of the file the sound is read from, or None. It may be the video file itself.
-        video: Path of the file the picture is read from, or None.
+        video: Path of the file the picture is read from, a video or a still image, or None.
         info: dict of str to str, what the corpus says besides: channel, intensity, statement,
             repetition, sex; `label_target` where the label may not be what the actor intended.
         split: "train", "validation" or "test" where the corpus fixes it, else None.
         table: Path of the table (data/feature_tables.py) with computed features, or None.
+        index: int, which image of `video`, if that is an array or a table of images; or None.
     """
 
     id: str
@@ -89,6 +90,7 @@ class Clip:
     info: dict = field(default_factory=dict, hash=False)
     split: str | None = None
     table: Path | None = None
+    index: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

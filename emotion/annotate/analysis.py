@@ -13,20 +13,21 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
+from emotion import media
 from emotion.annotate import predictions, render, timeline_plot
 from emotion.annotate.overlay import draw_frame
-from emotion.clip import MediaError, Progress
+from emotion.clip import Progress
 from emotion.files import atomic_write
 from emotion.inference.recognizer import Recognizer, as_image
 from emotion.inference.smoothing import smooth as smoothed
 from emotion.inference.timeline import Timeline, analyse, analyse_image
+from emotion.media import suffixes
 from emotion.run import newest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Source = str | Path | np.ndarray | Image.Image
-IMAGES = frozenset(".bmp .jpeg .jpg .png .tif .tiff .webp".split())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -111,7 +112,7 @@ class Analysis:
             render.check_output(self.timeline.info.path, path)
             render.write_annotated(self.timeline, path)
             return path
-        if path.suffix.lower() not in IMAGES:
+        if path.suffix.lower() not in suffixes.IMAGES:
             raise ValueError(f"`path` must end in .png or .jpg for an image. Received: {path}.")
         if path.resolve() == Path(self.timeline.info.path).resolve():
             raise ValueError(f"`path` must be another file than the image. Received: {path}.")
@@ -209,15 +210,9 @@ def _analyze(source, recognizer, window, hop, smooth, audio, report) -> Analysis
 def _image(source) -> tuple[np.ndarray | None, str]:
     """The image, uint8 (h, w, 3) RGB, and its name; None for the path of a recording."""
     if isinstance(source, (str, Path)):
-        if Path(source).suffix.lower() not in IMAGES:
+        if Path(source).suffix.lower() not in suffixes.IMAGES:
             return None, ""
-        if not Path(source).is_file():
-            raise FileNotFoundError(f"{source} is not a file; check the path.")
-        try:
-            with Image.open(source) as file:
-                return as_image(file), str(source)
-        except (OSError, Image.DecompressionBombError) as error:
-            raise MediaError(f"{source} is not an image that can be read ({error}).") from error
+        return media.read_image(Path(source)), str(source)
     if isinstance(source, (np.ndarray, Image.Image)):
         return as_image(source), "image"
     raise TypeError(

@@ -32,10 +32,12 @@ def report(title: str, measured: Evaluation) -> str:
     Returns:
         str, lines.
     """
+    from emotion.data.corpora.images import described
+
     m = measured
     lines = [f"WARNING: {m.warning}"] if m.warning else []
     absent = f"; absent: {', '.join(m.absent_speakers)}" if m.absent_speakers else ""
-    tested = f"{m.clips} clips of {len(m.speakers)} speakers, {m.protocol}"
+    tested = f"{described(m.clips, m.speakers)}, {m.protocol}"
     folds = ", ".join(map(str, m.folds or [m.fold]))
     lines.append(f"{title}: {tested}, fold {folds}{absent}")
     if m.model and m.epochs is None:

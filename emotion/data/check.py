@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -11,7 +12,7 @@ from tqdm import tqdm
 from emotion import media
 from emotion.clip import MediaError
 from emotion.data import corpora
-from emotion.data.corpora import crema_d, ravdess
+from emotion.data.corpora import crema_d, fer2013, images, ravdess
 from emotion.data.labels import label_set
 from emotion.media import suffixes
 
@@ -40,6 +41,8 @@ def check(root: Path, corpus: str | None = None, workers: int = 8) -> tuple[str,
         ValueError, FileNotFoundError: there is nothing to report on, see `corpora.clips`.
     """
     trained_on = corpus or corpora.guess(root)
+    if trained_on.startswith(("fer2013", "images")):
+        return _images(Path(root), trained_on)
     corpus = corpus or ("ravdess-all" if trained_on.startswith("ravdess") else trained_on)
     naming = crema_d if corpus.startswith("cremad") else ravdess
     named = [] if corpus in ("manifest", "table") else naming.files(root)
@@ -87,6 +90,25 @@ def check(root: Path, corpus: str | None = None, workers: int = 8) -> tuple[str,
     return "\n".join(lines), total
 
 
+def _images(root, corpus):
+    """The report on a corpus of images: counts by split and class, and equal images."""
+    naming = images if corpus == "images" else fer2013
+    clips = naming.listed(root)
+    whole = [replace(clip, speaker=clip.split or "all") for clip in clips]
+    lines = ["images by split:", *_table(whole, "split"), "", *images.duplicates(clips)]
+    lines += corpora.left_out(root, corpus)
+    problems = {}
+    for clip in clips:
+        try:
+            if clip.index is None:
+                media.read_image(clip.video)
+        except MediaError as error:
+            problems[clip.video] = str(error)
+    lines += _list("unreadable", [problems[path] for path in sorted(problems)])
+    lines.append(f"{len(clips)} images, {len(problems) or 'none'} with a problem.")
+    return "\n".join(lines), len(problems)
+
+
 def _open(paths, workers):
     """Returns dict of Path to Info for the files that open, and of Path to reason for the rest."""
     infos, problems = {}, {}
@@ -111,12 +133,12 @@ def _probe(path):
         return str(error)
 
 
-def _table(clips):
+def _table(clips, kind="speaker"):
     """Returns the lines of a table of counts: a row a speaker, a column an emotion."""
     counts = Counter((clip.speaker, clip.label) for clip in clips)
     labels = label_set(clip.label for clip in clips)
     speakers = sorted({clip.speaker for clip in clips})
-    rows = [["speaker", *labels, "all"]]
+    rows = [[kind, *labels, "all"]]
     for speaker in speakers:
         row = [counts[speaker, label] for label in labels]
         rows.append([speaker, *row, sum(row)])

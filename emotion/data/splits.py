@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from emotion.clip import Clip
 
 PUBLISHED = ravdess.PROTOCOLS | crema_d.PROTOCOLS
-PROTOCOLS = (*PUBLISHED, "speaker-kfold", "manifest", "random")
+FIXED = ("manifest", "images", "fer2013", "fer2013-private")  # the corpus says the role of a clip
+PROTOCOLS = (*PUBLISHED, "speaker-kfold", *FIXED, "random")
 ROLES = ("train", "validation", "test")
 _RANDOM_FOLDS = 6
 
@@ -59,7 +60,7 @@ def default_protocol(clips: list[Clip]) -> str:
     where there are fewer than 5 speakers.
     """
     if any(clip.split for clip in clips):
-        return "manifest"
+        return clips[0].info.get("protocol", "manifest")
     present = {clip.speaker for clip in clips}
     named = all(clip.info.get("channel") in ("speech", "song") for clip in clips)
     for protocol in ("ravdess-6fold", "cremad-5fold"):
@@ -83,7 +84,7 @@ def fold_count(clips: list[Clip], protocol: str, seed: int = 0) -> list[int]:
     Raises:
         ValueError: unknown protocol, or one that does not fit the corpus.
     """
-    if protocol == "manifest":
+    if protocol in FIXED:
         return [0]
     if protocol == "random":
         return list(range(_RANDOM_FOLDS))
@@ -115,7 +116,7 @@ def split(
     if protocol == "random":
         return _random(clips, fold, seed)
     absent = ()
-    if protocol == "manifest":
+    if protocol in FIXED:
         _check_fold(protocol, fold, 1)
         roles = _manifest_roles(clips, seed)
     else:
@@ -222,8 +223,8 @@ def _manifest_roles(clips, seed):
     without = [clip.id for clip in clips if clip.split not in ROLES]
     if without:
         raise ValueError(
-            f"The protocol manifest needs a `split` for every clip; clip {without[0]!r} has none: "
-            "fill the column, or use --protocol speaker-kfold."
+            f"The protocol needs a `split` for every clip; clip {without[0]!r} has none: "
+            "fill the column of the manifest, or use --protocol speaker-kfold."
         )
     roles = [clip.split for clip in clips]
     train = [clip for clip in clips if clip.split == "train"]

@@ -14,6 +14,7 @@ import pandas as pd
 from scipy import special
 
 from emotion import metrics
+from emotion.data.corpora.images import described
 from emotion.files import write_json, write_text
 from emotion.metrics import calibration, intervals, subgroups
 from emotion.run import Record
@@ -153,8 +154,8 @@ class Evaluation:
         known = "trained on as well" if self.warning else "never trained on"
         folds = f", mean of {len(self.folds)} folds" if len(self.folds or ()) > 1 else ""
         return (
-            f"UAR {self.text('uar')}, WAR {self.text('war')} on {self.clips} clips of "
-            f"{len(self.speakers)} speakers {known}; {self.accuracies()}{folds}"
+            f"UAR {self.text('uar')}, WAR {self.text('war')} on "
+            f"{described(self.clips, self.speakers)}, {known}; {self.accuracies()}{folds}"
         )
 
     def accuracies(self) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from emotion import backend, processes
 from emotion.data import corpora, labels, splits
+from emotion.data.corpora.images import described
 from emotion.evaluation.results import Evaluation
 from emotion.experiments import completion
 from emotion.files import locked
@@ -254,7 +255,7 @@ def _joined(features, clips):
 
 def _describe(split):
     counts = ", ".join(
-        f"{role} {len(getattr(split, role))} clips of {len(speakers)} speakers"
+        f"{role} {described(len(getattr(split, role)), speakers)}"
         for role, speakers in split.speakers.items()
     )
     absent = f"; absent: {', '.join(split.absent)}" if split.absent else ""

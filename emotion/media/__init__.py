@@ -1,7 +1,8 @@
-"""Media files: what they hold, their sound and pictures, and how they are written (PyAV)."""
+"""Media files: streams, sound, video and still images, and how they are written."""
 
 from emotion.media.decode import Info, length, planes, probe
 from emotion.media.encode import VideoWriter, write_sound
+from emotion.media.images import read_image, read_images
 from emotion.media.read import (
     check_format,
     read_blocks,

@@ -27,7 +27,7 @@ def compare(predictions: pd.DataFrame, labels: Sequence[str]) -> dict[str, dict]
     Args:
         predictions: pandas.DataFrame with the columns label and predicted, and those of ATTRIBUTES
             that the corpus gives. An attribute that identifies clips, not groups, is ignored: any
-            but speaker with more than 50 values, or fewer than two clips per value.
+            with more than 50 values, or fewer than two clips per value; a speaker with both.
         labels: tuple of str.
 
     Returns:
@@ -40,8 +40,8 @@ def compare(predictions: pd.DataFrame, labels: Sequence[str]) -> dict[str, dict]
     for attribute in ATTRIBUTES:
         if attribute in predictions:
             known = predictions[predictions[attribute].notna()]
-            most = len(known) if attribute == "speaker" else min(_MOST, len(known) / 2)
-            if 0 < known[attribute].nunique() <= most:
+            count, few = known[attribute].nunique(), min(_MOST, len(known) / 2)
+            if 0 < count <= few or (attribute == "speaker" and count <= max(_MOST, len(known) / 2)):
                 compared[attribute] = _compare(known, attribute, labels)
     return compared
 

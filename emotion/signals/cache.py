@@ -18,6 +18,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pooch
 from safetensors import SafetensorError, safe_open
@@ -29,6 +30,7 @@ from emotion.clip import MediaError, Signal, cut
 from emotion.data import feature_tables
 from emotion.faces import crop, detect
 from emotion.files import write_bytes
+from emotion.media import suffixes
 
 if TYPE_CHECKING:
     from emotion.clip import Arrays, Clip
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 VERSION = 3  # of what `decode` computes: raise it when the same settings give other values
 LONGEST = 60  # seconds; a face is looked for no more often in a longer clip than in one of these
 _BLOCK = 1 << 20
+_STILL = 1.0  # seconds that a still image counts for
 _UNTIMED = 3.5  # seconds that a clip without media counts for: where the mean-MFCC series ends
 
 
@@ -109,6 +112,8 @@ def decode(
         MediaError: a file cannot be read, or the clip holds nothing of what `spec` asks for.
         ValueError: the clip's table cannot be read, or lacks the clip.
     """
+    if _is_still(clip):
+        return _signal(clip, spec, {}, _still(clip, spec))
     sound, picture = _sound(clip.audio, spec, span), _picture(clip.video, spec, span, detector)
     return _signal(clip, spec, sound, picture)
 
@@ -246,6 +251,9 @@ class SignalCache:
 
     def _parts(self, clip, read) -> tuple[Arrays, Arrays]:
         """Returns the decoded sound and picture of a clip, each a dict of name to array."""
+        if _is_still(clip):  # which is read as fast as an entry
+            yield from ({}, _still(clip, self.spec))
+            return
         for modality, compute in (("audio", _sound), ("video", _picture)):
             path, settings = getattr(clip, modality), self.spec.settings(modality)
             if path is None or settings[0] is None:
@@ -253,6 +261,22 @@ class SignalCache:
             else:
                 key = compute.__name__, settings
                 yield self.computed(path, key, partial(compute, path, self.spec), read)
+
+
+def _is_still(clip):
+    path = clip.video
+    return path is not None and (clip.index is not None or path.suffix.lower() in suffixes.IMAGES)
+
+
+def _still(clip, spec):
+    """An image as a face crop of one frame; it is not searched for a face."""
+    if spec.size is None:
+        return {}
+    image = media.read_image(clip.video, clip.index)
+    larger = max(image.shape[:2]) > spec.size
+    form = cv2.INTER_AREA if larger else cv2.INTER_LINEAR
+    frame = cv2.resize(image, (spec.size, spec.size), interpolation=form)
+    return {"frames": frame[None], "times": np.array([_STILL / 2]), "duration": np.float64(_STILL)}
 
 
 def _sound(path, spec, span=None):

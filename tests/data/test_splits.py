@@ -100,7 +100,7 @@ def test_speaker_kfold(present, count, seed, shuffler):
 
 
 def test_speaker_kfold_balances_classes_and_heeds_the_seed():
-    # Half of the speakers only ever speak angrily: assigned by number of clips alone, they would cluster.
+    # Half of the speakers only ever speak angrily: by number of clips alone they would cluster.
     clips = [
         Clip(f"{s}-{i}", "angry" if s < 10 else "sad", f"{s:02d}")
         for s in range(20)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emotion.data import feature_tables
-from emotion.data.corpora import crema_d, manifest, ravdess, table
+from emotion.data.corpora import crema_d, fer2013, images, manifest, ravdess, table
 
 if TYPE_CHECKING:
     from emotion.clip import Clip
@@ -18,6 +18,9 @@ CORPORA = {
     "ravdess-all": partial(ravdess.clips, channel="all"),
     "cremad": crema_d.clips,
     "cremad-crowd": partial(crema_d.clips, labels="crowd"),
+    "fer2013": fer2013.clips,
+    "fer2013-private": partial(fer2013.clips, test="private"),
+    "images": images.clips,
     "manifest": manifest.clips,
     "table": table.clips,
 }
@@ -27,11 +30,13 @@ def guess(root: Path) -> str:
     """Returns the name of the corpus at `root`.
 
     "table" for a .pkl file or a .csv file with action units and no labels, "manifest" for any other
-    .csv file, "cremad" for a folder with the folders of CREMA-D, "ravdess-song" for a folder whose
-    RAVDESS takes are all song, else "ravdess", which is the speech.
+    .csv file, "fer2013" for its CSV or arrays, "cremad" for a folder with the folders of CREMA-D,
+    "ravdess-song" for a folder whose RAVDESS takes are all song, else "ravdess", the speech.
     """
     if feature_tables.is_table(root):
         return "table"
+    if fer2013.laid_out(root):
+        return "fer2013"
     if Path(root).suffix.lower() == ".csv":
         return "manifest"
     if crema_d.laid_out(root):
@@ -67,6 +72,10 @@ def left_out(root: Path, corpus: str | None = None) -> list[str]:
     corpus = corpus or guess(root)
     if corpus == "ravdess":
         return ravdess.left_out(root)
+    if corpus == "images":
+        return images.left_out(root)
+    if corpus.startswith("fer2013"):
+        return fer2013.left_out(root, "private" if corpus == "fer2013-private" else "test")
     if not corpus.startswith("cremad"):
         return []
     return crema_d.left_out(root, "crowd" if corpus == "cremad-crowd" else "intended")

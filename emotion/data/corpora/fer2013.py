@@ -1,0 +1,125 @@
+"""FER2013: 35 887 grey faces of 48 x 48 pixels, seven classes, found by web searches.
+
+Goodfellow et al. 2013, Challenges in representation learning, arXiv:1307.0414; the data of the
+challenge is at https://www.kaggle.com/c/challenges-in-representation-learning-facial-expression-recognition-challenge
+(research use). It comes in three forms:
+
+- the challenge's `fer2013.csv` (or `icml_face_data.csv`): columns emotion, pixels and Usage;
+- folders, `train/angry/*.png` and `test/angry/*.png`;
+- arrays, `train.npz` and `validation.npz` or `test.npz`, each with `images` (n, 48, 48) uint8 and
+  `labels` (n,), the classes of LABELS in alphabetical order.
+
+Protocol `fer2013`: Training is trained on, one image in ten of it, by digest, validates; PublicTest
+(or the folder `test`, `validation.npz`) is the test. PrivateTest is left alone: `fer2013-private`
+tests on it. The corpus does not know its speakers.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from emotion import media
+from emotion.clip import Clip
+from emotion.data.corpora import images
+
+LABELS = ("angry", "disgust", "fearful", "happy", "neutral", "sad", "surprised")
+_CSV = ("angry", "disgust", "fearful", "happy", "sad", "surprised", "neutral")  # by number
+_USAGES = {"Training": "train", "PublicTest": "test", "PrivateTest": "private"}
+_ARRAYS = {"train.npz": "train", "validation.npz": "test", "test.npz": "private"}
+
+
+def laid_out(root: Path) -> bool:
+    """Returns whether a path is FER2013's CSV, or a folder with it or with its arrays."""
+    return bool(_file(root)) or (Path(root) / "train.npz").is_file()
+
+
+def clips(root: Path, test: str = "test") -> list[Clip]:
+    """Lists the images.
+
+    Args:
+        root: Path of the CSV, or of a folder that holds it, the arrays or the folders of images.
+        test: "test" for PublicTest, "private" for PrivateTest.
+
+    Returns:
+        List of Clip, sorted by id; without those that `left_out` names.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such data, or a row breaks the form.
+    """
+    return images.usable(*_listed(root, test))[0]
+
+
+def left_out(root: Path, test: str = "test") -> list[str]:
+    """Returns a list of str, a line for each reason why `clips` leaves images out."""
+    return images.usable(*_listed(root, test))[1]
+
+
+def listed(root: Path) -> list[Clip]:
+    """Returns a Clip for each image; `split` is "train", "test" (PublicTest) or "private"."""
+    root = Path(root)
+    if not root.exists():
+        raise FileNotFoundError(f"{root} does not exist; name FER2013's CSV or folder.")
+    if path := _file(root):
+        return _rows(path)
+    arrays = [(root / name, split) for name, split in _ARRAYS.items() if (root / name).is_file()]
+    if arrays:
+        return [each for path, split in arrays for each in _array(path, split)]
+    return images.listed(root)
+
+
+def _listed(root, test):
+    chosen = {"train": "train", test: "test"}
+    found = listed(root)
+    if test not in {each.split for each in found}:
+        raise ValueError(f"{root} holds no {test} images of FER2013; get the whole data.")
+    parts = [each for each in found if each.split in chosen]
+    protocol = "fer2013" if test == "test" else f"fer2013-{test}"
+    return [replace(each, split=chosen[each.split]) for each in parts], protocol
+
+
+def _file(root):
+    root = Path(root)
+    candidates = [root] if root.is_file() else sorted(root.glob("*.csv"))
+    for path in candidates:
+        if path.suffix.lower() == ".csv":
+            with open(path, encoding="utf-8-sig") as file:
+                names = {name.strip() for name in file.readline(200).split(",")}
+            if {"emotion", "pixels"} <= names:
+                return path
+    return None
+
+
+def _rows(path):
+    csv.field_size_limit(sys.maxsize)
+    found = []
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        for index, row in enumerate(csv.DictReader(file, skipinitialspace=True)):
+            usage, label = row.get("Usage"), row["emotion"]
+            if usage not in _USAGES or label not in map(str, range(len(_CSV))):
+                raise ValueError(
+                    f"{path}, row {index + 2}: `Usage` must be one of {', '.join(_USAGES)}, "
+                    f"`emotion` 0 to 6. Received: {usage!r}, {label!r}."
+                )
+            split, content = _USAGES[usage], row["pixels"].encode()
+            name = f"{split}-{index:05d}"
+            found.append(images.clip(name, _CSV[int(label)], content, path, index, split))
+    return found
+
+
+def _array(path, split):
+    faces = media.read_images(path)
+    with np.load(path, allow_pickle=False) as arrays:
+        numbers = arrays["labels"] if "labels" in arrays else ()
+    if len(numbers) != len(faces) or np.max(numbers, initial=0) >= len(LABELS):
+        raise ValueError(
+            f"{path} must have `labels`, one of 0 to {len(LABELS) - 1} for each of `images`."
+        )
+    return [
+        images.clip(f"{split}-{index:05d}", LABELS[number], face.tobytes(), path, index, split)
+        for index, (face, number) in enumerate(zip(faces, numbers))
+    ]

@@ -1,0 +1,87 @@
+"""Still images: files that Pillow reads, and arrays or tables that hold many."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from emotion.clip import MediaError
+
+_SIDE = 48  # pixels, of the images in FER2013's CSV
+
+
+def read_image(path: Path, index: int | None = None) -> np.ndarray:
+    """Reads a still image.
+
+    Args:
+        path: Path of an image file; or of an .npz with `images`, uint8 (n, h, w) or (n, h, w, 3)
+            RGB; or of a .csv with a column `pixels`, as FER2013 has it.
+        index: int, which image of an .npz or .csv, from 0; None for an image file.
+
+    Returns:
+        uint8 array (h, w, 3), RGB, upright.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        MediaError: it cannot be decoded.
+    """
+    if index is not None:
+        image = read_images(path)[index]
+        return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} is not a file; check the path.")
+    try:
+        with Image.open(path) as file:
+            return np.asarray(ImageOps.exif_transpose(file).convert("RGB"))
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise MediaError(f"{path} is not an image that can be read ({error}).") from error
+
+
+def read_images(path: Path) -> np.ndarray:
+    """Reads all images of an .npz or .csv, once for each process.
+
+    Returns:
+        uint8 array (n, h, w) or (n, h, w, 3).
+
+    Raises:
+        FileNotFoundError, MediaError: as `read_image`.
+    """
+    path = Path(path).resolve()
+    return _read_images(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _read_images(path, modified):
+    if path.suffix.lower() == ".csv":
+        return _pixels(path)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            images = arrays["images"]
+    except (OSError, ValueError, KeyError) as error:
+        raise MediaError(f"{path} must be an .npz with an array `images` ({error}).") from error
+    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+        raise MediaError(
+            f"{path}: `images` must be uint8 (n, h, w) or (n, h, w, 3). "
+            f"Received: {images.dtype} {images.shape}."
+        )
+    return images
+
+
+def _pixels(path):
+    csv.field_size_limit(sys.maxsize)
+    images = []
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        for row in csv.DictReader(file, skipinitialspace=True):
+            pixels = np.fromstring(row["pixels"], np.uint8, sep=" ")
+            if pixels.size != _SIDE * _SIDE:
+                raise MediaError(
+                    f"{path}, image {len(images)}: `pixels` must be {_SIDE * _SIDE} numbers. "
+                    f"Received: {pixels.size}."
+                )
+            images.append(pixels.reshape(_SIDE, _SIDE))
+    return np.stack(images)
