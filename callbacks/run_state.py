@@ -16,6 +16,7 @@ _COUNTERS = {
     "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch"),
     "ReduceLROnPlateau": ("wait", "cooldown_counter", "best"),
     "Milestones": (),
+    "Cosine": (),
 }
 # What reading a file raises that was cut short or changed.
 _DAMAGE = (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile)
@@ -33,7 +34,7 @@ class RunState(keras.callbacks.Callback):
     Args:
         folder: str or Path, where the state files lie.
         early_stopping: keras.callbacks.EarlyStopping with restore_best_weights=True.
-        schedule: keras.callbacks.ReduceLROnPlateau or Milestones.
+        schedule: keras.callbacks.ReduceLROnPlateau, Milestones or Cosine.
         run: str that tells the training apart from any other; None for any.
 
     Attributes:

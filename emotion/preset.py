@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MODALITIES = ("audio", "video", "both")
 OPTIMIZERS = ("adam", "sgd")
+SCHEDULES = ("plateau", "cosine")
 SECTIONS = ("recipe", "audio", "video", "augmentation")  # what `override` can change
 
 
@@ -42,6 +43,11 @@ class Recipe:
         min_learning_rate: float.
         optimizer: str, one of OPTIMIZERS.
         momentum: float in [0, 1], of SGD.
+        nesterov: bool, whether SGD uses Nesterov momentum.
+        schedule: str, one of SCHEDULES: the learning rate falls when the validation loss does not,
+            or along half a cosine from the first epoch to the last.
+        label_smoothing: float in [0, 1), part of the target that is spread over all classes.
+        balanced: bool, whether classes are weighted so that each has the same part in the loss.
         milestones: tuple of int, epochs counted from 1 at whose start the learning rate falls to a
             tenth. Where there are any, it does not look at the validation loss.
         head_epochs: int, epochs at the start in which encoders with learned weights do not train,
@@ -68,6 +74,10 @@ class Recipe:
     min_learning_rate: float = 1e-6
     optimizer: str = "adam"
     momentum: float = 0.9
+    nesterov: bool = False
+    schedule: str = "plateau"
+    label_smoothing: float = 0.0
+    balanced: bool = True
     milestones: tuple = ()
     head_epochs: int = 0
     encoder_learning_rate: float | None = None
@@ -81,10 +91,15 @@ class Recipe:
                 f"`head_epochs` must be from 0 to `patience` ({self.patience}). "
                 f"Received: head_epochs={self.head_epochs}."
             )
-        if self.head_epochs and self.milestones:
+        if self.schedule not in SCHEDULES:
             raise ValueError(
-                "`head_epochs` and `milestones` both set the learning rate; give one of them. "
-                f"Received: head_epochs={self.head_epochs}, milestones={self.milestones}."
+                f"`schedule` must be one of {', '.join(SCHEDULES)}. Received: {self.schedule}."
+            )
+        if self.head_epochs and (self.milestones or self.schedule == "cosine"):
+            raise ValueError(
+                "`head_epochs` and `milestones` or a cosine both set the learning rate; give one. "
+                f"Received: head_epochs={self.head_epochs}, milestones={self.milestones}, "
+                f"schedule={self.schedule}."
             )
 
 

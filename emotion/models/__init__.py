@@ -8,6 +8,7 @@ from emotion.models import (
     action_unit_bilstm,
     cnn3d_mfcc,
     efficientface_fusion,
+    face_expression,
     mean_mfcc_resnet18_transformer,
     mfcc_action_units,
     wav2vec2_resnet50,
@@ -25,6 +26,7 @@ MODELS = {
     "action_unit_bilstm": action_unit_bilstm,
     "wav2vec2_resnet50": wav2vec2_resnet50,
     "mfcc_action_units": mfcc_action_units,
+    "face_expression": face_expression,
 }
 PRESETS = {preset.name: preset for model in MODELS.values() for preset in model.PRESETS}
 

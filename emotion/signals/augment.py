@@ -40,6 +40,8 @@ class Augmentation:
             clips of a batch are mixed in pairs (`mix`), where the model hears them: from mixed
             faces alone it did not begin to learn; 0 mixes none.
         rotation: float, largest angle in degrees that all frames are turned by, either way.
+        erasing: float in [0, 1], probability that a rectangle of all frames, 2 to 20 % of their
+            area, is filled with noise (Zhong et al. 2020, arXiv:1708.04896).
         modality_dropout: bool, whether a batch is followed by three of its copies in which one
             modality or both are weakened or left out (`drop_modalities`).
     """
@@ -54,6 +56,7 @@ class Augmentation:
     missing: float = 0.1
     mixup: float = 0.3
     rotation: float = 0.0
+    erasing: float = 0.0
     modality_dropout: bool = False
 
     def __call__(self, signal: Signal, generator: np.random.Generator) -> Signal:
@@ -113,7 +116,20 @@ class Augmentation:
         tall = cv2.addWeighted(tall, gain, tall, 0, offset)
         left, right, top, bottom = (max(d, 0) for d in (dx, -dx, dy, -dy))
         cropped = tall.reshape(frames.shape)[:, bottom : size - top, right : size - left]
-        return np.pad(cropped, ((0, 0), (top, bottom), (left, right), (0, 0)), mode="edge")
+        moved = np.pad(cropped, ((0, 0), (top, bottom), (left, right), (0, 0)), mode="edge")
+        return _erased(moved, generator) if generator.random() < self.erasing else moved
+
+
+def _erased(frames, generator):
+    """Fills a rectangle of all frames, which may be written into, with noise."""
+    size = frames.shape[1]
+    area, ratio = generator.uniform(0.02, 0.2), np.exp(generator.uniform(-1, 1))
+    sides = np.sqrt((area * ratio, area / ratio)) * size
+    high, wide = np.clip(np.rint(sides), 1, size).astype(int)
+    top, left = (int(generator.integers(size - side + 1)) for side in (high, wide))
+    noise = generator.integers(0, 256, (high, wide, 3), np.uint8)
+    frames[:, top : top + high, left : left + wide] = noise
+    return frames
 
 
 def _turned(frames, angle):

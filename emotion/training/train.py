@@ -16,7 +16,16 @@ import keras
 import numpy as np
 import pandas as pd
 
-from callbacks import BestModel, Milestones, ProgressLine, RunState, Stopwatch, Unfreeze, WarmUp
+from callbacks import (
+    BestModel,
+    Cosine,
+    Milestones,
+    ProgressLine,
+    RunState,
+    Stopwatch,
+    Unfreeze,
+    WarmUp,
+)
 from emotion import __version__, backend, encoders
 from emotion.clip import MediaError
 from emotion.data.splits import ROLES, Split
@@ -200,7 +209,9 @@ def train(
     head, fed, signals = frozen.cut(model, preset, clips, training.signals)
     head.compile(
         optimizer=_optimizer(recipe),
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+        loss=keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=recipe.label_smoothing
+        ),
         metrics=[UnweightedAverageRecall(len(labels))],
         jit_compile=False,
     )
@@ -218,7 +229,7 @@ def train(
         augmentation=preset.augmentation,
         seed=training.seed,
         epoch=state.epoch,
-        class_weights=balanced_weights(split.train, labels),
+        class_weights=balanced_weights(split.train, labels) if recipe.balanced else None,
         **common,
     )
     warm_up = WarmUp(recipe.learning_rate, recipe.warmup_epochs * len(batches))
@@ -275,13 +286,15 @@ def _optimizer(recipe):
         "clipnorm": recipe.clipnorm,
     }
     if recipe.optimizer == "sgd":
-        return keras.optimizers.SGD(momentum=recipe.momentum, **common)
+        return keras.optimizers.SGD(momentum=recipe.momentum, nesterov=recipe.nesterov, **common)
     return keras.optimizers.Adam(**common)
 
 
 def _schedule(recipe):
     if recipe.milestones:
         return Milestones(recipe.learning_rate, recipe.milestones)
+    if recipe.schedule == "cosine":
+        return Cosine(recipe.learning_rate, recipe.epochs, recipe.min_learning_rate)
     return keras.callbacks.ReduceLROnPlateau(
         "val_loss",
         factor=recipe.plateau_factor,

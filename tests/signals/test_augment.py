@@ -82,6 +82,18 @@ def test_frames_are_turned_together_by_the_angle_that_was_drawn():
         assert measured == pytest.approx(angle, abs=2)
 
 
+def test_one_rectangle_of_all_frames_is_erased(signal):
+    plain = {"probability": 0, "flip": 0, "shift": 0, "light": 0, "missing": 0}
+    for seed in range(8):
+        varied = Augmentation(**plain, erasing=1.0)(signal, np.random.default_rng(seed)).frames
+        changed = (varied != signal.frames).any(axis=(0, 3))
+        rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+        inside = changed[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        assert inside.mean() > 0.95 and 0.01 < changed.mean() < 0.25
+    still = Augmentation(**plain)(signal, np.random.default_rng(0)).frames
+    assert np.array_equal(still, signal.frames)
+
+
 def test_a_missing_modality_is_either_and_never_both(signal):
     item = Augmentation(missing=1.0)
     kinds = set()

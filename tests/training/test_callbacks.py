@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from callbacks import BestModel, Milestones, ProgressLine, Stopwatch, Unfreeze, WarmUp
+from callbacks import BestModel, Cosine, Milestones, ProgressLine, Stopwatch, Unfreeze, WarmUp
 
 
 def fit(callback, epochs=2, learning_rate=0.1):
@@ -40,6 +40,13 @@ def test_milestones_are_a_function_of_the_epoch():
     assert logs["learning_rate"] == pytest.approx(0.01)
     with pytest.raises(ValueError, match=r"Received: epochs=\(0, 3\)"):
         Milestones(0.1, (0, 3))
+
+
+def test_a_cosine_falls_from_the_first_epoch_to_the_last():
+    rates = fit(Cosine(0.1, 4, least=0.02), epochs=4)[::4]
+    assert rates == pytest.approx(
+        [0.1, 0.02 + 0.04 * (1 + 0.5**0.5), 0.06, 0.02 + 0.04 * (1 - 0.5**0.5)]
+    )
 
 
 def test_best_model_is_written_when_it_improves_and_never_half(tmp_path):

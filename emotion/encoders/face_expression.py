@@ -1,0 +1,48 @@
+"""Face expression encoder: a residual CNN of 1.2 M parameters on small grey face crops.
+
+Residual blocks (He et al. 2016, arXiv:1512.03385) of 32, 64, 128 and 256 channels behind a strided
+stem. Colour is removed first, since FER2013 has none. It starts from random weights.
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import layers
+
+WIDTHS = (32, 64, 128, 256)  # channels of the stages; the last is the size of the embedding
+LUMINANCE = (0.299, 0.587, 0.114)  # of R, G, B (ITU-R BT.601)
+
+
+def build(size: int, name: str = "face_expression") -> keras.Model:
+    """Builds the encoder.
+
+    Args:
+        size: int, side of the crops in pixels.
+        name: str.
+
+    Returns:
+        keras.Model from frames (b, size, size, 3), RGB in 0..255, uint8 or float32, to embeddings
+        (b, 256).
+    """
+    frames = keras.Input((size, size, 3), name="frames")
+    scaled = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(frames)
+    x = sum(share * scaled[..., i : i + 1] for i, share in enumerate(LUMINANCE))
+    x = _conv(x, WIDTHS[0], 3, 2, "stem")
+    x = layers.ReLU(name="stem_relu")(x)
+    for index, width in enumerate(WIDTHS):
+        x = _block(x, width, 2 if index else 1, f"block{index}")
+    x = layers.GlobalAveragePooling2D(name="mean")(x)
+    return keras.Model(frames, x, name=name)
+
+
+def _block(x, width, stride, name):
+    y = layers.ReLU(name=f"{name}_relu0")(_conv(x, width, 3, stride, f"{name}_conv0"))
+    y = _conv(y, width, 3, 1, f"{name}_conv1")
+    if stride > 1 or x.shape[-1] != width:
+        x = _conv(x, width, 1, stride, f"{name}_shortcut")
+    return layers.ReLU(name=f"{name}_relu1")(layers.Add(name=f"{name}_add")([x, y]))
+
+
+def _conv(x, width, kernel, stride, name):
+    x = layers.Conv2D(width, kernel, stride, "same", use_bias=False, name=name)(x)
+    return layers.BatchNormalization(name=f"{name}_bn")(x)
