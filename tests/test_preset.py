@@ -17,7 +17,7 @@ from emotion.training import collate
 @pytest.mark.parametrize(
     "name, modality",
     [(name, m) for name, preset in models.PRESETS.items()
-     for m in {*preset.features, preset.modality}],
+     for m in sorted({*preset.features, preset.modality})],
 )  # fmt: skip
 def test_json_gives_the_preset_back(name, modality):
     preset = models.preset(name).only(modality)

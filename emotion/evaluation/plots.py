@@ -31,8 +31,10 @@ def draw(measured: Evaluation, folder: Path) -> None:
         measured: Evaluation.
         folder: Path; each picture is named as its function, PNG and SVG.
     """
-    for picture in (confusion, recall, reliability, groups):
+    for picture in (confusion, recall, reliability):
         picture(measured, folder)
+    if measured.groups:
+        groups(measured, folder)
     if measured.robustness:
         robustness(measured, folder)
 

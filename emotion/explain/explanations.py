@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from emotion.data.corpora import images
 from emotion.evaluation import evaluate
 from emotion.explain import activations, attributions, plots
 from emotion.files import write_json, write_text
@@ -162,7 +163,9 @@ def explain_tests(
             vectors.append(vector.of(inputs))
     points = np.concatenate(vectors_before)
     shares = {name: np.concatenate([part[name] for part in parts]) for name in absent}
-    kinds = {"emotion": [clip.label for clip in test], "speaker": [clip.speaker for clip in test]}
+    kinds = {"emotion": [clip.label for clip in test]}
+    if not all(clip.speaker.startswith(images.UNKNOWN) for clip in test):
+        kinds["speaker"] = [clip.speaker for clip in test]
     groups = {kind: (names, activations.silhouette(points, names)) for kind, names in kinds.items()}
     title = f"{run.folder.name}, {len(test)} test clips"
     record = {

@@ -10,9 +10,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from emotion.clip import MediaError
+from emotion.clip import Clip, MediaError
+from emotion.media.suffixes import IMAGES
 
 _SIDE = 48  # pixels, of the images in FER2013's CSV
+
+
+def is_still(clip: Clip) -> bool:
+    """Returns whether the picture of a Clip is a still image."""
+    path = clip.video
+    return path is not None and (clip.index is not None or path.suffix.lower() in IMAGES)
 
 
 def read_image(path: Path, index: int | None = None) -> np.ndarray:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from emotion.data.corpora import crema_d, ravdess
+from emotion.data.corpora.images import named
 from emotion.evaluation.results import Evaluation
 from emotion.experiments.summary import spread
-from emotion.metrics.subgroups import few
 from emotion.report import sections
 from emotion.report.page import Section, Table, html, picture
 from emotion.report.sections import SENSES
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 LIMITS = (
     "The label of a clip is what an actor was asked to play, or, where the label target is crowd, "
-    "what most raters perceived. Neither is what a person feels, and no face or voice tells that.",
+    "what most raters perceived, or, for found images (annotated), what an annotator saw. None of "
+    "these is what a person feels, and no face or voice tells that.",
     "The figures hold for recordings like these. With other cameras, rooms, languages, ages, "
     "accents and cultures they are unknown and likely lower; between groups of people they differ "
     "already here.",
@@ -60,7 +61,7 @@ def of_run(folder: Path, runs: list[Run], clips: dict[str, Clip], command: str) 
         Section("What it must not be used for", LIMITS),
         _made(runs[0].record, command),
     ]
-    people = f"{len(measured.speakers)} speakers ({few(measured.speakers)})"
+    people = named(measured.speakers)
     met = "some of them trained on" if measured.warning else "none of them trained on"
     return html(
         f"{preset.name}, {SENSES[modality]}",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jinja2
+from PIL import Image
 
 from emotion import media
 
@@ -70,7 +71,7 @@ class Player:
     Attributes:
         id: str.
         said: str, beneath it.
-        kind: str, "audio" or "video".
+        kind: str, "audio", "video" or "image".
         source: str, a data: URL, or None where its media is missing.
     """
 
@@ -152,6 +153,10 @@ def player(clip: Clip, modality: str, said: str) -> Player:
     Raises:
         FileNotFoundError, MediaError: its media cannot be read.
     """
+    if media.is_still(clip):
+        with io.BytesIO() as file:
+            Image.fromarray(media.read_image(clip.video, clip.index)).save(file, "png")
+            return Player(clip.id, said, "image", _url(file.getvalue(), "image/png"))
     sound = None
     if clip.audio and modality != "video":
         sound = media.read_samples(clip.audio, _RATE)[: round(_SECONDS * _RATE)]

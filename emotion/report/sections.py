@@ -15,8 +15,9 @@ import pandas as pd
 
 from emotion import media, models
 from emotion.clip import Clip, MediaError
+from emotion.data.corpora.images import named
 from emotion.evaluation.results import surest
-from emotion.metrics.subgroups import ends, few, sentence
+from emotion.metrics.subgroups import ends, sentence
 from emotion.report.page import Player, Section, Table, picture, player
 from emotion.signals.presence import NAMES
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 _WORST = 10  # clips
 SENSES = {"audio": "sound alone", "video": "picture alone", "both": "sound and picture"}
+_IDENTITY = (
+    ". If silhouette by speaker exceeds silhouette by emotion, the model has learned speaker "
+    "identity"
+)
 _LEVELS = {"noise": "SNR {} dB", "darkness": "gain {}", "blur": "{} px", "without": "{}"}
 
 
@@ -37,15 +42,17 @@ def training(runs: list[Run], m: Evaluation) -> Section:
     counts = " + ".join(str(run.record.clips["train"]) for run in runs)
     parts = [f"fold {run.record.fold}: " if len(runs) > 1 else "" for run in runs]
     speakers = {
-        role: "; ".join(f"{part}{few(run.record.speakers[role])}" for part, run in zip(parts, runs))
+        role: "; ".join(
+            f"{part}{named(run.record.speakers[role])}" for part, run in zip(parts, runs)
+        )
         for role in ("train", "validation")
     }
     weights = record.encoder_weights or {}
     facts = (
         ("Design", f"{preset.name}: {models.describe(preset)}"),
         ("Modalities", SENSES[preset.modality]),
-        ("Trained on", f"{counts} clips of the speakers {speakers['train']}"),
-        ("Model selection", f"speakers {speakers['validation']}, by validation UAR"),
+        ("Trained on", f"{counts} clips of {speakers['train']}"),
+        ("Model selection", f"{speakers['validation']}, by validation UAR"),
         ("Absent speakers", ", ".join(m.absent_speakers or ["none"])),
         ("Clips left out", f"{len(record.left_out or ())} (run.json says why)"),
         (
@@ -134,8 +141,10 @@ def calibration(folder: Path, m: Evaluation) -> Section:
     return Section("Calibration", text, pictures=shown)
 
 
-def groups(folder: Path, m: Evaluation) -> Section:
-    """Shows the UAR of subgroups, with the largest gaps."""
+def groups(folder: Path, m: Evaluation) -> Section | None:
+    """Shows the UAR of subgroups, with the largest gaps; None without any."""
+    if not m.groups:
+        return None
     text = [
         f"{sentence(attribute, compared)}."
         for attribute, compared in m.groups.items()
@@ -196,8 +205,8 @@ def reasons(run: Run) -> Section | None:
             ]
             text.append(
                 f"The test clips in the layer before the logits: silhouette by {', by '.join(said)}"
-                ". If silhouette by speaker exceeds silhouette by emotion, the model has learned "
-                "speaker identity."
+                + _IDENTITY * ("speaker" in explanation["silhouette"])
+                + "."
             )
             text.append(
                 f"Mean share of each modality in the logit, "

@@ -30,7 +30,6 @@ from emotion.clip import MediaError, Signal, cut
 from emotion.data import feature_tables
 from emotion.faces import crop, detect
 from emotion.files import write_bytes
-from emotion.media import suffixes
 
 if TYPE_CHECKING:
     from emotion.clip import Arrays, Clip
@@ -112,7 +111,7 @@ def decode(
         MediaError: a file cannot be read, or the clip holds nothing of what `spec` asks for.
         ValueError: the clip's table cannot be read, or lacks the clip.
     """
-    if _is_still(clip):
+    if media.is_still(clip):
         return _signal(clip, spec, {}, _still(clip, spec))
     sound, picture = _sound(clip.audio, spec, span), _picture(clip.video, spec, span, detector)
     return _signal(clip, spec, sound, picture)
@@ -251,7 +250,7 @@ class SignalCache:
 
     def _parts(self, clip, read) -> tuple[Arrays, Arrays]:
         """Returns the decoded sound and picture of a clip, each a dict of name to array."""
-        if _is_still(clip):  # which is read as fast as an entry
+        if media.is_still(clip):  # which is read as fast as an entry
             yield from ({}, _still(clip, self.spec))
             return
         for modality, compute in (("audio", _sound), ("video", _picture)):
@@ -261,11 +260,6 @@ class SignalCache:
             else:
                 key = compute.__name__, settings
                 yield self.computed(path, key, partial(compute, path, self.spec), read)
-
-
-def _is_still(clip):
-    path = clip.video
-    return path is not None and (clip.index is not None or path.suffix.lower() in suffixes.IMAGES)
 
 
 def _still(clip, spec):

@@ -74,10 +74,10 @@ def listed(root: Path) -> list[Clip]:
 
 def _listed(root, test):
     chosen = {"train": "train", test: "test"}
-    found = listed(root)
-    if test not in {each.split for each in found}:
+    entries = listed(root)
+    if test not in {each.split for each in entries}:
         raise ValueError(f"{root} holds no {test} images of FER2013; get the whole data.")
-    parts = [each for each in found if each.split in chosen]
+    parts = [each for each in entries if each.split in chosen]
     protocol = "fer2013" if test == "test" else f"fer2013-{test}"
     return [replace(each, split=chosen[each.split]) for each in parts], protocol
 
@@ -96,7 +96,7 @@ def _file(root):
 
 def _rows(path):
     csv.field_size_limit(sys.maxsize)
-    found = []
+    entries = []
     with open(path, newline="", encoding="utf-8-sig") as file:
         for index, row in enumerate(csv.DictReader(file, skipinitialspace=True)):
             usage, label = row.get("Usage"), row["emotion"]
@@ -107,8 +107,8 @@ def _rows(path):
                 )
             split, content = _USAGES[usage], row["pixels"].encode()
             name = f"{split}-{index:05d}"
-            found.append(images.clip(name, _CSV[int(label)], content, path, index, split))
-    return found
+            entries.append(images.clip(name, _CSV[int(label)], content, path, index, split))
+    return entries
 
 
 def _array(path, split):

@@ -18,6 +18,7 @@ from pathlib import Path
 from emotion.clip import Clip
 from emotion.data.labels import SYNONYMS
 from emotion.media import suffixes
+from emotion.metrics.subgroups import few
 
 UNKNOWN = "image-"  # what the speaker of an image begins with
 SPLITS = {
@@ -54,19 +55,19 @@ def listed(root: Path) -> list[Clip]:
     root = Path(root)
     if not root.is_dir():
         raise FileNotFoundError(f"{root} is not a folder; name the folder of the images.")
-    found = []
+    entries = []
     for path in sorted(root.glob("*/*")) + sorted(root.glob("*/*/*")):
         parts = path.relative_to(root).parts[:-1]
         split = SPLITS.get(parts[0].lower()) if len(parts) == 2 else None
         if path.suffix.lower() in suffixes.IMAGES and (len(parts) == 1 or split):
             name = path.relative_to(root).with_suffix("").as_posix()
-            found.append(clip(name, parts[-1], path.read_bytes(), path, split=split))
-    if not found:
+            entries.append(clip(name, parts[-1], path.read_bytes(), path, split=split))
+    if not entries:
         raise ValueError(
             f"{root} holds no labelled images; they lie in {root}/CLASS or {root}/SPLIT/CLASS, "
             f"where SPLIT is one of {', '.join(SPLITS)}."
         )
-    return found
+    return entries
 
 
 def clip(
@@ -112,7 +113,7 @@ def usable(clips: list[Clip], protocol: str = "images") -> tuple[list[Clip], lis
             continue
         if each.split == "train" and not held_out and _chosen(each.speaker):
             each = replace(each, split="validation")
-        remaining.append(replace(each, info={"protocol": protocol}))
+        remaining.append(replace(each, info={"protocol": protocol, "label_target": "annotated"}))
     lines = []
     if conflicting:
         lines.append(f"{conflicting} training images are left out: they occur with several labels.")
@@ -143,6 +144,18 @@ def duplicates(clips: list[Clip]) -> list[str]:
             f"({len(several)} different ones)"
         )
     return lines
+
+
+def named(speakers: Iterable[str]) -> str:
+    """Returns "2 speakers (01, 02)", the first 100 of many, or "unknown speakers".
+
+    >>> named(["01", "02"])
+    '2 speakers (01, 02)'
+    """
+    speakers = list(speakers)
+    if speakers and all(name.startswith(UNKNOWN) for name in speakers):
+        return "unknown speakers"
+    return f"{len(speakers)} speakers ({few(speakers)})"
 
 
 def described(count: int, speakers: Iterable[str]) -> str:
