@@ -66,7 +66,7 @@ def write_predictions(timeline: Timeline, path: Path) -> None:
     """
     path = Path(path)
     check_predictions(timeline.info.path, path)
-    form = {".csv": _table, ".json": _record, ".vtt": _subtitles}[path.suffix.lower()]
+    form = {".csv": _table, ".json": _json, ".vtt": _subtitles}[path.suffix.lower()]
     with whole(path) as part:
         part.write_text(form(timeline), encoding="utf-8", newline="")
 
@@ -121,13 +121,14 @@ def _table(timeline):
     return table.getvalue()
 
 
-def _record(timeline):
-    record = {
-        "version": __version__,
-        "duration": timeline.duration,
-        "windows": list(rows(timeline)),
-    }
-    return json.dumps(record, indent=1) + "\n"
+def record(timeline: Timeline) -> dict:
+    """Returns the content of a .json file: version, duration (s), and `rows` as windows."""
+    windows = list(rows(timeline))
+    return {"version": __version__, "duration": timeline.duration, "windows": windows}
+
+
+def _json(timeline):
+    return json.dumps(record(timeline), indent=1) + "\n"
 
 
 def _subtitles(timeline):

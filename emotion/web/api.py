@@ -60,6 +60,7 @@ class Window(BaseModel):
 class Predictions(BaseModel):
     """The content of `--predictions FILE.json`: times in seconds, boxes in pixels."""
 
+    version: str
     duration: float
     windows: list[Window]
 
@@ -228,7 +229,7 @@ async def _leaves(request, gone):
 def _predictions(queue, path, progress):
     with queue.turn(path, progress) as (info, sound, watched):
         timeline = render.analyse(info.path, queue.recognizer, progress=watched, sound=sound)
-    return {"duration": timeline.duration, "windows": list(predictions.rows(timeline))}
+    return predictions.record(timeline)
 
 
 def _annotated(queue, path, progress):

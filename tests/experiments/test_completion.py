@@ -130,7 +130,8 @@ def test_temperature_is_fitted_on_validation_speakers_alone(trained, split, load
     assert targets.tolist() == table["label"].map(trained.labels.index).tolist()
     np.testing.assert_allclose(np.exp(logits), table[list(trained.labels)], atol=1e-6)
     saved = json.loads((tmp_path / "metrics.json").read_text())
-    assert saved["temperature"] == 2.0 and saved == json.loads(json.dumps(scored.to_json()))
+    assert saved.pop("version") and saved["temperature"] == 2.0
+    assert saved == json.loads(json.dumps(scored.to_json()))
     cooled = np.sqrt(scored.predictions[list(trained.labels)].to_numpy(float))
     confidence = (cooled / cooled.sum(axis=1, keepdims=True)).max(axis=1)
     bins = [item for item in saved["calibration_after"] if item["clips"]]
@@ -150,7 +151,7 @@ def completed(trained, split, load, tmp_path_factory):
 def test_training_ends_with_accuracies_loss_and_pictures(completed, split, load):
     run, scored = completed
     saved = json.loads((run.folder / "metrics.json").read_text())
-    assert saved == json.loads(json.dumps(scored.to_json()))
+    assert saved.pop("version") and saved == json.loads(json.dumps(scored.to_json()))
     tables = {role: evaluate.predict(run, getattr(split, role), load)
               for role in ("train", "validation", "test")}  # fmt: skip
     shares = {role: (item["label"] == item["predicted"]).mean() for role, item in tables.items()}
