@@ -54,7 +54,7 @@ def compose(
     if tracked:
         has_audio = all(prediction is None or prediction.has_audio for *_, prediction in tracked)
         faces = [_face(box, str(id), prediction) for box, id, prediction in tracked]
-        return faces, None if has_audio else "no sound: from the picture alone"
+        return faces, None if has_audio else "from the picture alone"
     if alone is not None:
         prefix = "no face: " if pictured else ""
         return [_face(None, f"{prefix}{_sources(alone)}", alone)], None

@@ -146,7 +146,7 @@ def _row(axes, labels, predictions, step, averaged, limit):
         first = np.append(True, silent[1:, 0] > np.maximum.accumulate(silent[:-1, 1]))
         starts, ends = silent[first, 0], silent[np.append(first[1:], True), 1]
         lows = np.full(len(starts), -0.04)
-        axes.hlines(lows, starts, ends, color=plotting.GREY, label="without sound")
+        axes.hlines(lows, starts, ends, color=plotting.GREY, label="sound not used")
 
 
 def _bases(labels):

@@ -19,12 +19,12 @@ HAPPY = plotting.rgb(plotting.LOOKS["happy"][0])
 def test_draw_frame_is_pure_and_marks_box_and_card(size, box):
     frame = np.full((size[1], size[0], 3), 90, np.uint8)
     face = Face(np.array(box) * (*size, *size), "1", LABELS, np.array([0.1, 0.7, 0.2]))
-    drawn = overlay.draw_frame(frame, [face], "no sound: from the picture alone")
+    drawn = overlay.draw_frame(frame, [face], "from the picture alone")
     assert (frame == 90).all() and drawn.shape == frame.shape
     assert (drawn == HAPPY).all(axis=2).sum() > 20
     assert (drawn.min(axis=2) < 60).mean() > 0.02  # the card
     np.testing.assert_array_equal(
-        drawn, overlay.draw_frame(frame, [face], "no sound: from the picture alone")
+        drawn, overlay.draw_frame(frame, [face], "from the picture alone")
     )
 
 

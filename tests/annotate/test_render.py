@@ -79,7 +79,7 @@ def test_box_follows_the_face_and_goes_with_it(tmp_path):
 def test_notes_say_what_is_missing(tmp_path):
     _, timeline = annotated(moving(tmp_path, lambda i: i < 50))
     describe = render.scenes(timeline)
-    assert describe(1.0)[1] == "no sound: from the picture alone"
+    assert describe(1.0)[1] == "from the picture alone"
     assert describe(2.9) == ([], "no face")
     _, timeline = annotated(moving(tmp_path, lambda i: False, sound=(tone(3), 16000)))
     (face,), note = render.scenes(timeline)(1.0)

@@ -40,7 +40,7 @@ def test_each_person_and_each_class_is_named_once(tmp_path):
     path = tmp_path / "story.svg"
     timeline_plot.draw(story([(0, 1), (0, 2), (1, 1), (1, 3), (9, None)]), path)
     result = words(path)
-    for text in ("in.mp4", "face 1", "face 2", "face 3", "no face", "without sound"):
+    for text in ("in.mp4", "face 1", "face 2", "face 3", "no face", "sound not used"):
         assert result.count(text) == 1, text
     assert all(result.count(name) == 1 for name in labels.RAVDESS)
     assert [file.name for file in tmp_path.iterdir()] == ["story.svg"]
@@ -134,7 +134,7 @@ def test_the_legend_names_all_and_hides_nothing(shown):
         (legend,) = figure.legends
         figure.draw_without_rendering()
         box = legend.get_window_extent()
-        assert len(legend.get_texts()) == count + 1  # and "without sound"
+        assert len(legend.get_texts()) == count + 1  # and "sound not used"
         assert not any(box.overlaps(item.get_window_extent()) for item in axes)
         assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1 + 1
 

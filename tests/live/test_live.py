@@ -302,7 +302,7 @@ def test_scene_says_what_is_missing():
     scene.predicted([Prediction(0, 1, LABELS, SHARES, False, True, track) for track in (1, 2)])
     labelled = [[face.probabilities is not None for face in scene.at(0.2)[0]] for _ in range(3)]
     assert labelled == [[True, False], [True, True], [True, True]]  # a chart a picture
-    assert scene.at(0.3)[1] == "no sound: from the picture alone"
+    assert scene.at(0.3)[1] == "from the picture alone"
 
 
 def test_recording_has_picture_sound_and_their_times(clip, tmp_path):
