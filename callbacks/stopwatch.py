@@ -22,7 +22,7 @@ class Stopwatch(keras.callbacks.Callback):
         epoch: int, epochs that a resumed run has behind it.
     """
 
-    def __init__(self, path: Path, clips: int, epoch: int = 0):
+    def __init__(self, path: str | Path, clips: int, epoch: int = 0):
         super().__init__()
         self.path, self.clips, self.seconds = Path(path), clips, {}
         if epoch and self.path.is_file():

@@ -37,7 +37,7 @@ def spread(duration: float, count: int) -> np.ndarray:
 
 
 def cut(
-    samples: np.ndarray | None, rate: int, start: float, end: float, first: float = 0
+    samples: np.ndarray | None, rate: int, start: float, end: float, first: int = 0
 ) -> np.ndarray | None:
     """Cuts a stretch out of the sound of a recording.
 

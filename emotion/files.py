@@ -15,7 +15,7 @@ from emotion import __version__
 
 
 @contextmanager
-def locked(folder: Path, instead: str = "choose another --run") -> Iterator[None]:
+def locked(folder: str | Path, instead: str = "choose another --run") -> Iterator[None]:
     """Locks a run against writes by other processes for the duration of the block.
 
     The kernel frees the lock of a process that is killed; the file that it leaves does no harm.
@@ -51,7 +51,7 @@ def locked(folder: Path, instead: str = "choose another --run") -> Iterator[None
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path; the file is renamed to `path` when the block ends.
 
     Where the block raises, nothing of it stays.

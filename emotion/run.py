@@ -278,7 +278,7 @@ def runs_folder() -> Path:
     return Path(os.environ.get("EMOTION_RUNS") or Path(_CHECKOUT if there else "", "saved_models"))
 
 
-def newest(runs: Path | None = None) -> Path:
+def newest(runs: str | Path | None = None) -> Path:
     """Finds the run that is taken where none is named.
 
     It is the one in the folder of runs whose model was written last. A single fold in a folder of

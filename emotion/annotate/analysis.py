@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,7 +144,7 @@ def analyze(
 ) -> Analysis: ...
 @overload
 def analyze(
-    source: Sequence[Source],
+    source: list[Source] | tuple[Source, ...],
     model: str | Path | Recognizer | None = None,
     *,
     window: float | None = None,
@@ -154,7 +154,7 @@ def analyze(
     progress: Progress | str | None = None,
 ) -> list[Analysis]: ...
 def analyze(
-    source: Source | Sequence[Source],
+    source: Source | list[Source] | tuple[Source, ...],
     model: str | Path | Recognizer | None = None,
     *,
     window: float | None = None,

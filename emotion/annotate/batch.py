@@ -6,7 +6,7 @@ own recording only.
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import as_completed
+from concurrent.futures import Future, as_completed
 from functools import cache
 
 import cv2
@@ -42,7 +42,9 @@ def work(
         raise ValueError(f"`workers` must be at least 1. Received: {count}.")
     threads = max(1, (os.cpu_count() or 1) // count)
     with processes.Pool(count, _limit_threads, threads) as pool:
-        futures = {pool.schedule(_annotate, (job, settings, load)): job for job in jobs}
+        futures: dict[Future, Job] = {
+            pool.schedule(_annotate, (job, settings, load)): job for job in jobs
+        }
         for future in as_completed(futures):
             try:
                 reason = future.result()

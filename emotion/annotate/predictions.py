@@ -30,7 +30,7 @@ CORNERS = ("x1", "y1", "x2", "y2")
 COLUMNS = ("start", "end", "track", *CORNERS, "has_audio", "has_face", "label", "confidence")
 
 
-def check_place(path: Path) -> None:
+def check_place(path: str | Path) -> None:
     """Raises MediaError unless a file can be written at `path`; what is there stays as it is."""
     try:
         if Path(path).is_dir():
@@ -53,7 +53,7 @@ def check_predictions(path: Path, output: Path) -> None:
     check_place(output)
 
 
-def write_predictions(timeline: Timeline, path: Path) -> None:
+def write_predictions(timeline: Timeline, path: str | Path) -> None:
     """Writes one row a window and face; the file has its name only once it is whole.
 
     Args:

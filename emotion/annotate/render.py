@@ -31,8 +31,8 @@ __all__ += ["draw_frame", "lasting", "summary", "write_annotated", "write_predic
 
 
 def annotate_video(
-    path: Path,
-    output: Path,
+    path: str | Path,
+    output: str | Path,
     recognizer: Recognizer,
     window: float | None = None,
     hop: float | None = None,
@@ -63,7 +63,7 @@ def annotate_video(
     return timeline
 
 
-def check_output(path: Path, output: Path) -> None:
+def check_output(path: str | Path, output: str | Path) -> None:
     """Raises ValueError unless `output` is an .mp4 other than `path`, MediaError if unwritable."""
     if Path(output).suffix.lower() != ".mp4":
         raise ValueError(f"`output` must end in .mp4. Received: {output}.")
@@ -165,7 +165,9 @@ def _edges(timeline):
     return np.unique(np.clip(edges, 0.0, timeline.duration))
 
 
-def write_annotated(timeline: Timeline, output: Path, progress: Progress | None = None) -> None:
+def write_annotated(
+    timeline: Timeline, output: str | Path, progress: Progress | None = None
+) -> None:
     """Writes the recording of a timeline with its faces, predictions and sound.
 
     Args:

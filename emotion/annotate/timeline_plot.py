@@ -21,14 +21,14 @@ LONG = 120  # seconds, from which on the time is in minutes
 STRIP = 1.08, 0.16  # where the most probable classes are shown, above the lines
 
 
-def check_picture(path: Path) -> None:
+def check_picture(path: str | Path) -> None:
     """Raises ValueError unless `path` ends in .png or .svg."""
     if Path(path).suffix.lower() not in (".png", ".svg"):
         raise ValueError(f"A timeline must end in .png or .svg. Received: {path}.")
 
 
 @plotting.styled
-def draw(timeline: Timeline, path: Path) -> None:
+def draw(timeline: Timeline, path: str | Path) -> None:
     """Draws a row of axes for each face, and one for the windows from sound alone.
 
     Each row has a line for each class, and above these a strip of the most probable ones. Both are

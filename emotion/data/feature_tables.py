@@ -51,7 +51,7 @@ def clip_id(stem: str) -> str:
     return match[1] if match else stem
 
 
-def read(path: Path) -> dict[str, Arrays]:
+def read(path: str | Path) -> dict[str, Arrays]:
     """Reads a table.
 
     Args:
@@ -186,7 +186,7 @@ def _listed(path):
     return {path.stem: {"action_units": np.stack(frames)}} if frames else values
 
 
-def sheet(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+def sheet(path: str | Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Returns the columns of a CSV and its (number, row) pairs, the header being row 1."""
     try:
         text = Path(path).read_bytes().decode("utf-8-sig")

@@ -59,7 +59,7 @@ def build(size: int = 224) -> keras.Model:
     return keras.Model(frames, x, name="efficientface")
 
 
-def load_weights(backbone: keras.Model, path: Path) -> None:
+def load_weights(backbone: keras.Model, path: str | Path) -> None:
     """Loads the authors' weights, a PyTorch checkpoint such as those trained on AffectNet.
 
     Args:

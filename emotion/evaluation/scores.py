@@ -111,13 +111,13 @@ def read(path: Path, corpus: str | None = None) -> Scores:
             raise ValueError(
                 f"{path}, row {number}: more cells than columns; give each cell a named column."
             )
-    rows = [(number, dict(zip_longest(columns, cells, fillvalue=""))) for number, cells in rows]
-    corpus = corpus or _guess(row[ids] for _, row in rows)
+    named = [(number, dict(zip_longest(columns, cells, fillvalue=""))) for number, cells in rows]
+    corpus = corpus or _guess(row[ids] for _, row in named)
     known = {clip.id: clip for clip in published(corpus)}
     labels = label_set(clip.label for clip in known.values())
     classes = _classes(path, [column for column in columns if column != ids], labels)
     scored = {}
-    for number, row in rows:
+    for number, row in named:
         where = f"{path}, row {number}"
         clip = _clip(where, row, row[ids].strip(), corpus, known)
         if clip is None:

@@ -59,7 +59,7 @@ class Tracker:
     [1, 0]
     """
 
-    def __init__(self, confirm: float = 2, gap: float = 5, memory: float = 0):
+    def __init__(self, confirm: int = 2, gap: int = 5, memory: int = 0):
         self.confirm, self.gap, self.memory = confirm, gap, max(gap, memory)
         self.same = {}
         self._faces, self._next = [], 0  # a face: box, speed, look, shown, count, age, missed, id

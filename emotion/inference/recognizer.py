@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from emotion import media
 from emotion.clip import Clip, MediaError, Prediction, Signal
@@ -31,7 +31,7 @@ def as_image(image: np.ndarray | Image.Image) -> np.ndarray:
         ValueError: an array of another shape or dtype.
     """
     if isinstance(image, Image.Image):
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        return media.upright(image)
     array = np.asarray(image)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
         raise ValueError(
@@ -146,7 +146,7 @@ class Recognizer:
             raise MediaError("no face was found in the image; use another.")
         return Signal(None, 0, face[2], face[0], self.window)
 
-    def table_features(self, path: Path, features: Path | str) -> Arrays:
+    def table_features(self, path: str | Path, features: Path | str) -> Arrays:
         """Returns what a table says of a recording, for each of its windows.
 
         Action units alone: a window is not the clip whose mean-MFCC series a table may have too,

@@ -50,13 +50,13 @@ class Timeline:
 
 
 def analyse(
-    path: Path,
+    path: str | Path,
     recognizer: Recognizer,
     window: float | None = None,
     hop: float | None = None,
     progress: Progress | None = None,
     features: Arrays | None = None,
-    sound: Path | None = None,
+    sound: str | Path | None = None,
 ) -> Timeline:
     """Follows the faces of a recording and predicts each in every window.
 
@@ -153,7 +153,7 @@ def analyse_image(image: np.ndarray, recognizer: Recognizer, name: str = "image"
 
 
 def moment(
-    path: Path, recognizer: Recognizer, prediction: Prediction, sound: Path | None = None
+    path: str | Path, recognizer: Recognizer, prediction: Prediction, sound: Path | None = None
 ) -> Signal:
     """Computes anew what a prediction of `analyse` was made from.
 
@@ -199,7 +199,7 @@ def spans(
     return window, hop
 
 
-def check_sound(info: Info, sound: Path | None) -> Info:
+def check_sound(info: Info, sound: str | Path | None) -> Info:
     """Checks whether the sound of another file can replace a recording's own.
 
     Args:

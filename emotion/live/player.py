@@ -78,7 +78,11 @@ class Recorder:
     LATE = 0.5  # seconds; sound that is further behind the picture is recorded as silence
 
     def __init__(
-        self, path: Path, start: float, sample_rate: int, say: Callable[[str], object] = print
+        self,
+        path: Path,
+        start: float,
+        sample_rate: int | None,
+        say: Callable[[str], object] = print,
     ):
         self.start = start
         self._path, self._rate, self._say, self._error = Path(path), sample_rate, say, None

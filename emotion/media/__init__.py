@@ -2,7 +2,7 @@
 
 from emotion.media.decode import Info, length, planes, probe
 from emotion.media.encode import VideoWriter, write_sound
-from emotion.media.images import is_still, read_image, read_images
+from emotion.media.images import is_still, read_image, read_images, upright
 from emotion.media.read import (
     check_format,
     read_blocks,

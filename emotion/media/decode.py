@@ -162,7 +162,7 @@ def packets(
         yield packet
 
 
-def length(path: Path) -> float:
+def length(path: str | Path) -> float:
     """Measures the picture by its packets, since what a container says of itself may be wrong.
 
     Args:

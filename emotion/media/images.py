@@ -44,9 +44,14 @@ def read_image(path: Path, index: int | None = None) -> np.ndarray:
         raise FileNotFoundError(f"{path} is not a file; check the path.")
     try:
         with Image.open(path) as file:
-            return np.asarray(ImageOps.exif_transpose(file).convert("RGB"))
+            return upright(file)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise MediaError(f"{path} is not an image that can be read ({error}).") from error
+
+
+def upright(image: Image.Image) -> np.ndarray:
+    """Returns a Pillow image as uint8 array (h, w, 3), RGB, turned as its EXIF data say."""
+    return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
 def read_images(path: Path) -> np.ndarray:

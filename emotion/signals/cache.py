@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -180,7 +180,8 @@ class SignalCache:
         Raises:
             MediaError, ValueError: as `decode`.
         """
-        return _signal(clip, self.spec, *self._parts(clip, load_file), features)
+        sound, picture = self._parts(clip, load_file)
+        return _signal(clip, self.spec, sound, picture, features)
 
     def facts(self, clip: Clip) -> Facts:
         """Returns the Facts of a Clip, decoding it where that was not done before.
@@ -248,8 +249,8 @@ class SignalCache:
         write_bytes(entry, save(arrays))
         return read(entry)
 
-    def _parts(self, clip, read) -> tuple[Arrays, Arrays]:
-        """Returns the decoded sound and picture of a clip, each a dict of name to array."""
+    def _parts(self, clip, read) -> Iterator[Arrays]:
+        """Yields the decoded sound and picture of a clip, each a dict of name to array."""
         if media.is_still(clip):  # which is read as fast as an entry
             yield from ({}, _still(clip, self.spec))
             return

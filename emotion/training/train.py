@@ -120,7 +120,7 @@ class Training:
 
 def train(
     training: Training,
-    folder: Path,
+    folder: str | Path,
     *,
     pool: Pool | None = None,
     resume: bool = False,

@@ -8,7 +8,7 @@ both have the head.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,7 @@ class Initial:
         FileNotFoundError: a folder holds no run, or one whose training has not ended.
     """
 
-    def __init__(self, audio: Path, video: Path, freeze: bool = False):
+    def __init__(self, audio: str | Path, video: str | Path, freeze: bool = False):
         self.runs = {"audio": load_run(audio), "video": load_run(video)}
         weights = {
             name: {layer.name: layer.get_weights() for layer in run.model().layers if layer.weights}
@@ -58,7 +58,7 @@ class Initial:
         model: keras.Model,
         preset: Preset,
         labels: Sequence[str],
-        speakers: Iterable[str],
+        speakers: dict[str, Sequence[str]],
         protocol: str,
     ) -> None:
         """Sets the weights of the layers that bear the names of a branch's.

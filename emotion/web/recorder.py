@@ -65,7 +65,7 @@ def _component():
     return st.components.v2.component("emotion.recorder", html=_HTML, css=_CSS, js=_JS)
 
 
-def show(seconds: float, name: str) -> Any:
+def show(seconds: int, name: str) -> Any:
     """Shows the button.
 
     Args:

@@ -84,6 +84,18 @@ def test_a_broken_form_is_named(tmp_path, form, expected):
         corpora.clips(folder)
 
 
+def test_a_split_does_not_depend_on_the_form(tmp_path):
+    order = [fer2013._CSV.index(label) for label in fer2013.LABELS]
+    numbers = [order[number] for number in NUMBERS]
+    usages = ["Training"] * 40 + ["PublicTest"] * 20
+    table = corpora.clips(write_csv(tmp_path / "fer2013.csv", FACES, numbers, usages))
+    arrays = corpora.clips(write_arrays(tmp_path / "fer"))
+    parts = [
+        {(clip.speaker, clip.label, clip.split) for clip in clips} for clips in (table, arrays)
+    ]
+    assert parts[0] == parts[1]
+
+
 def test_folders_of_classes_with_and_without_splits(tmp_path):
     clips = corpora.clips(write_folders(tmp_path / "a"), "images")
     split = splits.split(clips, splits.default_protocol(clips))
@@ -92,7 +104,27 @@ def test_folders_of_classes_with_and_without_splits(tmp_path):
     assert len(flat) == 60 and splits.default_protocol(flat) == "speaker-kfold"
     assert {clip.label for clip in flat} == {"happy", "sad"}
     with pytest.raises(ValueError, match="CLASS"):
-        corpora.clips(tmp_path, "images")
+        corpora.clips(tmp_path / "b" / "happy", "images")
+    with pytest.raises(ValueError, match="--corpus images"):
+        corpora.clips(tmp_path / "a", "fer2013")
+
+
+def test_images_of_one_name_and_of_two_roles_are_told_by_file_and_content(tmp_path):
+    for place in ("train/sad/a.png", "train/sad/a.bmp", "val/sad/b.png", "test/sad/c.png"):
+        path = tmp_path / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), FACES[len(path.stem) * (path.suffix == ".bmp")])
+    clips = corpora.clips(tmp_path, "images")  # but for their names, the .png files are equal
+    assert [clip.id for clip in clips] == ["test/sad/c.png", "train/sad/a.bmp"]
+    assert corpora.left_out(tmp_path, "images")[0].startswith("2 images")
+
+
+def test_a_table_in_another_encoding_is_no_fer2013(tmp_path):
+    path = tmp_path / "manifest.csv"
+    path.write_bytes("label,speaker,audio\nfröhlich,a,b.wav\n".encode("latin-1"))
+    assert not fer2013.laid_out(path)
+    with pytest.raises(ValueError, match="not a CSV in UTF-8"):
+        corpora.clips(path)
 
 
 def test_equal_images_never_lie_in_two_roles(tmp_path):
@@ -106,7 +138,7 @@ def test_equal_images_never_lie_in_two_roles(tmp_path):
     assert ids.isdisjoint({"train-00000", "train-00001", "train-00005"})
     assert {"train-00006", "train-00007", "test-00001"} <= ids
     lines = corpora.left_out(folder)
-    assert lines[0].startswith("2 training images") and lines[1].startswith("1 training images")
+    assert lines[0].startswith("2 training images") and lines[1].startswith("1 images")
     split = splits.split(clips, "fer2013")
     roles = [{clip.speaker for clip in getattr(split, role)} for role in splits.ROLES]
     assert not roles[0] & roles[1] and not roles[0] & roles[2] and not roles[1] & roles[2]

@@ -5,19 +5,19 @@ challenge is at https://www.kaggle.com/c/challenges-in-representation-learning-f
 (research use). It comes in three forms:
 
 - the challenge's `fer2013.csv` (or `icml_face_data.csv`): columns emotion, pixels and Usage;
-- folders, `train/angry/*.png` and `test/angry/*.png`;
 - arrays, `train.npz` and `validation.npz` or `test.npz`, each with `images` (n, 48, 48) uint8 and
-  `labels` (n,), the classes of LABELS in alphabetical order.
+  `labels` (n,), the classes of LABELS in alphabetical order;
+- folders, `train/angry/*.png` and `test/angry/*.png`. They are read as the corpus `images`: some
+  that are passed around join PublicTest and PrivateTest in one folder.
 
 Protocol `fer2013`: Training is trained on, one image in ten of it, by digest, validates; PublicTest
-(or the folder `test`, `validation.npz`) is the test. PrivateTest is left alone: `fer2013-private`
+(`validation.npz`) is the test. PrivateTest is left alone: `fer2013-private`
 tests on it. The corpus does not know its speakers.
 """
 
 from __future__ import annotations
 
 import csv
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def clips(root: Path, test: str = "test") -> list[Clip]:
     """Lists the images.
 
     Args:
-        root: Path of the CSV, or of a folder that holds it, the arrays or the folders of images.
+        root: Path of the CSV, or of a folder that holds it or the arrays.
         test: "test" for PublicTest, "private" for PrivateTest.
 
     Returns:
@@ -67,9 +67,12 @@ def listed(root: Path) -> list[Clip]:
     if path := _file(root):
         return _rows(path)
     arrays = [(root / name, split) for name, split in _ARRAYS.items() if (root / name).is_file()]
-    if arrays:
-        return [each for path, split in arrays for each in _array(path, split)]
-    return images.listed(root)
+    if not arrays:
+        raise ValueError(
+            f"{root} holds neither FER2013's CSV nor its arrays; read folders of images with "
+            "--corpus images."
+        )
+    return [each for path, split in arrays for each in _array(path, split)]
 
 
 def _listed(root, test):
@@ -87,7 +90,7 @@ def _file(root):
     candidates = [root] if root.is_file() else sorted(root.glob("*.csv"))
     for path in candidates:
         if path.suffix.lower() == ".csv":
-            with open(path, encoding="utf-8-sig") as file:
+            with open(path, encoding="utf-8-sig", errors="replace") as file:
                 names = {name.strip() for name in file.readline(200).split(",")}
             if {"emotion", "pixels"} <= names:
                 return path
@@ -95,8 +98,7 @@ def _file(root):
 
 
 def _rows(path):
-    csv.field_size_limit(sys.maxsize)
-    entries = []
+    faces, entries = media.read_images(path), []
     with open(path, newline="", encoding="utf-8-sig") as file:
         for index, row in enumerate(csv.DictReader(file, skipinitialspace=True)):
             usage, label = row.get("Usage"), row["emotion"]
@@ -105,7 +107,7 @@ def _rows(path):
                     f"{path}, row {index + 2}: `Usage` must be one of {', '.join(_USAGES)}, "
                     f"`emotion` 0 to 6. Received: {usage!r}, {label!r}."
                 )
-            split, content = _USAGES[usage], row["pixels"].encode()
+            split, content = _USAGES[usage], faces[index].tobytes()
             name = f"{split}-{index:05d}"
             entries.append(images.clip(name, _CSV[int(label)], content, path, index, split))
     return entries

@@ -60,7 +60,7 @@ def listed(root: Path) -> list[Clip]:
         parts = path.relative_to(root).parts[:-1]
         split = SPLITS.get(parts[0].lower()) if len(parts) == 2 else None
         if path.suffix.lower() in suffixes.IMAGES and (len(parts) == 1 or split):
-            name = path.relative_to(root).with_suffix("").as_posix()
+            name = path.relative_to(root).as_posix()
             entries.append(clip(name, parts[-1], path.read_bytes(), path, split=split))
     if not entries:
         raise ValueError(
@@ -87,9 +87,9 @@ def clip(
 def usable(clips: list[Clip], protocol: str = "images") -> tuple[list[Clip], list[str]]:
     """Leaves out training images that cannot be used, and assigns validation images.
 
-    Left out are training images that occur with several labels, and those that are equal to an
-    image for validation or test. Where no image is for validation, one in ten training images is,
-    chosen by its digest.
+    Left out are training images that occur with several labels, training images that are equal to
+    a validation or test image, and validation images that are equal to a test image. Where no image
+    is for validation, one in ten training images is, chosen by its digest.
 
     Args:
         clips: list of Clip, all of a corpus.
@@ -107,7 +107,8 @@ def usable(clips: list[Clip], protocol: str = "images") -> tuple[list[Clip], lis
     remaining, conflicting, copies = [], 0, 0
     for each in sorted(clips, key=lambda each: each.id):
         conflict = each.split in ("train", None) and len(labels[each.speaker]) > 1
-        copy = each.split == "train" and len(roles[each.speaker]) > 1
+        later = {"train": {"validation", "test"}, "validation": {"test"}}.get(each.split, set())
+        copy = bool(later & roles[each.speaker])
         conflicting, copies = conflicting + conflict, copies + (copy and not conflict)
         if conflict or copy:
             continue
@@ -118,7 +119,7 @@ def usable(clips: list[Clip], protocol: str = "images") -> tuple[list[Clip], lis
     if conflicting:
         lines.append(f"{conflicting} training images are left out: they occur with several labels.")
     if copies:
-        lines.append(f"{copies} training images are left out: they are equal to test images.")
+        lines.append(f"{copies} images are left out: equal ones are for validation or test.")
     return remaining, lines
 
 
