@@ -109,7 +109,7 @@ def test_folders_of_classes_with_and_without_splits(tmp_path):
         corpora.clips(tmp_path / "a", "fer2013")
 
 
-def test_images_of_one_name_and_of_two_roles_are_told_by_file_and_content(tmp_path):
+def test_equal_names_and_equal_images_of_two_roles(tmp_path):
     for place in ("train/sad/a.png", "train/sad/a.bmp", "val/sad/b.png", "test/sad/c.png"):
         path = tmp_path / place
         path.parent.mkdir(parents=True, exist_ok=True)
