@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -63,8 +64,7 @@ def read_images(path: Path) -> np.ndarray:
     Raises:
         FileNotFoundError, MediaError: as `read_image`.
     """
-    path = Path(path).resolve()
-    return _read_images(path, path.stat().st_mtime_ns)
+    return _read_images(Path(path), os.stat(path).st_mtime_ns)
 
 
 @lru_cache(maxsize=4)

@@ -51,8 +51,9 @@ def batch(
     made = inputs, targets, weights
     if augmentation is not None:
         generator = np.random.default_rng(mixing)
-        if augmentation.mixup and "audio" in inputs:
-            made = mix(*made, augmentation.mixup, generator)
+        alpha = augmentation.mixup if "audio" in inputs else augmentation.face_mixup
+        if alpha:
+            made = mix(*made, alpha, generator)
         if augmentation.modality_dropout:
             made = drop_modalities(*made, generator)
     return made
