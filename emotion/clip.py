@@ -15,7 +15,7 @@ Progress = Callable[[str, float, float | None], object]
 
 # Which modality stands behind what was computed beforehand.
 _FEATURES = {
-    "audio": ("mean_mfcc_series", "audio_embedding"),
+    "audio": ("mean_mfcc_series", "log_mel", "audio_embedding"),
     "video": ("action_units", "video_embedding"),
 }
 

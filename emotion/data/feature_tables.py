@@ -1,11 +1,12 @@
 """Tables of features computed by other programs, joined to clips by id.
 
-Three kinds of file:
+Four kinds of file:
 
 - a pickle, dict of clip id to 294 numbers: 35 action units, then the mean-MFCC series (259);
 - a CSV with a row a clip: `clip` and the 35 columns of `ACTION_UNITS`, means over the clip;
 - a CSV as OpenFace's FeatureExtraction writes it, a row a frame, named after its clip; also a
-  folder of them.
+  folder of them;
+- an .npz of log-mel spectrograms (log_mel_table.py).
 
 A pickle is a program. The one that reads them here can build numbers, strings, containers and
 arrays and nothing else; whatever else a file asks for is refused by name before it is looked up.
@@ -17,12 +18,15 @@ import csv
 import io
 import pickle
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from emotion.data.log_mel_table import LogMelTable
 
 if TYPE_CHECKING:
     from emotion.clip import Arrays, Clip
@@ -34,7 +38,7 @@ ACTION_UNITS = (
     *(f"AU{unit}_c" for unit in f"{_BOTH} 28 45".split()),
 )
 SERIES = 259
-NAMES = ("action_units", "mean_mfcc_series")
+NAMES = ("action_units", "mean_mfcc_series", "log_mel")
 PICKLES = {".pickle", ".pkl"}
 
 _TAKE = re.compile(r"0[123]-(\d\d(?:-\d\d){5})")
@@ -51,15 +55,16 @@ def clip_id(stem: str) -> str:
     return match[1] if match else stem
 
 
-def read(path: str | Path) -> dict[str, Arrays]:
+def read(path: str | Path) -> Mapping[str, Arrays]:
     """Reads a table.
 
     Args:
-        path: str or Path of a .pkl or .csv file of one of the kinds above.
+        path: str or Path of a file of one of the kinds above.
 
     Returns:
-        dict of clip id to dict of feature name to float32 array: `action_units` (t, 35), t being 1
-        where the file has means, and `mean_mfcc_series` (259,) where the file has it. Of an
+        Mapping of clip id to dict of feature name to float32 array: `action_units` (t, 35), t being
+        1 where the file has means, and `mean_mfcc_series` (259,) where the file has it; or
+        `log_mel` (112, t). Of an
         OpenFace CSV only the frames with `success` 1 are kept: the others have no face to measure.
         Of the files of one RAVDESS take, the first by name counts.
 
@@ -70,8 +75,10 @@ def read(path: str | Path) -> dict[str, Arrays]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"The table of features {path} does not exist.")
+    if path.suffix.lower() == ".npz":
+        return LogMelTable(path)
     if path.suffix.lower() not in (*PICKLES, ".csv"):
-        raise ValueError(f"{path}: a table of features must be a .pkl or .csv file.")
+        raise ValueError(f"{path}: a table of features must be a .pkl, .csv or .npz file.")
     values = _pickled(path) if path.suffix.lower() in PICKLES else _listed(path)
     if not values:
         raise ValueError(f"{path} has no clips: a table of features has one entry a clip.")

@@ -148,11 +148,26 @@ def cepstrum(samples: np.ndarray, feature: Any) -> np.ndarray:
     """
     import librosa
 
+    mel = librosa.power_to_db(mel_power(samples, feature))
+    return librosa.feature.mfcc(S=mel, n_mfcc=feature.n_mfcc)
+
+
+def mel_power(samples: np.ndarray, feature: Any) -> np.ndarray:
+    """Computes librosa's mel spectrogram, bit for bit the same in any process.
+
+    Args:
+        samples: float32 array (n,).
+        feature: a feature with `sample_rate`, `frame_length`, `hop_length` and `n_mels`.
+
+    Returns:
+        float32 array (n_mels, 1 + n // hop_length), power.
+    """
+    import librosa
+
     spectrum = librosa.stft(samples, n_fft=feature.frame_length, hop_length=feature.hop_length)
     # A sparse product: the last bits of a BLAS product depend on the number of threads.
     filters = _mel_filters(feature.sample_rate, feature.frame_length, feature.n_mels)
-    mel = librosa.power_to_db(filters @ (spectrum.real**2 + spectrum.imag**2))
-    return librosa.feature.mfcc(S=mel, n_mfcc=feature.n_mfcc)
+    return filters @ (spectrum.real**2 + spectrum.imag**2)
 
 
 @lru_cache(maxsize=8)

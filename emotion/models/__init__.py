@@ -9,6 +9,7 @@ from emotion.models import (
     cnn3d_mfcc,
     efficientface_fusion,
     face_expression,
+    face_voice,
     mean_mfcc_resnet18_transformer,
     mfcc_action_units,
     wav2vec2_resnet50,
@@ -27,6 +28,7 @@ MODELS = {
     "wav2vec2_resnet50": wav2vec2_resnet50,
     "mfcc_action_units": mfcc_action_units,
     "face_expression": face_expression,
+    "face_voice": face_voice,
 }
 PRESETS = {preset.name: preset for model in MODELS.values() for preset in model.PRESETS}
 

@@ -14,6 +14,8 @@ import audiomentations
 import cv2
 import numpy as np
 
+from emotion.data.log_mel_table import ALL_BANDS, RATE
+
 if TYPE_CHECKING:
     from emotion.clip import Arrays, Signal
 
@@ -35,7 +37,8 @@ class Augmentation:
         missing: float in [0, 1], probability that one modality is left out (each half as often),
             so that the model has seen what it meets in a recording without sound or face. What was
             computed beforehand, a table's values or a frozen encoder's embedding, is left out with
-            its modality, and otherwise left as it is.
+            its modality, and otherwise left as it is; a log-mel spectrogram is shifted in pitch and
+            given noise as a waveform is.
         mixup: float, both parameters of the Beta distribution that weights are drawn from when
             clips of a batch are mixed in pairs (`mix`), where the model hears them: from mixed
             faces alone designs for videos did not begin to learn; 0 mixes none.
@@ -78,7 +81,10 @@ class Augmentation:
             samples = self._vary_samples(samples, signal.sample_rate, generator)
         if frames is not None:
             frames = self._vary_frames(frames, generator)
-        return replace(signal, samples=samples, frames=frames)
+        features = signal.features
+        if "log_mel" in features:
+            features = {**features, "log_mel": self._vary_bands(features["log_mel"], generator)}
+        return replace(signal, samples=samples, frames=frames, features=features)
 
     def _vary_samples(self, samples, sample_rate, generator):
         apply = generator.random(3) < self.probability
@@ -102,6 +108,23 @@ class Augmentation:
                 np.random.set_state(state)
         return samples
 
+    def _vary_bands(self, values, generator):
+        """Shifts the pitch and adds white noise to log-mel bands, float32 (bands, t) in dB."""
+        apply = generator.random(2) < self.probability
+        semitones = generator.uniform(-self.semitones, self.semitones)
+        snr = generator.uniform(*self.snr_db)
+        if apply[0]:
+            place = np.clip(_shifted_bands(len(values), semitones), 0, len(values) - 1)
+            below = np.floor(place).astype(int)
+            share = (place - below).astype(np.float32)[:, None]
+            above = np.minimum(below + 1, len(values) - 1)
+            values = (1 - share) * values[below] + share * values[above]
+        if apply[1]:  # the filters have the same area, so white noise has the same power in all
+            power = 10.0 ** (values / 10)
+            noise = power.mean() * 10 ** (-snr / 10) * generator.chisquare(2, values.shape) / 2
+            values = 10 * np.log10(power + noise + 1e-12)
+        return values.astype(np.float32)
+
     def _vary_frames(self, frames, generator):
         size = frames.shape[1]
         angle = generator.uniform(-self.rotation, self.rotation) if self.rotation else 0.0
@@ -122,6 +145,15 @@ class Augmentation:
         tall = varied.reshape(-1, *frames.shape[2:])
         cv2.addWeighted(tall, gain, tall, 0, offset, dst=tall)
         return _erased(varied, generator) if generator.random() < self.erasing else varied
+
+
+def _shifted_bands(bands, semitones):
+    """Where each of the lowest of LogMelTable's bands lay before a pitch shift, as an index."""
+    import librosa
+
+    mels = librosa.hz_to_mel(RATE / 2) * (np.arange(bands) + 1) / (ALL_BANDS + 1)
+    hertz = librosa.mel_to_hz(mels) / 2 ** (semitones / 12)
+    return np.interp(librosa.hz_to_mel(hertz), mels, np.arange(bands))
 
 
 def _erased(frames, generator):

@@ -310,6 +310,7 @@ def _signal(clip, spec, sound, picture, features=None):
             ("sound", spec.sample_rate),
             ("face", spec.size),
             ("action units (from a table)", "action_units" in spec.table_features),
+            ("log-mel spectrogram (from a table)", "log_mel" in spec.table_features),
         )
         missing = " and no ".join(name for name, asked in kinds if asked)
         path = clip.video or clip.audio or clip.table

@@ -30,11 +30,14 @@ def guess(root: Path) -> str:
     """Returns the name of the corpus at `root`.
 
     "table" for a .pkl file or a .csv file with action units and no labels, "manifest" for any other
-    .csv file, "fer2013" for its CSV or arrays, "cremad" for a folder with the folders of CREMA-D,
-    "ravdess-song" for a folder whose RAVDESS takes are all song, else "ravdess", the speech.
+    .csv file, "fer2013" for its CSV or arrays, "cremad" for a folder with the folders of CREMA-D
+    or an .npz of its log-mel spectrograms, "ravdess-song" for a folder whose RAVDESS takes are all
+    song, else "ravdess", the speech.
     """
     if feature_tables.is_table(root):
         return "table"
+    if Path(root).suffix.lower() == ".npz":
+        return "cremad"
     if fer2013.laid_out(root):
         return "fer2013"
     if Path(root).suffix.lower() == ".csv":

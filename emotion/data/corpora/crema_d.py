@@ -14,9 +14,11 @@ from __future__ import annotations
 import csv
 import re
 from collections import defaultdict, namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 from emotion.clip import Clip
+from emotion.data import feature_tables
 from emotion.data.corpora import ravdess
 from emotion.data.protocol import HICMAE, OTHER_FOLDS, PEOPLE, PRETRAINED, Protocol, Result
 from emotion.media import suffixes
@@ -132,7 +134,8 @@ def clips(root: Path, labels: str = "intended") -> list[Clip]:
     what else is ignored.
 
     Args:
-        root: path of a folder that holds CREMA-D files at any depth.
+        root: path of a folder that holds CREMA-D files at any depth, or of an .npz of log-mel
+            spectrograms (data/log_mel_table.py), whose clips have sound alone.
         labels: "intended", what the actor was asked to play; or "crowd", what most of those who
             saw and heard the clip perceived, from processedResults/summaryTable.csv in `root`.
 
@@ -143,6 +146,8 @@ def clips(root: Path, labels: str = "intended") -> list[Clip]:
         FileNotFoundError: `root` is not a folder, or it lacks the table of votes.
         ValueError: unknown labels, no such recording below `root`, or a table that breaks a rule.
     """
+    if Path(root).suffix.lower() == ".npz":
+        return _tabled(Path(root), labels)
     listed, omitted = _sort(root, labels)
     if not listed:
         why = f" ({'; '.join(omitted)})" if omitted else ""
@@ -152,7 +157,7 @@ def clips(root: Path, labels: str = "intended") -> list[Clip]:
 
 def left_out(root: Path, labels: str = "intended") -> list[str]:
     """Returns a list of str, a line for each reason why `clips` passes takes over."""
-    return _sort(root, labels)[1]
+    return [] if Path(root).suffix.lower() == ".npz" else _sort(root, labels)[1]
 
 
 def expected(channel: str, actor: str) -> set[str]:
@@ -192,6 +197,18 @@ def _sort(root, labels):
     if unrated:
         lines.append(f"left out, {VOTES.name} has no vote: {unrated}")
     return listed, lines
+
+
+def _tabled(path, labels):
+    """The clips of a table of log-mel spectrograms, without media."""
+    if labels != "intended":
+        raise ValueError(f"{path} has the intended labels alone; use --corpus cremad.")
+    names = ((id, parse(f"{id}.wav")) for id in feature_tables.read(path))
+    return [
+        replace(_clip(id, name, [], EMOTIONS[name.emotion], labels), table=path)
+        for id, name in sorted(names)
+        if name and id not in BROKEN
+    ]
 
 
 def _clip(id, name, paths, label, labels):
