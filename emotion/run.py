@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shlex
 import warnings
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emotion import backend
-from emotion.data import corpora, feature_tables, splits
+from emotion.data import corpora, feature_tables, labels, splits
 from emotion.files import write_text
 from emotion.preset import from_json
 from emotion.signals.cache import SignalCache
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from emotion.preset import Preset
     from emotion.signals.cache import Spec
 
+_log = logging.getLogger(__name__)
 _CHECKOUT = Path(__file__).parents[1]
 
 
@@ -44,7 +46,7 @@ class Record:
         clips: dict of role to int.
         detector: str, "yunet" or "haar"; None without face crops.
         decoding: dict, the version and the settings that frames were decoded with.
-        data: str, `identity` of the split.
+        data: str, `identity` of the split. extra: str, `identity_extra`.
         encoder_weights, encoder_configs: dict of an encoder's name to what it started from.
         initial: dict, digests of the branches it started from, of `warm_start.Initial`.
         versions: dict of a library to its version.
@@ -62,6 +64,10 @@ class Record:
         left_out: dict of a clip's id to why it could not be used.
         passed_over: list of str, what else of the data folder was left out.
         label_target: str, "intended" or "crowd".
+        trained_on: dict of corpus to the list of its speakers who took part in the training of the
+            weights or in choosing them, those of the runs that it started from included.
+        extra_paths: list of str, further corpora that were trained on.
+        asked_labels: list of str, the classes that were asked for, where the corpus has others.
         exported: dict, of an export: its `format` and how it was checked.
     """
 
@@ -77,6 +83,7 @@ class Record:
     detector: str | None = None
     decoding: dict | None = None
     data: str | None = None
+    extra: str | None = None
     encoder_weights: dict | None = None
     encoder_configs: dict | None = None
     initial: dict | None = None
@@ -97,6 +104,9 @@ class Record:
     left_out: dict | None = None
     passed_over: list | None = None
     label_target: str | None = None
+    trained_on: dict | None = None
+    extra_paths: list | None = None
+    asked_labels: list | None = None
     exported: dict | None = None
 
     @classmethod
@@ -114,11 +124,18 @@ class Record:
         """Returns dict of the settings that decide a training, as JSON holds them."""
         return json.loads(json.dumps({name: getattr(self, name) for name in _DECISIVE}))
 
+    def met(self) -> dict[str, set]:
+        """Returns dict of corpus family to the set of speakers that the weights have met."""
+        if self.trained_on is None:  # a run of an earlier version
+            roles = self.speakers or {}
+            return {family(self.corpus): {*roles.get("train", ()), *roles.get("validation", ())}}
+        return {name: set(speakers) for name, speakers in self.trained_on.items()}
+
 
 # Two trainings that agree in these are the same, to the bit where library versions agree too.
 _DECISIVE = (
     *("preset", "labels", "seed", "protocol", "fold", "speakers", "absent", "warning", "clips"),
-    *("detector", "decoding", "data", "encoder_weights", "encoder_configs", "initial"),
+    *("detector", "decoding", "data", "extra", "encoder_weights", "encoder_configs", "initial"),
 )
 
 
@@ -186,7 +203,8 @@ class Run:
             features: path of a table to join, likewise.
             cache_folder: Path of the signal cache, or None for the default one.
             corpus, protocol: str, likewise. A corpus that training guessed is guessed anew for
-                another data folder.
+                another data folder. Another corpus than the one it was trained on is tested by the
+                split that it brings, else as a whole; labels are mapped by `labels.mapping`.
             fold: int, likewise; of a `protocol` that is named, the first.
 
         Returns:
@@ -206,13 +224,23 @@ class Run:
         features = features or self.record.features_path
         if same or not self.record.corpus_guessed:  # the folder may hold more by now
             corpus = corpus or self.record.corpus
+        load = SignalCache(self.spec, Path(cache_folder) if cache_folder else None).load
+        corpus = corpus or corpora.guess(Path(root))
         clips = corpora.clips(Path(root), corpus, features)
-        clips = [clip for clip in clips if clip.id not in (self.record.left_out or ())]
+        clips, chosen = labels.mapped(clips, self.labels)
+        if text := labels.describe(chosen):
+            _log.info("labels of %s: %s", root, text)
+        if family(corpus) == family(self.record.corpus):
+            clips = [clip for clip in clips if clip.id not in (self.record.left_out or ())]
         if fold is None:
             fold = 0 if protocol else self.record.fold
+        if protocol is None and self.record.corpus and family(corpus) != family(self.record.corpus):
+            if not any(clip.split for clip in clips):
+                return splits.all_tested(clips), load
+            protocol, fold = splits.default_protocol(clips), fold or 0
         protocol = protocol or self.record.protocol
         split = splits.split(clips, protocol, fold, self.record.seed, needed=("test",))
-        return split, SignalCache(self.spec, Path(cache_folder) if cache_folder else None).load
+        return split, load
 
     def owns(self, split: Split) -> bool:
         """Returns bool, whether a splits.Split is the one it was made with, clip by clip."""
@@ -226,6 +254,15 @@ class Run:
                 f"these are other clips than {self.folder} was made with; name an --output of "
                 "`evaluate` or `explain`, so that what is in its folder stays its own."
             )
+
+
+def family(corpus: str | None) -> str:
+    """Returns what the ways to read a corpus have in common, since its speakers are the same.
+
+    >>> family("ravdess-song"), family("table"), family(None)
+    ('ravdess', 'ravdess', '')
+    """
+    return "ravdess" if corpus == "table" else (corpus or "").partition("-")[0]
 
 
 def load_runs(folder: str | Path) -> list[Run]:
@@ -255,10 +292,24 @@ def load_run(folder: str | Path) -> Run:
 
 
 def identity(split: Split) -> str:
-    """Digest of what the clips of a split are called, how large their files are, what is given."""
+    """Digest of what the clips of a split are called, how large their files are, what is given.
+
+    Clips of further corpora (`info["corpus"]`) do not count: `identity_extra` is of them.
+    """
+    own = {r: [c for c in getattr(split, r) if "corpus" not in c.info] for r in splits.ROLES}
+    return _digest_clips(own)
+
+
+def identity_extra(split: Split) -> str | None:
+    """Returns the same of the clips of further corpora, or None without any."""
+    extra = [clip for clip in split.train if "corpus" in clip.info]
+    return _digest_clips({"extra": extra}) if extra else None
+
+
+def _digest_clips(parts):
     digest = hashlib.blake2b(digest_size=16)
-    for role in splits.ROLES:
-        for clip in getattr(split, role):
+    for role, clips in parts.items():
+        for clip in clips:
             files = [p and (p.name, p.stat().st_size) for p in (clip.audio, clip.video)]
             digest.update(repr((role, clip.id, clip.label, clip.speaker, files)).encode())
             for name, array in (

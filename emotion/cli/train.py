@@ -36,6 +36,9 @@ TRAINING = {
     "seed": 0,
     "face_detector": "auto",
     "encoder_weights": [],
+    "labels": None,
+    "extra_data": [],
+    "init": None,
     "init_audio": None,
     "init_video": None,
     "freeze_encoders": False,
@@ -86,6 +89,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="[ENCODER=]SOURCE",
         help="what an encoder starts from: imagenet, an id of a hub, a path, or none",
     )
+    add(
+        "--labels",
+        type=lambda text: [name.strip() for name in text.split(",")],
+        metavar="NAME,...",
+        help="the classes to train, such as neutral,happy,sad; calm counts as neutral without it",
+    )
+    add(
+        "--extra-data",
+        type=Path,
+        action="append",
+        help="a further corpus, whose clips are trained on alone; may be repeated",
+    )
+    add("--init", type=Path, help="run to begin with, of any corpus and labels")
     add("--init-audio", type=Path, help="run with sound alone, whose branch to begin with")
     add("--init-video", type=Path, help="run with picture alone, likewise; both or neither")
     add(
@@ -251,6 +267,8 @@ def _preset(options, models, recorded):
         preset = models.preset(options.preset)
         preset = preset.only(options.modality or preset.modality)
     preset = override(preset, options.set)
+    if options.init and (options.init_audio or options.init_video):
+        raise ValueError("--init is one run to begin with, --init-audio and --init-video are two.")
     branches = (options.init_audio, options.init_video, options.freeze_encoders or None)
     if any(branches) and None in branches[:2]:
         raise ValueError("--init-audio, --init-video belong together, --freeze-encoders to them.")

@@ -147,6 +147,13 @@ def split(
     return Split(**parts, protocol=protocol, fold=fold, speakers=speakers, absent=absent)
 
 
+def all_tested(clips: list[Clip]) -> Split:
+    """Returns the Split of a corpus of which all clips are tested, for a model that met none."""
+    clips = sorted(clips, key=lambda clip: clip.id)
+    parts: dict[str, Any] = {"train": [], "validation": [], "test": clips}
+    return Split(**parts, protocol="all", fold=0, speakers=_speakers(parts))
+
+
 def _test_speakers(clips, protocol, seed):
     """Returns the test speakers of each fold of a speaker-disjoint protocol: tuple of tuples."""
     present = {clip.speaker for clip in clips}

@@ -69,7 +69,8 @@ def settings(folder: Path) -> tuple[Preset, dict]:
     parts = load_runs(folder)
     record, preset = parts[0].record, parts[0].preset
     epochs = max(part.preset.recipe.epochs for part in parts)  # raised in the first folds first
-    audio, video = record.initial_paths or (None, None)
+    paths = record.initial_paths or ()
+    audio, video = paths if len(paths) == 2 else (None, None)
     options = {
         "preset": preset.name,
         "modality": preset.modality,
@@ -83,14 +84,17 @@ def settings(folder: Path) -> tuple[Preset, dict]:
         "face_detector": record.detector,
         "cache": record.cache_path,
         "encoder_weights": record.encoder_sources,
+        "labels": record.asked_labels,
+        "extra_data": [Path(path) for path in record.extra_paths or ()],
+        "init": paths[0] if len(paths) == 1 else None,
         "init_audio": audio,
         "init_video": video,
         "freeze_encoders": (record.initial or {}).get("frozen"),
         "tensorboard": record.tensorboard,
         "folds": record.folds,
     }
-    paths = ("data", "features", "cache", "init_audio", "init_video")
-    options |= {name: options[name] and Path(options[name]) for name in paths}
+    names = ("data", "features", "cache", "init", "init_audio", "init_video")
+    options |= {name: options[name] and Path(options[name]) for name in names}
     return replace(preset, recipe=replace(preset.recipe, epochs=epochs)), options
 
 

@@ -15,12 +15,12 @@ from emotion.evaluation.results import Evaluation
 from emotion.experiments import completion
 from emotion.files import locked
 from emotion.preset import Preset
-from emotion.run import Run, load_runs, runs_folder
+from emotion.run import Run, family, load_runs, runs_folder
 from emotion.signals import presence
 from emotion.signals.cache import SignalCache
 from emotion.training.train import Training
 from emotion.training.train import train as train_run
-from emotion.training.warm_start import Initial
+from emotion.training.warm_start import Initial, Pretrained
 
 if TYPE_CHECKING:
     from emotion.processes import Pool
@@ -43,6 +43,10 @@ class Request:
         face_detector: str, "auto", "yunet" or "haar".
         cache: Path of the signal cache, or None for the default one.
         encoder_weights: list of str, as in `Training`.
+        labels: list of str, the classes of the run, or None for those of the corpus; clips are
+            given them by `labels.mapped`.
+        extra_data: list of Path of further corpora, whose clips are trained on and nothing else.
+        init: Path of a run to begin with, or None.
         init_audio, init_video: Path of runs to begin with, or None. freeze_encoders: bool.
         run: Path of the run, or of the folder of folds; None for one in the folder of runs, which
             `train_folds` then sets.
@@ -61,6 +65,9 @@ class Request:
     face_detector: str = "auto"
     cache: Path | None = None
     encoder_weights: list | tuple = ()
+    labels: list | tuple | None = None
+    extra_data: list | tuple = ()
+    init: Path | None = None
     init_audio: Path | None = None
     init_video: Path | None = None
     freeze_encoders: bool | None = False
@@ -84,6 +91,9 @@ def train(
     features: str | Path | None = None,
     face_detector: str = "auto",
     encoder_weights: tuple | list = (),
+    labels: tuple | list | None = None,
+    extra_data: tuple | list = (),
+    init: str | Path | None = None,
     cache: str | Path | None = None,
     workers: int = 0,
 ) -> Run | list[Run]:
@@ -94,7 +104,8 @@ def train(
         preset: name of a preset, or a Preset.
         modality: "audio", "video" or "both"; None for all that the preset has.
         epochs: at most; None for the preset's.
-        protocol, seed, corpus, face_detector, encoder_weights, resume: as in `Request`.
+        protocol, seed, corpus, face_detector, encoder_weights, labels, extra_data, init, resume: as
+            in `Request`.
         fold: number of the fold, or "all".
         run: folder of the run; None for one in the folder of runs.
         features: table of action units to join, or None.
@@ -126,6 +137,9 @@ def train(
         face_detector=face_detector,
         cache=_path(cache),
         encoder_weights=encoder_weights,
+        labels=labels,
+        extra_data=[Path(path) for path in extra_data],
+        init=_path(init),
         run=_path(run),
         resume=resume,
     )
@@ -161,20 +175,23 @@ def train_folds(
         _log.info(line)
     if request.features:
         _log.info(_joined(request.features, clips))
+    if request.labels:
+        clips = _mapped(request.data, clips, request.labels)
+    extra = _extra(request, clips)
     several = request.fold == "all"
     protocol = request.protocol or splits.default_protocol(clips)
     first = splits.fold_count(clips, protocol, request.seed)[0] if several else _fold(request.fold)
     splits.split(clips, protocol, first, request.seed)  # errors come before all is decoded
     signals = SignalCache(preset.spec(request.face_detector), request.cache)
-    facts = signals.prepare(clips, pool)
+    facts = signals.prepare([*clips, *extra], pool)
     left_out = {id: held.reason for id, held in facts.items() if held.reason}
     for id, reason in left_out.items():
         _log.info("left out %s: %s", id, reason)
-    clips = [clip for clip in clips if clip.id not in left_out]
-    for line in presence.lines(preset, presence.count(preset, clips, facts)):
+    clips, extra = ([c for c in some if c.id not in left_out] for some in (clips, extra))
+    for line in presence.lines(preset, presence.count(preset, [*clips, *extra], facts)):
         _log.info(line)
     protocol = request.protocol or splits.default_protocol(clips)
-    names = labels.label_set(clip.label for clip in clips)
+    names = labels.label_set(request.labels or (clip.label for clip in clips))
     folder = request.run = request.run or runs_folder() / (
         f"{preset.name}-{preset.modality}-{protocol}-fold{request.fold}-seed{request.seed}"
     )
@@ -183,10 +200,17 @@ def train_folds(
     with locked(folder):
         for fold in numbers if several else [_fold(request.fold)]:
             split = splits.split(clips, protocol, fold, request.seed)
+            met = {family(corpus): {*split.speakers["train"], *split.speakers["validation"]}}
+            for clip in extra:
+                met.setdefault(family(clip.info["corpus"]), set()).add(clip.speaker)
+            split = replace(split, train=[*split.train, *extra])
             place = folder / f"fold-{fold}" if several else folder
             _log.info("%s: %s", place, _describe(split))
             with locked(place):
-                initial = _initial(request, f"fold-{fold}" if numbers else "")
+                initial = _initial(request, corpus, f"fold-{fold}" if numbers else "")
+                if isinstance(initial, Pretrained):
+                    for name, speakers in initial.run.record.met().items():
+                        met[name] = met.get(name, set()) | speakers
                 weights = request.encoder_weights
                 training = Training(preset, split, names, signals, request.seed, weights, initial)
                 run = train_run(
@@ -203,6 +227,7 @@ def train_folds(
                         "left_out": left_out,
                         "passed_over": ignored,
                         "label_target": clips[0].info.get("label_target", "intended"),
+                        "trained_on": {name: sorted(met[name]) for name in sorted(met)},
                     },
                 )
                 if several:  # it is of the folds as they were before
@@ -216,10 +241,12 @@ def train_folds(
 def _origin(request):
     """The fields of Record that say what was asked for; a resume needs them."""
     paths = {name: getattr(request, name) for name in ("data", "features", "cache")}
-    branches = request.init_audio, request.init_video
+    branches = (request.init,) if request.init else (request.init_audio, request.init_video)
     return {
         **{f"{name}_path": path and str(path.resolve()) for name, path in paths.items()},
         "initial_paths": [str(path.resolve()) for path in branches if path],
+        "asked_labels": list(request.labels) if request.labels else None,
+        "extra_paths": [str(Path(path).resolve()) for path in request.extra_data] or None,
         "encoder_sources": [_absolute(text) for text in request.encoder_weights],
         "tensorboard": request.tensorboard,
     }
@@ -232,8 +259,36 @@ def _absolute(source):
     return f"{name}{equals}{Path(path).resolve()}" if is_path else source
 
 
-def _initial(request, part):
+def _mapped(data, clips, names):
+    mapped, chosen = labels.mapped(clips, names)
+    if text := labels.describe(chosen):
+        _log.info("labels of %s: %s", data, text)
+    return mapped
 
+
+def _extra(request, clips):
+    """The clips of further corpora, for training alone."""
+    extra, names = [], request.labels or {clip.label for clip in clips}
+    ids = {clip.id for clip in clips}
+    for path in request.extra_data:
+        corpus = corpora.guess(path)
+        if family(corpus) == family(request.corpus or corpora.guess(request.data)):
+            raise ValueError(
+                f"--extra-data must be another corpus than --data, whose speakers may be tested. "
+                f"Received: {path}, {corpus}."
+            )
+        listed = _mapped(path, corpora.clips(path, corpus), names)
+        _log.info("%s: %d more clips of %s to train on", path, len(listed), corpus)
+        if shared := ids & {clip.id for clip in listed}:
+            raise ValueError(f"{path} has clips called as others are, such as {min(shared)}.")
+        ids |= {clip.id for clip in listed}
+        extra += [replace(clip, info={**clip.info, "corpus": corpus}) for clip in listed]
+    return extra
+
+
+def _initial(request, corpus, part):
+    if request.init:
+        return Pretrained(request.init, corpus)
     runs = request.init_audio, request.init_video
     return Initial(*(run / part for run in runs), request.freeze_encoders) if all(runs) else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ class Batches(keras.utils.PyDataset):
         load: function of a Clip that returns its Signal, such as `SignalCache.load`.
         augmentation: Augmentation, or None for validation, testing and prediction: then the clips
             come in their own order.
-        class_weights: dict of label to float, the loss weight of its clips, or None for 1.
+        class_weights: dict of `balanced_weights`, or None for 1.
         seed: int.
         epoch: int, the epoch that the first pass is.
         pool: processes.Pool, or None to make batches in this process.
@@ -50,7 +51,7 @@ class Batches(keras.utils.PyDataset):
         batch_size: int,
         load: Load,
         augmentation: Augmentation | None = None,
-        class_weights: dict[str, float] | None = None,
+        class_weights: dict[tuple[str | None, str], float] | None = None,
         seed: int = 0,
         epoch: int = 0,
         pool: Pool | None = None,
@@ -107,7 +108,7 @@ class Batches(keras.utils.PyDataset):
             clips,
             [(self.seed, epoch, position) for position in order],
             np.eye(len(self.labels), dtype=np.float32)[classes],
-            np.array([weights.get(clip.label, 1.0) for clip in clips], np.float32),
+            np.array([weights.get(_group(clip), 1.0) for clip in clips], np.float32),
             (self.seed, epoch, len(self.clips) + step),
             self.preset,
             self.load,
@@ -116,16 +117,23 @@ class Batches(keras.utils.PyDataset):
         return self._pool.schedule(make).result if self._pool else make
 
 
-def balanced_weights(clips: list[Clip], labels: Sequence[str]) -> dict[str, float]:
-    """Returns the weights that give each class that is present the same part in the loss.
+def balanced_weights(clips: list[Clip]) -> dict[tuple[str | None, str], float]:
+    """Returns the weights that give each corpus, and in it each class, the same part in the loss.
 
     Args:
-        clips: list of Clip.
-        labels: tuple of str.
+        clips: list of Clip; those of a further corpus say so (`info["corpus"]`).
 
     Returns:
-        dict of label to n / (classes present * n of the class), as scikit-learn's "balanced".
+        dict of (corpus, label) to n / (corpora * classes of the corpus * n of both), of one corpus
+        scikit-learn's "balanced".
     """
-    counts = {label: sum(clip.label == label for clip in clips) for label in labels}
-    present = [label for label in labels if counts[label]]
-    return {label: len(clips) / (len(present) * counts[label]) for label in present}
+    counts = Counter(map(_group, clips))
+    classes = Counter(corpus for corpus, _ in counts)
+    return {
+        (corpus, label): len(clips) / (len(classes) * classes[corpus] * count)
+        for (corpus, label), count in counts.items()
+    }
+
+
+def _group(clip):
+    return clip.info.get("corpus"), clip.label

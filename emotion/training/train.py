@@ -38,6 +38,7 @@ from emotion.run import (
     Run,
     digest,
     identity,
+    identity_extra,
     load_run,
     record_differences,
     refuse_other_training,
@@ -47,7 +48,7 @@ from emotion.signals import presence
 from emotion.signals.cache import VERSION, SignalCache
 from emotion.training import frozen
 from emotion.training.batches import Batches, balanced_weights
-from emotion.training.warm_start import Initial
+from emotion.training.warm_start import Initial, Pretrained
 
 if TYPE_CHECKING:
     from emotion.processes import Pool
@@ -68,8 +69,8 @@ class Training:
         seed: int, decides the initial weights, dropout, order and augmentation.
         encoder_weights: sequence of str, what the model's encoders start from, as
             `encoders.sources` reads it.
-        initial: warm_start.Initial, weights of single-modality runs to begin with, or None; with
-            them, encoders are given no default weights first.
+        initial: warm_start.Initial or Pretrained, weights of other runs to begin with, or None;
+            with them, encoders are given no default weights first.
     """
 
     preset: Preset
@@ -78,7 +79,7 @@ class Training:
     signals: SignalCache
     seed: int = 0
     encoder_weights: Sequence[str] = ()
-    initial: Initial | None = None
+    initial: Initial | Pretrained | None = None
 
     def record(self, sources: dict[str, str]) -> Record:
         """Returns the Record of its run.
@@ -101,6 +102,7 @@ class Training:
             detector=spec.detector if spec.size else None,
             decoding={"version": VERSION, "settings": spec.settings("video")},
             data=identity(split),
+            extra=identity_extra(split),
             encoder_weights={n: encoders.identify(s) for n, s in sources.items()} or None,
             encoder_configs={name: asdict(config) for name, config in configs.items()} or None,
             initial=self.initial and self.initial.record,
@@ -229,7 +231,7 @@ def train(
         augmentation=preset.augmentation,
         seed=training.seed,
         epoch=state.epoch,
-        class_weights=balanced_weights(split.train, labels) if recipe.balanced else None,
+        class_weights=balanced_weights(split.train) if recipe.balanced else None,
         **common,
     )
     warm_up = WarmUp(recipe.learning_rate, recipe.warmup_epochs * len(batches))

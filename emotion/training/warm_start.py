@@ -1,23 +1,29 @@
-"""Warm start: begins the training of both modalities from a run of each alone.
+"""Warm start: begins a training with the weights of other runs.
 
-Design 5 trains a voice model and a face model first and then the two together. What a branch is
-follows from names: the layers of a run that the run of the other modality does not have, since
-both have the head.
+`Initial` begins the training of both modalities from a run of each alone: design 5 trains a voice
+model and a face model first and then the two together. What a branch is follows from names: the
+layers of a run that the run of the other modality does not have, since both have the head.
+
+`Pretrained` begins a training with what one run of any corpus has learned.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emotion.run import load_run
+from emotion.data.corpora.images import named
+from emotion.run import family, load_run
 
 if TYPE_CHECKING:
     import keras
 
     from emotion.preset import Preset
+
+_log = logging.getLogger(__name__)
 
 
 class Initial:
@@ -111,6 +117,85 @@ class Initial:
                     )
                 pairs.append((layers[name], arrays))
         return pairs
+
+
+class Pretrained:
+    """The weights of a run, of any preset, labels and corpus, to begin a training with.
+
+    Args:
+        folder: str or Path of the run.
+        corpus: str, the corpus that is trained on now.
+
+    Attributes:
+        record: dict, for run.json: a digest of the weights.
+
+    Raises:
+        FileNotFoundError: the folder holds no run, or one whose training has not ended.
+    """
+
+    def __init__(self, folder: str | Path, corpus: str):
+        self.run, self.corpus = load_run(folder), corpus
+        layers = self.run.model().layers
+        self._weights = {layer.name: layer.get_weights() for layer in layers if layer.weights}
+        self.record = {"run": _digest(self._weights)}
+
+    def load(
+        self,
+        model: keras.Model,
+        preset: Preset,
+        labels: Sequence[str],
+        speakers: dict[str, Sequence[str]],
+        protocol: str,
+    ) -> None:
+        """Sets the weights of the layers that have the name and the shapes of one of the run's.
+
+        Of the layer that ends in classes, the weights of the classes that both have are set.
+
+        Args:
+            model: keras.Model, not yet compiled; left as it is where nothing fits.
+            preset: Preset, not used.
+            labels: tuple of str, the label order.
+            speakers: dict of role to tuple of str, of the split.
+            protocol: str; in "random" speakers are shared anyway.
+
+        Raises:
+            ValueError: no layer fits, or the run has met speakers who test or validate here.
+        """
+        if protocol != "random":
+            self._refuse_leak(speakers)
+        before, fitting = self.run.labels, {}
+        for layer in model.layers:
+            arrays, current = self._weights.get(layer.name), layer.get_weights()
+            if not arrays or not current:
+                continue
+            if [a.shape for a in arrays] == [a.shape for a in current] and (
+                before == tuple(labels) or not layer.name.endswith("logits")
+            ):
+                fitting[layer] = arrays
+            elif layer.name.endswith("logits") and arrays[0].shape[0] == current[0].shape[0]:
+                pairs = [(before.index(n), i) for i, n in enumerate(labels) if n in before]
+                for array, values in zip(arrays, current, strict=True):
+                    for old, new in pairs:
+                        values[..., new] = array[..., old]
+                fitting[layer] = current
+        if not any(not layer.name.endswith("logits") for layer in fitting):
+            raise ValueError(
+                f"{self.run.folder} shares no layer with {model.name}; begin with a run of the "
+                "same preset, or of one with the same branch."
+            )
+        for layer, arrays in fitting.items():
+            layer.set_weights(arrays)
+        count = len([layer for layer in model.layers if layer.weights])
+        _log.info("%s: %d of %d layers begin with it", self.run.folder, len(fitting), count)
+
+    def _refuse_leak(self, speakers):
+        known = self.run.record.met().get(family(self.corpus), set())
+        met = known & {*speakers["test"], *speakers["validation"]}
+        if met:
+            raise ValueError(
+                f"{self.run.folder} has met speakers who test or validate here "
+                f"({named(met)}); begin with a run that was trained without them."
+            )
 
 
 def _refuse_other(run, modality, preset, labels):

@@ -204,7 +204,7 @@ def test_a_bad_csv_is_one_line(tmp_path, text, message):
 def test_other_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="none.pkl does not exist"):
         feature_tables.read(tmp_path / "none.pkl")
-    with pytest.raises(ValueError, match="must be a .pkl or .csv"):
+    with pytest.raises(ValueError, match="must be a .pkl, .csv or .npz"):
         feature_tables.read(write(tmp_path, b"x", "t.txt"))
     with pytest.raises(ValueError, match="not a CSV in UTF-8"):
         feature_tables.read(write(tmp_path, b"clip,\xff\n", "t.csv"))

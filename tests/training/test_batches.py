@@ -146,6 +146,9 @@ def test_one_modality_makes_one_input(clips, load):
 
 def test_weights_give_each_class_the_same_part():
     clips = [Clip(str(i), "sad" if i < 6 else "calm", "1") for i in range(8)]
-    weights = balanced_weights(clips, RAVDESS)
-    assert weights == {"calm": 2.0, "sad": pytest.approx(8 / 12)}
-    assert sum(weights[clip.label] for clip in clips) == pytest.approx(len(clips))
+    weights = balanced_weights(clips)
+    assert weights == {(None, "calm"): 2.0, (None, "sad"): pytest.approx(8 / 12)}
+    more = [Clip(f"x{i}", "sad", "1001", info={"corpus": "cremad"}) for i in range(24)]
+    both = balanced_weights([*clips, *more])
+    assert both["cremad", "sad"] * 24 == pytest.approx(16)  # half of 32
+    assert both[None, "calm"] * 2 == both[None, "sad"] * 6 == pytest.approx(8)
