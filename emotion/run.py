@@ -68,6 +68,8 @@ class Record:
             weights or in choosing them, those of the runs that it started from included.
         extra_paths: list of str, further corpora that were trained on.
         asked_labels: list of str, the classes that were asked for, where the corpus has others.
+        protocols: dict of corpus to the protocol that it is tested by, of the starter.
+        temperatures: dict of modality to float, which the weights of its branch were divided by.
         exported: dict, of an export: its `format` and how it was checked.
     """
 
@@ -107,6 +109,8 @@ class Record:
     trained_on: dict | None = None
     extra_paths: list | None = None
     asked_labels: list | None = None
+    protocols: dict | None = None
+    temperatures: dict | None = None
     exported: dict | None = None
 
     @classmethod
@@ -232,15 +236,16 @@ class Run:
             _log.info("labels of %s: %s", root, text)
         if family(corpus) == family(self.record.corpus):
             clips = [clip for clip in clips if clip.id not in (self.record.left_out or ())]
-        if fold is None:
-            fold = 0 if protocol else self.record.fold
-        if protocol is None and self.record.corpus and family(corpus) != family(self.record.corpus):
-            if not any(clip.split for clip in clips):
-                return splits.all_tested(clips), load
-            protocol, fold = splits.default_protocol(clips), fold or 0
-        protocol = protocol or self.record.protocol
-        split = splits.split(clips, protocol, fold, self.record.seed, needed=("test",))
-        return split, load
+        known = self.record.protocols or {family(self.record.corpus): self.record.protocol}
+        if protocol is None and family(corpus) in known:
+            protocol = known[family(corpus)]
+            fold = self.record.fold if fold is None else fold
+        elif protocol is None and any(clip.split for clip in clips):
+            protocol = splits.default_protocol(clips)
+        elif protocol is None:
+            return replace(splits.all_tested(clips), corpus=corpus), load
+        split = splits.split(clips, protocol, fold or 0, self.record.seed, needed=("test",))
+        return replace(split, corpus=corpus), load
 
     def owns(self, split: Split) -> bool:
         """Returns bool, whether a splits.Split is the one it was made with, clip by clip."""

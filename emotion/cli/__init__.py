@@ -20,6 +20,7 @@ from emotion.cli import (
     score,
     serve,
     significance,
+    starter,
     synthetic,
     train,
     web,
@@ -45,4 +46,5 @@ COMMANDS = (
     synthetic,
     prepare,
     cache,
+    starter,
 )

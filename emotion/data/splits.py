@@ -40,6 +40,7 @@ class Split:
         speakers: dict of role to the sorted tuple of its speakers.
         absent: tuple of the protocol's speakers, of any fold, that the corpus lacks.
         warning: str that screen and report must show, or None.
+        corpus: str, what the clips are of, where that is known.
     """
 
     train: list
@@ -50,6 +51,7 @@ class Split:
     speakers: dict
     absent: tuple = ()
     warning: str | None = None
+    corpus: str | None = None
 
 
 def default_protocol(clips: list[Clip]) -> str:

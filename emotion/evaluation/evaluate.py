@@ -11,6 +11,7 @@ import numpy as np
 from emotion import backend
 from emotion.evaluation import scores
 from emotion.evaluation.results import aggregate, measure, weights_digest
+from emotion.run import family
 from emotion.training.batches import Batches
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ def check(run: Run, split: Split) -> None:
         ValueError: a test speaker took part in training or in choosing the model, or a label is
             not one of the run's.
     """
-    roles = run.record.speakers
-    known = {*roles["train"], *roles["validation"]}
+    met = run.record.met()
+    known = met.get(family(split.corpus), set()) if split.corpus else set().union(*met.values())
     shared = sorted(known.intersection(clip.speaker for clip in split.test))
     if shared and not (split.warning and run.owns(split)):
         raise ValueError(

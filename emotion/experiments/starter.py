@@ -1,0 +1,125 @@
+"""The starter: one model of a face run and a voice run, which works before anything is trained.
+
+Each branch is calibrated on its own validation clips, and its temperature becomes part of its
+weights. The model adds the log-probabilities of the branches (models/face_voice.py), so a
+recording without sound or without a face is predicted by the other branch as it is.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emotion import __version__, models
+from emotion.evaluation import evaluate
+from emotion.evaluation.results import Evaluation
+from emotion.experiments import model_card
+from emotion.files import atomic_write, write_text
+from emotion.metrics import calibration
+from emotion.run import Record, Run, family
+
+if TYPE_CHECKING:
+    import keras
+
+    from emotion.processes import Pool
+
+FACE, VOICE = "face_expression", "face_voice"  # the presets of the two runs
+
+
+def join(
+    face: Run,
+    voice: Run,
+    folder: str | Path,
+    cache: Path | None = None,
+    pool: Pool | None = None,
+) -> Run:
+    """Joins a face run and a voice run into one run that predicts recordings.
+
+    Args:
+        face: Run of the preset face_expression.
+        voice: Run of the preset face_voice with sound alone, of the same labels.
+        folder: str or Path to write run.json, model.keras and model_card.md into.
+        cache: Path of the signal cache; None for the default one.
+        pool: processes.Pool, or None to make batches in this process.
+
+    Returns:
+        Run.
+
+    Raises:
+        ValueError: a run is of another preset, or their labels differ.
+        FileNotFoundError: a run was not scored: its folder holds no metrics.json.
+    """
+    _refuse_unfit(face, voice)
+    runs = {"video": face, "audio": voice}
+    scored = {name: Evaluation.read(run.folder) for name, run in runs.items()}
+    temperatures = {name: _temperature(run, cache, pool) for name, run in runs.items()}
+    preset = models.preset(VOICE)
+    frames = replace(preset.video, size=face.preset.video.size, margin=face.preset.video.margin)
+    preset = replace(preset, audio=voice.preset.audio, video=frames)
+    model = models.build_model(preset, len(face.labels))
+    _set_weights(model, {n: run.model() for n, run in runs.items()}, temperatures)
+    met: dict[str, set] = {}
+    for run in runs.values():
+        for corpus, speakers in run.record.met().items():
+            met[corpus] = met.get(corpus, set()) | speakers
+    record = Record(
+        preset=preset.to_json(),
+        labels=list(face.labels),
+        seed=face.record.seed,
+        speakers={"train": [], "validation": [], "test": []},
+        detector="auto",
+        window=voice.record.window,
+        versions={"python": platform.python_version(), "emotion": __version__},
+        ended={"epochs": face.record.ended["epochs"], "early_stopping": False},
+        trained_on={name: sorted(met[name]) for name in sorted(met)},
+        protocols={family(run.record.corpus): run.record.protocol for run in runs.values()},
+        temperatures=temperatures,
+    )
+    folder = Path(folder)
+    with atomic_write(folder / "model.keras") as part:
+        model.save(part)
+    write_text(folder / "model_card.md", model_card.text(record, runs, scored))
+    record.write(folder / "run.json")
+    return Run(folder, record)
+
+
+def _refuse_unfit(face, voice):
+    if (face.preset.name, voice.preset.name, voice.preset.modality) != (FACE, VOICE, "audio"):
+        raise ValueError(
+            f"the starter needs a run of {FACE} and one of {VOICE} with --modality audio. "
+            f"Received: {face.preset.name}, {voice.preset.name} with {voice.preset.modality}."
+        )
+    if face.labels != voice.labels:
+        raise ValueError(
+            f"both runs must have the same labels; train with --labels {','.join(face.labels)}. "
+            f"Received: {', '.join(voice.labels)}."
+        )
+
+
+def _temperature(run, cache, pool):
+    """The temperature that calibrates a run best on its validation clips."""
+    split, load = run.data(cache_folder=cache)
+    predicted = evaluate.predict(run, split.validation, load, pool)
+    targets = predicted["label"].map(run.labels.index).to_numpy()
+    probabilities = predicted[list(run.labels)].to_numpy()
+    return calibration.temperature(targets, calibration.logarithms(probabilities))
+
+
+def _set_weights(model: keras.Model, trained: dict, temperatures: dict[str, float]) -> None:
+    """Sets the weights of face_voice from its two branches, their logits divided by T."""
+    model.get_layer("face_encoder").set_weights(
+        trained["video"].get_layer("face_encoder").get_weights()
+    )
+    names = {layer.name for layer in model.layers if layer.weights}
+    for layer in trained["audio"].layers:
+        if layer.name in names and layer.name != "audio_logits":
+            model.get_layer(layer.name).set_weights(layer.get_weights())
+    heads = {"video": "logits", "audio": "audio_logits"}
+    for name, head in heads.items():
+        weights = trained[name].get_layer(head).get_weights()
+        scaled = [np.asarray(array) / temperatures[name] for array in weights]
+        model.get_layer(f"{name}_logits").set_weights(scaled)
