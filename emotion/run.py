@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emotion import backend
+from emotion import backend, shipped
 from emotion.data import corpora, feature_tables, labels, splits
 from emotion.files import write_text
 from emotion.preset import from_json
@@ -337,8 +337,8 @@ def runs_folder() -> Path:
 def newest(runs: str | Path | None = None) -> Path:
     """Finds the run that is taken where none is named.
 
-    It is the one in the folder of runs whose model was written last. A single fold in a folder of
-    folds, or a run of `compare`, is never taken.
+    It is the one in the folder of runs whose model was written last; without any, the starter. A
+    single fold in a folder of folds, or a run of `compare`, is never taken.
 
     Args:
         runs: str or Path of the folder of runs; None for `runs_folder()`.
@@ -351,6 +351,10 @@ def newest(runs: str | Path | None = None) -> Path:
     """
     runs = runs_folder() if runs is None else Path(runs)
     models = [path for path in runs.rglob("model.keras") if (path.parent / "run.json").is_file()]
+    models = [path for path in models if path.parent != runs / "starter"]
+    starter = shipped.starter()
+    if starter and not any(path.parent.parent == runs for path in models):
+        return starter
     if not models:
         raise FileNotFoundError(
             f"{runs} holds no trained run; train one with `{shlex.join(program())}`, or name one: "

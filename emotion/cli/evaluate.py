@@ -22,6 +22,14 @@ def add(commands: argparse._SubParsersAction) -> None:
         choices=("audio", "video"),
         help="zeros in place of a modality; written to RUN/without-MODALITY",
     )
+    command.add_argument(
+        "--views",
+        type=int,
+        default=1,
+        choices=range(1, 11),
+        metavar="N",
+        help="average over N views of each frame, mirrored and shifted: 2 or 10 (default: 1)",
+    )
     command.add_argument("--output", metavar="DIR", help="where to write it all, of one RUN (RUN)")
 
 
@@ -60,7 +68,7 @@ def _examine(name, options, pool):
         split, load = _data(run, options, pool)
         folder = output / run.folder.name if of_folds else output
         with nullcontext() if options.output else locked(folder, "name another --output"):
-            evaluations.append(completion.full(run, split, load, folder, pool))
+            evaluations.append(completion.full(run, split, load, folder, pool, options.views))
     scored = completion.join(evaluations, output) if of_folds else evaluations[0]
     preset, modality = runs[0].preset.name, scored.modality
     print(printing.report(f"{name}, {preset} with {modality}", scored))

@@ -10,7 +10,11 @@ def chosen(model: Path | None) -> Path:
     if model:
         return Path(model)
     from emotion.run import newest
+    from emotion.shipped import starter
 
     folder = newest()
-    print(f"model: {folder} (the newest in {folder.parent.name}/)")
+    if folder == starter():
+        print(f"model: the starter, since no run was trained ({folder / 'model_card.md'})")
+    else:
+        print(f"model: {folder} (the newest in {folder.parent.name}/)")
     return folder

@@ -43,11 +43,11 @@ def mapping(present: Iterable[str], labels: Sequence[str]) -> dict[str, str | No
     >>> mapping(["calm", "joy", "bored"], ["neutral", "happy"])
     {'bored': None, 'calm': 'neutral', 'joy': 'happy'}
     """
-    found = {}
+    targets = {}
     for name in sorted(set(present)):
         names = (name, SYNONYMS.get(name.lower()), WIDER.get(name))
-        found[name] = next((each for each in names if each in labels), None)
-    return found
+        targets[name] = next((each for each in names if each in labels), None)
+    return targets
 
 
 def mapped(clips: list[Clip], labels: Sequence[str]) -> tuple[list[Clip], dict[str, str | None]]:

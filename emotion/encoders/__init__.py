@@ -10,19 +10,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emotion.encoders import checkpoint, efficientface, resnet, wav2vec2
+from emotion import shipped
+from emotion.encoders import checkpoint, efficientface, face_expression, resnet, wav2vec2
 
 if TYPE_CHECKING:
     import keras
 
 ENCODERS = {
     "efficientface": efficientface,
+    "face_encoder": face_expression,
     "resnet18": resnet,
     "resnet50": resnet,
     "wav2vec2": wav2vec2,
 }
 # What an encoder starts from where nothing else is asked for: weights that can be fetched.
 DEFAULTS = {
+    "face_encoder": "starter",
     "resnet18": "imagenet",
     "resnet50": "imagenet",
     "wav2vec2": "facebook/wav2vec2-base",
@@ -35,8 +38,8 @@ def sources(model: keras.Model, asked: Sequence[str] = ()) -> dict[str, str]:
     Args:
         model: keras.Model.
         asked: sequence of str, each SOURCE, for the model's one encoder, or NAME=SOURCE. A source
-            is what the encoder's `load_weights` reads: "imagenet", an id of a hub, a path; or
-            "none", random weights, which alone is said to all encoders.
+            is what the encoder's `load_weights` reads: "imagenet", "starter", an id of a hub, a
+            path; or "none", random weights, which alone is said to all encoders.
 
     Returns:
         dict of the encoder's name to its source, without those that start from random weights.
@@ -46,6 +49,8 @@ def sources(model: keras.Model, asked: Sequence[str] = ()) -> dict[str, str]:
     """
     present = [layer.name for layer in model.layers if layer.name in ENCODERS]
     chosen = {name: DEFAULTS.get(name) for name in present}
+    if model.name == "face_expression" or not shipped.starter():  # which trains this encoder
+        chosen |= {"face_encoder": None} if "face_encoder" in present else {}
     for text in map(str, asked):
         name, _, source = text.partition("=")
         if name in ENCODERS:
@@ -95,7 +100,9 @@ def identify(source: str) -> str:
     Args:
         source: str of a path, of a folder with one of checkpoint.NAMES, or of what is no path.
     """
-    paths = [Path(source), *(Path(source, name) for name in checkpoint.NAMES)]
+    source = shipped.starter() / "model.keras" if source == "starter" else source
+    names = (*checkpoint.NAMES, "model.keras")
+    paths = [Path(source), *(Path(source, name) for name in names)]
     path = next((path for path in paths if path.is_file()), None)
     if path is None:  # its reader tells if there should be one
         return str(source)

@@ -1,19 +1,23 @@
 """Face expression encoder: a residual CNN of 1.2 M parameters on small grey face crops.
 
 Residual blocks (He et al. 2016, arXiv:1512.03385) of 32, 64, 128 and 256 channels behind a strided
-stem. Colour is removed first, since FER2013 has none. It starts from random weights.
+stem. Colour is removed first, since FER2013 has none.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 from keras import layers
+
+from emotion import shipped
 
 WIDTHS = (32, 64, 128, 256)  # channels of the stages; the last is the size of the embedding
 LUMINANCE = (0.299, 0.587, 0.114)  # of R, G, B (ITU-R BT.601)
 
 
-def build(size: int, name: str = "face_expression") -> keras.Model:
+def build(size: int, name: str = "face_encoder") -> keras.Model:
     """Builds the encoder.
 
     Args:
@@ -33,6 +37,30 @@ def build(size: int, name: str = "face_expression") -> keras.Model:
         x = _block(x, width, 2 if index else 1, f"block{index}")
     x = layers.GlobalAveragePooling2D(name="mean")(x)
     return keras.Model(frames, x, name=name)
+
+
+def load_weights(encoder: keras.Model, source: str) -> None:
+    """Loads what a run has learned into the encoder.
+
+    Args:
+        encoder: keras.Model of `build`, of any size.
+        source: str, "starter", or the path of a run that has the encoder, or of its model.keras.
+
+    Raises:
+        FileNotFoundError: there is no such model.
+        ValueError: it has no such encoder.
+    """
+    folder = shipped.starter() if source == "starter" else Path(source)
+    path = folder / "model.keras" if folder and folder.is_dir() else folder
+    if path is None or not path.is_file():
+        raise FileNotFoundError(f"{source} holds no model.keras; name a run with a face encoder.")
+    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    layer = next((layer for layer in model.layers if layer.name == "face_encoder"), None)
+    if layer is None:
+        raise ValueError(
+            f"{source} has no face encoder; name a run of face_expression or face_voice."
+        )
+    encoder.set_weights(layer.get_weights())
 
 
 def _block(x, width, stride, name):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
+from scipy import special
 
 from emotion import backend
 from emotion.evaluation import scores
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from emotion.run import Run
 
 
+# Test-time augmentation: ten crops, as (mirrored, shift across and down in parts of the side).
+_SHIFTS = ((0, 0), (-0.05, -0.05), (-0.05, 0.05), (0.05, -0.05), (0.05, 0.05))
+VIEWS = tuple((mirrored, *shift) for shift in _SHIFTS for mirrored in (False, True))
+
+
 def evaluate_run(
     run: Run,
     split: Split,
@@ -32,6 +38,7 @@ def evaluate_run(
     pool: Pool | None = None,
     without: str | None = None,
     model: keras.Model | None = None,
+    views: int = 1,
 ) -> Evaluation:
     """Scores a run's best model on the test clips of a split.
 
@@ -44,6 +51,7 @@ def evaluate_run(
         without: "audio" or "video", the input that is zero, as modality dropout makes it in
             training; or None.
         model: keras.Model, that of the run, where it is loaded already.
+        views: int, 1 to 10, the first of VIEWS, over which predictions are averaged.
 
     Returns:
         Evaluation.
@@ -56,7 +64,7 @@ def evaluate_run(
     if without:
         _refuse_nothing(preset, without)
     digest = weights_digest(run.folder)
-    predictions = predict(run, clips, load, pool, without, model)
+    predictions = predict(run, clips, load, pool, without, model, views)
     return replace(
         measure(predictions, labels),
         model=digest,
@@ -69,6 +77,7 @@ def evaluate_run(
         adapted_to_test_speaker=False,
         modality=preset.modality,
         without=without,
+        views=views if views > 1 else None,
         warning=split.warning,
     )
 
@@ -106,22 +115,24 @@ def predict(
     pool: Pool | None = None,
     without: str | None = None,
     model: keras.Model | None = None,
+    views: int = 1,
 ) -> pd.DataFrame:
     """Predicts clips with a run's best model; `evaluate_run` without the checks and scores.
 
     Args:
         clips: list of Clip.
-        run, load, pool, without, model: as `evaluate_run`.
+        run, load, pool, without, model, views: as `evaluate_run`.
 
     Returns:
         pandas.DataFrame, of `scores.table`.
     """
     batch_size = run.preset.recipe.batch_size
     batches = _Reduced(clips, run.preset, run.labels, batch_size, load, pool=pool)
-    batches.without = without
-    with backend.streams(batches) as (stream,):
-        logits = (model or run.model()).predict(stream, verbose=0)
-    probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+    batches.without, model, total = without, model or run.model(), 0.0
+    for batches.view in VIEWS[:views]:
+        with backend.streams(batches) as (stream,):
+            total += special.log_softmax(model.predict(stream, verbose=0), axis=1)
+    probabilities = special.softmax(total / views, axis=1).astype(np.float32)
     return scores.table(clips, probabilities, run.labels)
 
 
@@ -168,12 +179,24 @@ def _refuse_nothing(preset, without):
 
 
 class _Reduced(Batches):
-    """Batches of which one input is zero."""
+    """Batches of which one input is zero, or whose frames are seen in one of VIEWS."""
 
-    without = None
+    without, view = None, VIEWS[0]
 
     def __getitem__(self, index):
         inputs, targets, weights = super().__getitem__(index)
         if self.without:
             inputs = {**inputs, self.without: np.zeros_like(inputs[self.without])}
+        if self.view != VIEWS[0]:
+            inputs = {**inputs, "video": _viewed(inputs["video"], *self.view)}
         return inputs, targets, weights
+
+
+def _viewed(frames, mirrored, across, down):
+    """Frames (b, t, h, w, 3), mirrored or not, shifted by parts of their side; edges repeat."""
+    size = frames.shape[2]
+    rows, columns = (
+        np.clip(np.arange(size) - round(d * size), 0, size - 1) for d in (down, across)
+    )
+    shifted = frames[:, :, rows][:, :, :, columns]
+    return shifted[:, :, :, ::-1] if mirrored else shifted

@@ -22,7 +22,7 @@ from emotion.run import Record
 # What all folds of a protocol share.
 CONDITIONS = (
     *("protocol", "absent_speakers", "label_target", "adapted_to_test_speaker", "modality"),
-    *("without", "warning", "scores"),
+    *("without", "views", "warning", "scores"),
 )
 # Of a run's best model, on clips without augmentation.
 ACCURACIES = ("train_accuracy", "validation_accuracy")
@@ -65,6 +65,7 @@ class Evaluation:
         adapted_to_test_speaker: bool.
         modality: str, "audio", "video" or "both".
         without: str, the modality that was zero.
+        views: int, the views of each frame that predictions are averaged over; None for one.
         warning: str, of the split.
         scores: dict, the `file` and `kind` of the scores of another system.
     """
@@ -108,6 +109,7 @@ class Evaluation:
     adapted_to_test_speaker: bool | None = None
     modality: str | None = None
     without: str | None = None
+    views: int | None = None
     warning: str | None = None
     scores: dict | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,14 @@ def complete(run: Run, split: Split, load: Load, pool: Pool | None = None) -> Ev
     return scored
 
 
-def full(run: Run, split: Split, load: Load, folder: Path, pool: Pool | None = None) -> Evaluation:
+def full(
+    run: Run,
+    split: Split,
+    load: Load,
+    folder: Path,
+    pool: Pool | None = None,
+    views: int = 1,
+) -> Evaluation:
     """Does what `complete` does, and all that takes longer: temperature, robustness, pictures.
 
     Args:
@@ -60,6 +68,7 @@ def full(run: Run, split: Split, load: Load, folder: Path, pool: Pool | None = N
         load: function of a Clip that returns its Signal.
         folder: Path to write metrics.json, predictions.csv, validation.csv and the pictures into.
         pool: processes.Pool, or None to make batches in this process.
+        views: int, as `evaluate.evaluate_run`; of training and robustness clips there is one.
 
     Returns:
         Evaluation, with `results.ACCURACIES`, what `results.calibrate` gives, and `robustness`.
@@ -68,10 +77,11 @@ def full(run: Run, split: Split, load: Load, folder: Path, pool: Pool | None = N
         ValueError: as `evaluate.evaluate_run`.
     """
     model = run.model()
-    scored = evaluate.evaluate_run(run, split, load, pool, model=model)
-    allowed = run.record.speakers["validation"]
+    scored = evaluate.evaluate_run(run, split, load, pool, model=model, views=views)
+    allowed = set(run.record.speakers["validation"])
     validation = [clip for clip in split.validation if clip.speaker in allowed]
-    held_out = evaluate.predict(run, validation, load, pool, model=model) if validation else None
+    predict = partial(evaluate.predict, run, load=load, pool=pool, model=model, views=views)
+    held_out = predict(validation) if validation else None
     same_clips = run.owns(split)
     train = evaluate.predict(run, split.train, load, pool, model=model) if same_clips else None
     scored = replace(

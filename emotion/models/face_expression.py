@@ -56,7 +56,7 @@ def build(preset: Preset, classes: int) -> keras.Model:
     count, size, *_ = preset.video.shape
     video = keras.Input(preset.video.shape, dtype=preset.video.dtype, name="video")
     frames = ops.reshape(video, (-1, size, size, 3))
-    vectors = face_expression.build(size, name="face_encoder")(frames)
+    vectors = face_expression.build(size)(frames)
     vectors = ops.reshape(vectors, (-1, count, face_expression.WIDTHS[-1]))
     x = layers.GlobalAveragePooling1D(name="video_embedding")(vectors)
     x = layers.Dropout(0.3, name="dropout")(x)

@@ -10,7 +10,8 @@
 Both branches predict alone: a modality that is missing, zeros in its input, changes nothing. In
 training each batch is followed by copies without the face, without the voice and with both
 weakened (`Augmentation.modality_dropout`), so each branch is trained alone too. The layer over time
-starts as the identity, so that the branch of a video begins as the mean of its frames.
+starts as the identity, so that the branch of a video begins as the mean of its frames. The face
+encoder starts from the starter's weights, and trains after the first epochs.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ PRESETS = (
         audio=LogMel(),
         video=FaceFrames(size=44),
         augmentation=Augmentation(modality_dropout=True),
-        recipe=Recipe(epochs=60, patience=20),
+        recipe=Recipe(epochs=60, patience=20, head_epochs=5, encoder_learning_rate=1e-4),
     ),
 )
 
@@ -80,7 +81,7 @@ def _video_branch(x: Any) -> Any:
     count, size = x.shape[1:3]
     width = face_expression.WIDTHS[-1]
     frames = ops.reshape(x, (-1, size, size, 3))
-    x = face_expression.build(size, name="face_encoder")(frames)
+    x = face_expression.build(size)(frames)
     x = ops.reshape(x, (-1, count, width))
     y = layers.Conv1D(64, 3, padding="same", activation="relu", name="video_time0")(x)
     y = layers.Conv1D(width, 1, kernel_initializer="zeros", name="video_time1")(y)
