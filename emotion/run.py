@@ -236,7 +236,8 @@ class Run:
             _log.info("labels of %s: %s", root, text)
         if family(corpus) == family(self.record.corpus):
             clips = [clip for clip in clips if clip.id not in (self.record.left_out or ())]
-        known = self.record.protocols or {family(self.record.corpus): self.record.protocol}
+        trained = family(self.record.corpus or corpus)  # an early record names none
+        known = self.record.protocols or {trained: self.record.protocol}
         if protocol is None and family(corpus) in known:
             protocol = known[family(corpus)]
             fold = self.record.fold if fold is None else fold
@@ -301,8 +302,8 @@ def identity(split: Split) -> str:
 
     Clips of further corpora (`info["corpus"]`) do not count: `identity_extra` is of them.
     """
-    own = {r: [c for c in getattr(split, r) if "corpus" not in c.info] for r in splits.ROLES}
-    return _digest_clips(own)
+    roles = {r: [c for c in getattr(split, r) if "corpus" not in c.info] for r in splits.ROLES}
+    return _digest_clips(roles)
 
 
 def identity_extra(split: Split) -> str | None:

@@ -12,5 +12,5 @@ def starter() -> Path | None:
 
     It is `saved_models/starter` of a checkout, and `emotion/starter` in an installed package.
     """
-    places = (_PACKAGE / "starter", _PACKAGE.parent / "saved_models" / "starter")
-    return next((path for path in places if (path / "model.keras").is_file()), None)
+    folders = (_PACKAGE / "starter", _PACKAGE.parent / "saved_models" / "starter")
+    return next((path for path in folders if (path / "model.keras").is_file()), None)

@@ -80,6 +80,7 @@ def join(
         temperatures=temperatures,
     )
     folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / "model.keras") as part:
         model.save(part)
     write_text(folder / "model_card.md", model_card.text(record, runs, scored))

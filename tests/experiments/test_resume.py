@@ -304,6 +304,7 @@ def test_what_was_asked_means_the_same_in_any_folder(tmp_path, monkeypatch):
         "fold": "1", "folds": [0, 1], "seed": 7,
         "face_detector": "haar", "cache": tmp_path / "cache", "tensorboard": True,
         "encoder_weights": [f"resnet18={tmp_path / 'weights.h5'}", "some/hub"],
+        "labels": None, "extra_data": [], "init": None,
         "init_audio": tmp_path / "audio", "init_video": tmp_path / "video",
         "freeze_encoders": True,
     }  # fmt: skip

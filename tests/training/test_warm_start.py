@@ -1,4 +1,4 @@
-"""Initial: a fusion begins with the branches of two single-modality runs, and says so."""
+"""Trainings that begin with the weights of other runs: their branches, or all that fits."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from emotion import models
 from emotion.data import corpora, labels, splits
 from emotion.signals.cache import SignalCache
 from emotion.training.train import Training, load_run, train
-from emotion.training.warm_start import Initial
+from emotion.training.warm_start import Initial, Pretrained
 from tests.models.test_action_units import write_table
 from tests.training.test_train import contents
 
@@ -163,3 +163,53 @@ def test_the_command_says_it_in_one_line(table, single, tmp_path, capsys):
     again = ["--run", str(tmp_path / "run"), "--resume", "--epochs", "2", "--workers", "0"]
     assert train_model.main(again) == 0  # run.json names the branches
     assert load_run(tmp_path / "run").record.initial == record.initial
+
+
+def as_trained_on(folder, corpus, copy):
+    """A copy of a run that says which corpus it was trained on."""
+    shutil.copytree(folder, copy)
+    record = json.loads((copy / "run.json").read_text())
+    (copy / "run.json").write_text(json.dumps({**record, "corpus": corpus}))
+    return copy
+
+
+def test_any_run_begins_another_one_and_shared_classes_are_copied(single, tmp_path):
+    folder = as_trained_on(single["audio"], "cremad", tmp_path / "before")
+    pretrained = Pretrained(folder, "ravdess")
+    preset = models.preset("action_unit_bilstm").only("audio")
+    names = ("happy", "bored", "neutral")
+    model = models.build_model(preset, len(names))
+    fresh = model.get_layer("logits").get_weights()
+    pretrained.load(model, preset, names, {role: ("01",) for role in splits.ROLES}, "manifest")
+    before = weights(load_run(folder).model())
+    after = weights(model)
+    assert all(equal(after[name], before[name]) for name in after if name != "logits")
+    for new, old, start_values in zip(after["logits"], before["logits"], fresh):
+        for index, name in enumerate(names):
+            if name in labels.RAVDESS:
+                assert np.array_equal(new[..., index], old[..., labels.RAVDESS.index(name)])
+            else:
+                assert np.array_equal(new[..., index], start_values[..., index])
+
+
+@pytest.mark.parametrize("corpus, leak", [("ravdess-all", True), ("cremad", False)])
+def test_a_run_that_has_met_the_test_speakers_is_refused(single, tmp_path, corpus, leak):
+    folder = as_trained_on(single["audio"], "table", tmp_path / "before")  # of RAVDESS's names
+    preset = models.preset("action_unit_bilstm").only("audio")
+    model = models.build_model(preset, 8)
+    met = load_run(folder).record.speakers["train"][0]
+    split = {"train": ("x",), "validation": ("y",), "test": (met,)}
+    arguments = model, preset, labels.RAVDESS, split, "speaker-kfold"
+    if leak:
+        with pytest.raises(ValueError, match=f"has met speakers who test or validate.*{met}"):
+            Pretrained(folder, corpus).load(*arguments)
+    else:
+        Pretrained(folder, corpus).load(*arguments)
+
+
+def test_a_run_without_a_common_layer_is_refused(single):
+    preset = models.preset("cnn3d_mfcc").only("audio")
+    with pytest.raises(ValueError, match="shares no layer with cnn3d_mfcc"):
+        nobody = dict.fromkeys(splits.ROLES, ())
+        model = models.build_model(preset, 8)
+        Pretrained(single["audio"], "cremad").load(model, preset, labels.RAVDESS, nobody, "images")

@@ -1,0 +1,137 @@
+"""The starter: a face run and a voice run joined, calibrated, used where no run is named."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import train_model
+from emotion import run, shipped
+from emotion.cli.main import main
+from emotion.evaluation.results import Evaluation
+from emotion.inference.recognizer import Recognizer
+from emotion.run import load_run
+from tests.data.test_images import write_arrays
+from tests.data.test_log_mel_table import write_log_mel
+
+LABELS = "neutral,happy,sad,angry,fearful,disgust,surprised"
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a face run, a voice run and what joins them, of noise."""
+    folder = tmp_path_factory.mktemp("starter")
+    write_arrays(folder / "images")
+    write_log_mel(folder / "log_mel.npz")
+    common = ["--epochs", "1", "--workers", "0", "--cache", str(folder / "cache")]
+    face = ["--data", str(folder / "images"), "--preset", "face_expression"]
+    voice = ["--data", str(folder / "log_mel.npz"), "--preset", "face_voice"]
+    voice += ["--modality", "audio", "--labels", LABELS, "--protocol", "speaker-kfold-3"]
+    assert train_model.main([*face, "--run", str(folder / "face"), *common]) == 0
+    assert train_model.main([*voice, "--run", str(folder / "voice"), *common]) == 0
+    arguments = [str(folder / "face"), str(folder / "voice"), "--output", str(folder / "starter")]
+    assert main(["starter", *arguments, "--cache", str(folder / "cache"), "--workers", "0"]) == 0
+    return folder
+
+
+def probabilities(folder, inputs, temperature):
+    model = load_run(folder).model()
+    logits = model.predict_on_batch(inputs) / temperature
+    return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+
+
+def test_each_branch_predicts_as_its_run_does_with_its_temperature(trained):
+    joined = load_run(trained / "starter")
+    generator = np.random.default_rng(0)
+    audio = generator.normal(0, 40, (4, 40, 44, 1)).astype(np.float32)
+    video = generator.integers(0, 256, (4, 1, 44, 44, 3), np.uint8)
+    cases = {
+        "audio": (trained / "voice", {"audio": audio}),
+        "video": (trained / "face", {"video": video}),
+    }
+    whole = {"audio": audio, "video": np.repeat(video, 20, axis=1)}
+    for name, (folder, inputs) in cases.items():
+        expected = probabilities(folder, inputs, joined.record.temperatures[name])
+        absent = {n: a if n == name else np.zeros_like(a) for n, a in whole.items()}
+        assert np.allclose(probabilities(trained / "starter", absent, 1.0), expected, atol=1e-5)
+
+
+def test_the_card_says_who_is_in_the_data(trained):
+    record = load_run(trained / "starter").record
+    assert set(record.trained_on) == {"fer2013", "cremad"}
+    card = (trained / "starter/model_card.md").read_text()
+    head, body = card.split("---\n", 2)[1:]
+    assert "license: cc-by-nc-sa-4.0" in head
+    for text in ("FER2013", "CREMA-D", "ODbL", "unknown, 40 images", "must not be used"):
+        assert text in body, text
+    uar = Evaluation.read(trained / "face").uar
+    assert f"| face | fer2013 | 20 | {uar:.3f} (" in body
+
+
+def test_it_is_tested_on_people_it_has_not_met(trained, tmp_path, capsys):
+    common = ["--cache", str(trained / "cache"), "--workers", "0"]
+    arguments = ["evaluate", str(trained / "starter"), "--output", str(tmp_path / "out"), *common]
+    assert main([*arguments, "--data", str(trained / "images")]) == 0
+    measured = Evaluation.read(tmp_path / "out")
+    assert (measured.protocol, measured.clips) == ("fer2013", 20)
+    face = Evaluation.read(trained / "face")
+    assert measured.uar == pytest.approx(face.uar, abs=1e-6)
+    voices = [*arguments, "--data", str(trained / "log_mel.npz")]
+    assert main(voices) == 0
+    voice = Evaluation.read(trained / "voice")
+    assert Evaluation.read(tmp_path / "out").uar == pytest.approx(voice.uar, abs=1e-6)
+    capsys.readouterr()
+    assert main([*voices, "--protocol", "speaker-kfold-3", "--fold", "1"]) == 2
+    assert "must not have been trained on" in capsys.readouterr().err
+
+
+def test_a_new_corpus_is_tested_as_a_whole_with_its_labels_mapped(trained, tmp_path, capsys):
+    others = write_log_mel(tmp_path / "log_mel.npz", actors=range(1010, 1012))
+    record = json.loads((trained / "face/run.json").read_text())
+    assert record["corpus"] == "fer2013"
+    arguments = ["--output", str(tmp_path / "out"), "--cache", str(trained / "cache")]
+    voice = json.loads((trained / "voice/run.json").read_text())
+    copy = tmp_path / "voice"
+    copy.mkdir()
+    (copy / "model.keras").write_bytes((trained / "voice/model.keras").read_bytes())
+    voice |= {"corpus": "ravdess", "trained_on": {"ravdess": ["01"]}}
+    (copy / "run.json").write_text(json.dumps(voice))
+    command = ["evaluate", str(copy), "--data", str(others), *arguments, "--workers", "0"]
+    assert main(command) == 0
+    measured = Evaluation.read(tmp_path / "out")
+    assert (measured.protocol, measured.clips, len(measured.speakers)) == ("all", 24, 2)
+
+
+def test_runs_that_do_not_fit_are_refused(trained, tmp_path, capsys):
+    pair = [str(trained / "voice"), str(trained / "face")]
+    assert main(["starter", *pair, "--output", str(tmp_path / "out")]) == 2
+    assert "the starter needs a run of face_expression" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_it_is_used_where_no_run_was_trained(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(shipped, "starter", lambda: trained / "starter")
+    assert run.newest(tmp_path) == trained / "starter"
+    later = tmp_path / "mine"
+    later.mkdir()
+    for name in ("run.json", "model.keras"):
+        (later / name).write_bytes((trained / "face" / name).read_bytes())
+    assert run.newest(tmp_path) == later
+    assert Recognizer(trained / "starter").labels == tuple(LABELS.split(","))
+
+
+def test_more_data_is_trained_on_and_nothing_else(trained, tmp_path, capsys):
+    other = write_log_mel(tmp_path / "more.npz", actors=range(1010, 1013))
+    common = ["--epochs", "1", "--workers", "0", "--cache", str(trained / "cache")]
+    arguments = ["--data", str(other), "--preset", "face_voice", "--modality", "audio"]
+    arguments += ["--protocol", "speaker-kfold-3", "--run", str(tmp_path / "run")]
+    more = ["--extra-data", str(trained / "log_mel.npz")]
+    assert train_model.main([*arguments, *more, *common]) == 2
+    assert "must be another corpus than --data" in capsys.readouterr().err
+    again = ["--init", str(trained / "voice")]
+    assert train_model.main([*arguments, *again, *common]) == 0
+    record = load_run(tmp_path / "run").record
+    assert {"1001", "1010"} & set(record.trained_on["cremad"])
+    assert len(record.labels) == 6 and record.initial
