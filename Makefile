@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := python -m pytest -q --numprocesses 2 --dist loadfile
 
-.PHONY: demo test parity docs requirements clean
+.PHONY: demo starter test parity docs requirements clean
 
 # A training that was broken off goes on where it was.
 TRAIN = $(BIN)/python train_model.py --data demo/dataset --protocol speaker-kfold --epochs 40 \
@@ -25,6 +25,28 @@ demo/run-video/metrics.json: demo/dataset/synthetic.json
 
 demo/dataset/synthetic.json: .venv/installed
 	$(BIN)/python -m emotion synthetic demo/dataset --clip demo/clip.mp4
+
+# The starter, from the corpora; each part goes on where it was broken off. docs/starter.md has the hours.
+STARTER ?= build/starter
+FER2013 ?= dataset/fer2013
+RAVDESS ?= dataset/ravdess
+CREMAD ?= dataset/CREMA-D
+LABELS = neutral,happy,sad,angry,fearful,disgust,surprised
+PART = $(BIN)/python train_model.py --cache $(STARTER)/cache --run $(@D) \
+	$(if $(wildcard $(@D)/run.json),--resume) $(if $(EPOCHS),--epochs $(EPOCHS),$1)
+
+starter: $(STARTER)/face/metrics.json $(STARTER)/voice/metrics.json
+	$(BIN)/python -m emotion evaluate $(STARTER)/face $(STARTER)/voice --cache $(STARTER)/cache
+	$(BIN)/python -m emotion starter $(STARTER)/face $(STARTER)/voice --output saved_models/starter \
+		--cache $(STARTER)/cache
+
+$(STARTER)/small/metrics.json: .venv/installed
+	$(call PART,--epochs 24) --data $(FER2013) --preset face_expression --set video.size=32
+$(STARTER)/face/metrics.json: $(STARTER)/small/metrics.json
+	$(call PART,--epochs 8) --data $(FER2013) --preset face_expression --learning-rate 0.03 --init $(STARTER)/small
+$(STARTER)/voice/metrics.json: .venv/installed
+	$(call PART,--epochs 30) --data $(RAVDESS) --extra-data $(CREMAD) --preset face_voice --modality audio \
+		--labels $(LABELS) --protocol ravdess-holdout --batch-size 32
 
 test: .venv/installed  ## style and hints, then all tests, fast ones first
 	$(BIN)/ruff check .

@@ -8,9 +8,10 @@ import logging
 import os
 import shlex
 import warnings
+import zipfile
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from emotion import backend, shipped
 from emotion.data import corpora, feature_tables, labels, splits
@@ -187,6 +188,16 @@ class Run:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
 
     @property
+    def temperature(self) -> float:
+        """Float, what logits are divided by: fitted by `evaluate` on validation clips, else 1."""
+        path = self.folder / "metrics.json"
+        if not path.is_file():
+            return 1.0
+        measured = json.loads(path.read_text(encoding="utf-8"))
+        of_model = measured.get("model") == weights_digest(self.folder)
+        return (measured.get("temperature") or 1.0) if of_model else 1.0
+
+    @property
     def spec(self) -> Spec:
         """cache.Spec of the signals it was trained on."""
         return self.preset.spec(self.record.detector)
@@ -232,8 +243,10 @@ class Run:
         corpus = corpus or corpora.guess(Path(root))
         clips = corpora.clips(Path(root), corpus, features)
         clips, chosen = labels.mapped(clips, self.labels)
-        if text := labels.describe(chosen):
+        text = labels.describe(chosen)
+        if text:
             _log.info("labels of %s: %s", root, text)
+        known_as: dict[str, Any] = {"corpus": corpus, "label_map": chosen if text else None}
         if family(corpus) == family(self.record.corpus):
             clips = [clip for clip in clips if clip.id not in (self.record.left_out or ())]
         trained = family(self.record.corpus or corpus)  # an early record names none
@@ -244,9 +257,9 @@ class Run:
         elif protocol is None and any(clip.split for clip in clips):
             protocol = splits.default_protocol(clips)
         elif protocol is None:
-            return replace(splits.all_tested(clips), corpus=corpus), load
+            return replace(splits.all_tested(clips), **known_as), load
         split = splits.split(clips, protocol, fold or 0, self.record.seed, needed=("test",))
-        return replace(split, corpus=corpus), load
+        return replace(split, **known_as), load
 
     def owns(self, split: Split) -> bool:
         """Returns bool, whether a splits.Split is the one it was made with, clip by clip."""
@@ -323,6 +336,19 @@ def _digest_clips(parts):
             ):
                 digest.update(name.encode() + array.tobytes())
     return digest.hexdigest()
+
+
+def weights_digest(folder: Path) -> str | None:
+    """Returns str that tells the weights in a run's model.keras apart, or None without them.
+
+    It is the checksum that the archive itself holds, so no model is read.
+    """
+    try:
+        with zipfile.ZipFile(Path(folder) / "model.keras") as archive:
+            weights = archive.getinfo("model.weights.h5")
+    except (OSError, KeyError, zipfile.BadZipFile):
+        return None
+    return f"{weights.CRC:08x}-{weights.file_size}"
 
 
 def runs_folder() -> Path:

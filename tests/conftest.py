@@ -7,9 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from emotion import backend
+from emotion import backend, shipped
 
 backend.start()
+STARTER = shipped.starter()
+# Without the starter, tests start from the same weights whatever is shipped.
+shipped.starter = lambda: None
+
+
+@pytest.fixture
+def starter(monkeypatch):
+    """Path of the starter, which the program finds for the time of the test."""
+    if STARTER is None:
+        pytest.skip("this checkout has no starter")
+    monkeypatch.setattr(shipped, "starter", lambda: STARTER)
+    return STARTER
 
 
 @pytest.fixture(scope="session")

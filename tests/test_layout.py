@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,10 @@ def test_no_retired_word_is_part_of_a_name(folder):
         for name in {path.stem, *identifiers(path)}:
             parts = {part.lower() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
             assert name != "one" and not parts & RETIRED, f"{path}: {name}"
+
+
+def test_every_package_is_in_the_wheel():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "emotion").rglob("__init__.py")}
+    expected = {".".join(folder.parts) for folder in folders}
+    assert set(settings["packages"]) == expected | {"callbacks", "emotion.starter"}

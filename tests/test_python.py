@@ -137,6 +137,9 @@ assert len(analysis.to_pandas()) and len(analysis.summary())
 analysis.annotate("out.mp4"); analysis.plot()
 image = emotion.analyze({str(tmp_path / "photo.jpg")!r}, model={str(trained.folder)!r})
 assert len(image.summary())
+from emotion import shipped
+assert str(shipped.starter()).startswith({str(site)!r}), shipped.starter()
+assert len(emotion.analyze({str(recording)!r}).labels) == 7
 """
     outside = tmp_path / "outside"
     outside.mkdir()

@@ -41,6 +41,7 @@ class Split:
         absent: tuple of the protocol's speakers, of any fold, that the corpus lacks.
         warning: str that screen and report must show, or None.
         corpus: str, what the clips are of, where that is known.
+        label_map: dict, of `labels.mapping`, where a label stands for another; else None.
     """
 
     train: list
@@ -52,6 +53,7 @@ class Split:
     absent: tuple = ()
     warning: str | None = None
     corpus: str | None = None
+    label_map: dict | None = None
 
 
 def default_protocol(clips: list[Clip]) -> str:

@@ -11,8 +11,8 @@ from scipy import special
 
 from emotion import backend
 from emotion.evaluation import scores
-from emotion.evaluation.results import aggregate, measure, weights_digest
-from emotion.run import family
+from emotion.evaluation.results import aggregate, measure
+from emotion.run import family, weights_digest
 from emotion.training.batches import Batches
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def evaluate_run(
         modality=preset.modality,
         without=without,
         views=views if views > 1 else None,
+        label_map=split.label_map,
         warning=split.warning,
     )
 

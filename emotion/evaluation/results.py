@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -17,12 +16,12 @@ from emotion import metrics
 from emotion.data.corpora.images import described
 from emotion.files import write_json, write_text
 from emotion.metrics import calibration, intervals, subgroups
-from emotion.run import Record
+from emotion.run import Record, weights_digest
 
 # What all folds of a protocol share.
 CONDITIONS = (
     *("protocol", "absent_speakers", "label_target", "adapted_to_test_speaker", "modality"),
-    *("without", "views", "warning", "scores"),
+    *("without", "views", "label_map", "warning", "scores"),
 )
 # Of a run's best model, on clips without augmentation.
 ACCURACIES = ("train_accuracy", "validation_accuracy")
@@ -65,6 +64,7 @@ class Evaluation:
         adapted_to_test_speaker: bool.
         modality: str, "audio", "video" or "both".
         without: str, the modality that was zero.
+        label_map: dict of the corpus's label to the run's or None, where these differ.
         views: int, the views of each frame that predictions are averaged over; None for one.
         warning: str, of the split.
         scores: dict, the `file` and `kind` of the scores of another system.
@@ -110,6 +110,7 @@ class Evaluation:
     modality: str | None = None
     without: str | None = None
     views: int | None = None
+    label_map: dict | None = None
     warning: str | None = None
     scores: dict | None = None
 
@@ -312,19 +313,6 @@ def surest(predictions: pd.DataFrame, labels: Sequence[str], right: bool = False
     """
     some = predictions[(predictions["label"] == predictions["predicted"]) == right]
     return some.iloc[np.argsort(-some[list(labels)].max(axis=1).to_numpy(), kind="stable")]
-
-
-def weights_digest(folder: Path) -> str | None:
-    """Returns str that tells the weights in a run's model.keras apart, or None without them.
-
-    It is the checksum that the archive itself holds, so no model is read.
-    """
-    try:
-        with zipfile.ZipFile(Path(folder) / "model.keras") as archive:
-            weights = archive.getinfo("model.weights.h5")
-    except (OSError, KeyError, zipfile.BadZipFile):
-        return None
-    return f"{weights.CRC:08x}-{weights.file_size}"
 
 
 def scored(folder: Path) -> bool:

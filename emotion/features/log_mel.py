@@ -97,16 +97,20 @@ class LogMel:
 
     def describe(self) -> list[str]:
         """Returns the steps of the computation, list of str; text in backquotes is code for `x`."""
+        hop = self.hop_length
+        power = (
+            f"librosa.feature.melspectrogram(y=y, sr={self.sample_rate}, "
+            f"n_fft={self.frame_length}, hop_length={hop}, n_mels={self.n_mels})[:{self.bands}]"
+        )
         return [
             describe_sound(self),
-            f"`x = librosa.feature.melspectrogram(y=y, sr={self.sample_rate}, "
-            f"n_fft={self.frame_length}, hop_length={self.hop_length}, n_mels={self.n_mels})"
-            f"[:{self.bands}]` (librosa 0.11)",
-            f"Leading and trailing frames whose power over the bands is {self.trim_db:g} dB below "
-            "the loudest are cut off the sound, and x is computed again.",
-            f"`x = librosa.power_to_db(x, ref=np.max, top_db={self.top_db:g})`",
+            f"`p = {power}.sum(axis=0)` (librosa 0.11)",
+            f"`loud = np.flatnonzero(p >= p.max() * 10 ** (-{self.trim_db} / 10))`",
+            f"`y = y[loud[0] * {hop} : loud[-1] * {hop} + 1]`",
+            f"`x = {power}`",
+            f"`x = librosa.power_to_db(x, ref=np.max, top_db={self.top_db})`",
             *describe_step_means(self.steps),
-            f'`x = scipy.fft.dct(x, axis=0, norm="ortho")[:{self.coefficients}, :, None]`',
+            f"`x = librosa.feature.mfcc(S=x, n_mfcc={self.coefficients})[..., None]`: a DCT",
         ]
 
     def span(self, signal: Signal) -> tuple[float, float]:

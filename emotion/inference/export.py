@@ -223,7 +223,10 @@ def _convert(recognizer, form, path, int8):
         )
     features = recognizer.preset.features.items()
     inputs = {name: keras.Input(f.shape, dtype=f.dtype, name=name) for name, f in features}
-    probabilities = keras.layers.Softmax(name=OUTPUT)(recognizer.model(inputs))
+    logits = recognizer.model(inputs)
+    if recognizer.temperature != 1.0:
+        logits = keras.layers.Rescaling(1 / recognizer.temperature, name="temperature")(logits)
+    probabilities = keras.layers.Softmax(name=OUTPUT)(logits)
     model = keras.Model(inputs, {OUTPUT: probabilities})
     with tempfile.TemporaryDirectory() as saved, backend.quiet():
         model.export(saved, format="tf_saved_model", verbose=False)

@@ -54,6 +54,7 @@ class Recognizer:
         labels: tuple of str.
         detector: detect.Detector, the one the run was trained with; None where it sees nothing.
         model: keras.Model, to logits; None for an export.
+        temperature: float, what logits are divided by; an export's model does it itself.
         window: float, seconds, the median duration of the clips it was trained on.
         sample_rate: int, Hz; crop_size: int, pixels; crop_margin: float: what a signal must have.
 
@@ -73,6 +74,7 @@ class Recognizer:
         name = self.run.record.detector
         self.detector = Detector(name, detector_weights) if name else None
         self._weights = detector_weights
+        self.temperature = 1.0 if exported else self.run.temperature
         self.model = None if exported else self.run.model()
         self._place, self._exported = exported, exported and runtime.load(exported)
 
@@ -119,7 +121,7 @@ class Recognizer:
             return self._exported(self.inputs(signals))
         import keras  # not above: an exported model needs none of it
 
-        logits = self.model.predict_on_batch(self.inputs(signals))
+        logits = self.model.predict_on_batch(self.inputs(signals)) / self.temperature
         return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
 
     def _signal(self, source):
