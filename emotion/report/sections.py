@@ -37,6 +37,8 @@ _LEVELS = {"noise": "SNR {} dB", "darkness": "gain {}", "blur": "{} px", "withou
 def training(runs: list[Run], m: Evaluation) -> Section:
     """Describes data and training of a run, or of the runs of a protocol's folds."""
     record, preset = runs[0].record, runs[0].preset
+    if record.temperatures:
+        return _joined(record, preset, m)
     history = [pd.read_csv(run.folder / "history.csv") for run in runs]
     best = [epochs.iloc[epochs["val_uar"].argmax()] for epochs in history]
     counts = " + ".join(str(run.record.clips["train"]) for run in runs)
@@ -87,6 +89,20 @@ def training(runs: list[Run], m: Evaluation) -> Section:
         f"{best[0]['epoch']:.0f}, with validation UAR {best[0]['val_uar']:.3f}.",
     )
     return Section("Data and training", facts=facts, pictures=shown)
+
+
+def _joined(record, preset, m):
+    """The section of a model that `emotion starter` has joined: its parts have their own runs."""
+    cooled = ", ".join(f"{name} {value:.2f}" for name, value in record.temperatures.items())
+    facts = (
+        ("Design", f"{preset.name}: {models.describe(preset)}"),
+        *((f"Trained on {c}", named(speakers)) for c, speakers in record.trained_on.items()),
+        ("Temperatures, in the weights", cooled),
+        ("Classes", ", ".join(m.labels)),
+        ("Label target", f"{m.label_target}"),
+        ("Accuracy and loss", m.accuracies()),
+    )
+    return Section("Data and training", facts=facts)
 
 
 def classes(folder: Path, m: Evaluation) -> Section:
