@@ -26,12 +26,13 @@ demo/run-video/metrics.json: demo/dataset/synthetic.json
 demo/dataset/synthetic.json: .venv/installed
 	$(BIN)/python -m emotion synthetic demo/dataset --clip demo/clip.mp4
 
-# The starter, from the corpora; each part goes on where it was broken off. docs/starter.md has the hours.
+# The starter, from the corpora (docs/starter.md); each part goes on where it was broken off.
 STARTER ?= build/starter
 FER2013 ?= dataset/fer2013
 RAVDESS ?= dataset/ravdess
 CREMAD ?= dataset/CREMA-D
-LABELS = neutral,happy,sad,angry,fearful,disgust,surprised
+VOICE = --preset face_voice --modality audio --batch-size 32 \
+	--labels neutral,happy,sad,angry,fearful,disgust,surprised
 PART = $(BIN)/python train_model.py --cache $(STARTER)/cache --run $(@D) \
 	$(if $(wildcard $(@D)/run.json),--resume) $(if $(EPOCHS),--epochs $(EPOCHS),$1)
 
@@ -40,13 +41,13 @@ starter: $(STARTER)/face/metrics.json $(STARTER)/voice/metrics.json
 	$(BIN)/python -m emotion starter $(STARTER)/face $(STARTER)/voice --output saved_models/starter \
 		--cache $(STARTER)/cache
 
-$(STARTER)/small/metrics.json: .venv/installed
+$(STARTER)/face/metrics.json: .venv/installed
 	$(call PART,--epochs 24) --data $(FER2013) --preset face_expression --set video.size=32
-$(STARTER)/face/metrics.json: $(STARTER)/small/metrics.json
-	$(call PART,--epochs 8) --data $(FER2013) --preset face_expression --learning-rate 0.03 --init $(STARTER)/small
-$(STARTER)/voice/metrics.json: .venv/installed
-	$(call PART,--epochs 30) --data $(RAVDESS) --extra-data $(CREMAD) --preset face_voice --modality audio \
-		--labels $(LABELS) --protocol ravdess-holdout --batch-size 32
+$(STARTER)/cremad/metrics.json: .venv/installed
+	$(call PART,--epochs 14) --data $(CREMAD) $(VOICE)
+$(STARTER)/voice/metrics.json: $(STARTER)/cremad/metrics.json
+	$(call PART,--epochs 8) --data $(RAVDESS) --extra-data $(CREMAD) --init $(STARTER)/cremad \
+		--protocol ravdess-holdout $(VOICE)
 
 test: .venv/installed  ## style and hints, then all tests, fast ones first
 	$(BIN)/ruff check .

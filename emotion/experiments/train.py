@@ -309,10 +309,12 @@ def _joined(features, clips):
 
 
 def _describe(split):
+    extra = sum("corpus" in clip.info for clip in split.train)
     counts = ", ".join(
-        f"{role} {described(len(getattr(split, role)), speakers)}"
+        f"{role} {described(len(getattr(split, role)) - extra * (role == 'train'), speakers)}"
         for role, speakers in split.speakers.items()
     )
+    counts += f"; and {extra} clips of further corpora to train on" if extra else ""
     absent = f"; absent: {', '.join(split.absent)}" if split.absent else ""
     warning = f"; WARNING: {split.warning}" if split.warning else ""
     return f"{split.protocol}, fold {split.fold}: {counts}{absent}{warning}"
