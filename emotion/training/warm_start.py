@@ -189,8 +189,12 @@ class Pretrained:
         _log.info("%s: %d of %d layers begin with it", self.run.folder, len(fitting), count)
 
     def _refuse_leak(self, speakers):
-        known = self.run.record.met().get(family(self.corpus), set())
-        met = known & {*speakers["test"], *speakers["validation"]}
+        """Test speakers must be new; validation speakers may have chosen the run, not trained it."""
+        record = self.run.record
+        same = family(record.corpus) == family(self.corpus)
+        trained = set(record.speakers["train"]) if same else set()
+        known = record.met().get(family(self.corpus), set())
+        met = known & set(speakers["test"]) | trained & set(speakers["validation"])
         if met:
             raise ValueError(
                 f"{self.run.folder} has met speakers who test or validate here "
