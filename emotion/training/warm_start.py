@@ -189,7 +189,7 @@ class Pretrained:
         _log.info("%s: %d of %d layers begin with it", self.run.folder, len(fitting), count)
 
     def _refuse_leak(self, speakers):
-        """Test speakers must be new; validation speakers may have chosen the run, not trained it."""
+        """Test speakers must be new; validation speakers may have chosen the run."""
         record = self.run.record
         same = family(record.corpus) == family(self.corpus)
         trained = set(record.speakers["train"]) if same else set()
