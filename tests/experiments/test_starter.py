@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import train_model
-from emotion import run, shipped
+from emotion import analyze, run, shipped
 from emotion.cli.main import main
 from emotion.evaluation.results import Evaluation
 from emotion.inference.recognizer import Recognizer
@@ -135,3 +135,12 @@ def test_more_data_is_trained_on_and_nothing_else(trained, tmp_path, capsys):
     record = load_run(tmp_path / "run").record
     assert {"1001", "1010"} & set(record.trained_on["cremad"])
     assert len(record.labels) == 6 and record.initial
+
+
+def test_the_shipped_starter_sees_that_she_laughs(starter, data):
+    assert sum(path.stat().st_size for path in starter.iterdir()) < 10e6
+    result = analyze(data / "media/one_face.mp4", Recognizer(starter))
+    table = result.to_pandas()
+    laughing = table[(table["start"] >= 9.7) & (table["end"] <= 18)]
+    assert len(laughing) and set(laughing["label"]) == {"happy"}
+    assert "unknown" in (starter / "model_card.md").read_text()

@@ -51,6 +51,6 @@ def test_the_layer_over_time_begins_as_the_identity(model):
 
 
 @pytest.mark.parametrize("modality", ["audio", "video"])
-def test_each_modality_is_a_model_of_its_own(modality):
+def test_each_modality_makes_a_model_alone(modality):
     model = models.build_model(PRESET.only(modality), 7)
     assert list(model.input) == [modality] and model.output_shape == (None, 7)
