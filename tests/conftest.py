@@ -10,9 +10,10 @@ import pytest
 from emotion import backend, shipped
 
 backend.start()
+os.environ.pop("EMOTION_STARTER", None)
 STARTER = shipped.starter()
 # Without the starter, tests start from the same weights whatever is shipped.
-shipped.starter = lambda: None
+os.environ["EMOTION_STARTER"] = "none"
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def starter(monkeypatch):
     """Path of the starter, which the program finds for the time of the test."""
     if STARTER is None:
         pytest.skip("this checkout has no starter")
-    monkeypatch.setattr(shipped, "starter", lambda: STARTER)
+    monkeypatch.setenv("EMOTION_STARTER", str(STARTER))
     return STARTER
 
 

@@ -144,6 +144,7 @@ assert len(emotion.analyze({str(recording)!r}).labels) == 7
     outside = tmp_path / "outside"
     outside.mkdir()
     environment = {**os.environ, "PYTHONPATH": str(site)}
+    del environment["EMOTION_STARTER"]
     subprocess.run([sys.executable, "-c", code], cwd=outside, env=environment, check=True)
     assert media.probe(outside / "out.mp4").video
     program = [sys.executable, site / "bin/emotion"]
