@@ -100,7 +100,8 @@ def identify(source: str) -> str:
     Args:
         source: str of a path, of a folder with one of checkpoint.NAMES, or of what is no path.
     """
-    source = shipped.starter() / "model.keras" if source == "starter" else source
+    if source == "starter":
+        source = shipped.starter() or source
     names = (*checkpoint.NAMES, "model.keras")
     paths = [Path(source), *(Path(source, name) for name in names)]
     path = next((path for path in paths if path.is_file()), None)

@@ -16,6 +16,7 @@ encoder starts from the starter's weights, and trains after the first epochs.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -65,15 +66,8 @@ def build(preset: Preset, classes: int) -> keras.Model:
 
 def _present(x):
     """1 where an input has any value, else 0: (b, 1)."""
-    x = ops.reshape(ops.cast(x, "float32"), (-1, _size(x)))
+    x = ops.reshape(ops.cast(x, "float32"), (-1, math.prod(x.shape[1:])))
     return ops.cast(ops.max(ops.abs(x), axis=-1, keepdims=True) > 0, "float32")
-
-
-def _size(x):
-    size = 1
-    for length in x.shape[1:]:
-        size *= length
-    return size
 
 
 def _audio_branch(x):

@@ -12,7 +12,8 @@ import pytest
 from emotion.cli.main import main
 from emotion.data import splits
 from emotion.evaluation import evaluate, plots, results
-from emotion.run import Run, identity
+from emotion.inference.recognizer import Recognizer
+from emotion.run import Run, identity, weights_digest
 from emotion.signals.cache import SignalCache
 
 
@@ -209,3 +210,24 @@ def test_fused_scores_have_a_place(tested, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["fuse", "predictions.csv", "predictions.csv"]) == 0
     assert pd.read_csv("fused.csv")["id"].tolist() == tested.predictions["id"].tolist()
+
+
+def test_views_are_mirrored_and_shifted():
+    frames = np.arange(2 * 20 * 20 * 3, dtype=np.uint8).reshape(1, 2, 20, 20, 3)
+    assert len(set(evaluate.VIEWS)) == 10 and evaluate.VIEWS[0] == (False, 0, 0)
+    assert np.array_equal(evaluate._viewed(frames, *evaluate.VIEWS[0]), frames)
+    assert np.array_equal(evaluate._viewed(frames, *evaluate.VIEWS[1]), frames[:, :, :, ::-1])
+    moved = evaluate._viewed(frames, False, 0.05, -0.05)  # one pixel right and up
+    assert np.array_equal(moved[:, :, :-1, 1:], frames[:, :, 1:, :-1])
+
+
+def test_predictions_use_the_temperature_of_the_model_that_was_measured(trained, clips, tmp_path):
+    for name in ("run.json", "model.keras"):
+        shutil.copy(trained.folder / name, tmp_path / name)
+    signal = SignalCache(trained.spec, tmp_path / "cache").load(clips[0])
+    raw = Recognizer(tmp_path).predict([signal])
+    for model, temperature in ((weights_digest(tmp_path), 2.0), ("another", 1.0)):
+        (tmp_path / "metrics.json").write_text(json.dumps({"model": model, "temperature": 2.0}))
+        expected = raw ** (1 / temperature)
+        expected /= expected.sum()
+        np.testing.assert_allclose(Recognizer(tmp_path).predict([signal]), expected, atol=1e-5)

@@ -156,3 +156,20 @@ def test_mixup_of_arrays_in_any_order_of_memory():
     plain, _, _ = mix({"a": maps}, *settings, np.random.default_rng(1))
     mixed, _, _ = mix({"a": by_column}, *settings, np.random.default_rng(1))
     np.testing.assert_array_equal(mixed["a"], plain["a"])
+
+
+def test_log_mel_bands_are_shifted_and_given_noise():
+    values = np.full((112, 20), -60, np.float32)
+    values[60] = 0
+    signal = Signal(None, 0, None, None, 1.0, {"log_mel": values})
+    plain = {"probability": 1.0, "semitones": 0.0, "snr_db": (200.0, 200.0)}
+    shifted = Augmentation(**plain | {"semitones": 4.0})
+    peaks = {
+        int(shifted(signal, np.random.default_rng(seed)).features["log_mel"][:, 0].argmax())
+        for seed in range(8)
+    }
+    assert min(peaks) < 58 and max(peaks) > 62
+    noisy = Augmentation(**plain | {"snr_db": (0.0, 0.0)})
+    result = noisy(signal, np.random.default_rng(0)).features["log_mel"]
+    assert np.median(result) > -30 and result.dtype == np.float32
+    assert np.array_equal(values[59], np.full(20, -60))  # the signal given is left as it is
