@@ -158,7 +158,7 @@ def test_mixup_of_arrays_in_any_order_of_memory():
     np.testing.assert_array_equal(mixed["a"], plain["a"])
 
 
-def test_log_mel_bands_are_shifted_and_given_noise():
+def test_log_mel_bands_are_shifted_and_get_noise():
     values = np.full((112, 20), -60, np.float32)
     values[60] = 0
     signal = Signal(None, 0, None, None, 1.0, {"log_mel": values})
