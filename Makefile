@@ -41,15 +41,15 @@ starter: $(STARTER)/face/metrics.json $(STARTER)/voice/metrics.json
 	$(BIN)/python -m emotion starter $(STARTER)/face $(STARTER)/voice --output saved_models/starter \
 		--cache $(STARTER)/cache
 
-$(STARTER)/small/metrics.json: .venv/installed
-	$(call PART,--epochs 24) --data $(FER2013) --preset face_expression --set video.size=32
-$(STARTER)/face/metrics.json: $(STARTER)/small/metrics.json
-	$(call PART,--epochs 8) --data $(FER2013) --preset face_expression --init $(STARTER)/small \
+$(STARTER)/mixed/metrics.json: .venv/installed
+	$(call PART,--epochs 60) --data $(FER2013) --preset face_expression
+$(STARTER)/face/metrics.json: $(STARTER)/mixed/metrics.json
+	$(call PART,--epochs 14) --data $(FER2013) --preset face_expression --init $(STARTER)/mixed \
 		--learning-rate 0.03 --set augmentation.face_mixup=0
 $(STARTER)/cremad/metrics.json: .venv/installed
-	$(call PART,--epochs 12) --data $(CREMAD) $(VOICE)
+	$(call PART,--epochs 24) --data $(CREMAD) $(VOICE)
 $(STARTER)/voice/metrics.json: $(STARTER)/cremad/metrics.json
-	$(call PART,--epochs 20) --data $(RAVDESS) --init $(STARTER)/cremad \
+	$(call PART,--epochs 24) --data $(RAVDESS) --init $(STARTER)/cremad \
 		--protocol ravdess-holdout --learning-rate 0.0005 $(VOICE)
 
 test: .venv/installed  ## style and hints, then all tests, fast ones first

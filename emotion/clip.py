@@ -10,6 +10,7 @@ import numpy as np
 
 Arrays = dict[str, np.ndarray]
 Load = Callable[["Clip"], "Signal"]
+UNCERTAIN = "uncertain"  # the label of a prediction whose confidence is below the threshold
 # Called as work proceeds with the stage, the seconds done, and their total (None: not known).
 Progress = Callable[[str, float, float | None], object]
 
@@ -142,6 +143,7 @@ class Prediction:
         probabilities: float32 array (len(labels),), sums to 1.
         has_audio, has_face: bool, whether sound and a face entered the model.
         track: int id of the face the window belongs to, or None where no face was followed.
+        threshold: float in [0, 1], the confidence below which the prediction is uncertain.
     """
 
     start: float
@@ -151,13 +153,19 @@ class Prediction:
     has_audio: bool
     has_face: bool
     track: int | None = None
+    threshold: float = 0.0
 
     @property
     def label(self) -> str:
-        """str, the most probable class."""
-        return self.labels[int(np.argmax(self.probabilities))]
+        """str, the most probable class, or UNCERTAIN."""
+        return UNCERTAIN if self.uncertain else self.labels[int(np.argmax(self.probabilities))]
+
+    @property
+    def uncertain(self) -> bool:
+        """bool, whether the confidence is below the threshold."""
+        return self.confidence < self.threshold
 
     @property
     def confidence(self) -> float:
-        """Float in [0, 1], the probability of `label`."""
+        """Float in [0, 1], the probability of the most probable class."""
         return float(np.max(self.probabilities))

@@ -71,6 +71,8 @@ class Record:
         asked_labels: list of str, the classes that were asked for, where the corpus has others.
         protocols: dict of corpus to the protocol that it is tested by, of the starter.
         temperatures: dict of modality to float, which the weights of its branch were divided by.
+        threshold: float, of the starter or an export: the confidence below which a prediction is
+            uncertain.
         exported: dict, of an export: its `format` and how it was checked.
     """
 
@@ -112,6 +114,7 @@ class Record:
     asked_labels: list | None = None
     protocols: dict | None = None
     temperatures: dict | None = None
+    threshold: float | None = None
     exported: dict | None = None
 
     @classmethod
@@ -190,12 +193,21 @@ class Run:
     @property
     def temperature(self) -> float:
         """Float, what logits are divided by: fitted by `evaluate` on validation clips, else 1."""
+        return self._measured().get("temperature") or 1.0
+
+    @property
+    def threshold(self) -> float:
+        """Float, the confidence below which a prediction is uncertain.
+
+        `evaluate` chooses it on validation clips; without that it is 0.
+        """
+        return self.record.threshold or self._measured().get("threshold") or 0.0
+
+    def _measured(self):
+        """What metrics.json says of the model that is in the folder; a dict, empty without it."""
         path = self.folder / "metrics.json"
-        if not path.is_file():
-            return 1.0
-        measured = json.loads(path.read_text(encoding="utf-8"))
-        of_model = measured.get("model") == weights_digest(self.folder)
-        return (measured.get("temperature") or 1.0) if of_model else 1.0
+        measured = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return measured if measured.get("model") == weights_digest(self.folder) else {}
 
     @property
     def spec(self) -> Spec:

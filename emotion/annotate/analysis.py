@@ -16,7 +16,7 @@ from tqdm import tqdm
 from emotion import media
 from emotion.annotate import predictions, render, timeline_plot
 from emotion.annotate.overlay import draw_frame
-from emotion.clip import Progress
+from emotion.clip import UNCERTAIN, Progress
 from emotion.files import atomic_write
 from emotion.inference.recognizer import Recognizer, as_image
 from emotion.inference.smoothing import smooth as smoothed
@@ -59,8 +59,8 @@ class Analysis:
         Returns:
             DataFrame: start, end (float64, seconds); track (Int64, the number of the face, missing
             without one); x1, y1, x2, y2 (float64, pixels, the box in the middle of the window);
-            has_audio, has_face (bool, what the model used); label (category); confidence and a
-            column for each class (float32, probabilities).
+            has_audio, has_face (bool, what the model used); label (category, a class or
+            "uncertain"); confidence and a column for each class (float32, probabilities).
         """
         columns = [*predictions.COLUMNS, *self.labels]
         table = pd.DataFrame(list(predictions.rows(self.timeline)), columns=columns)
@@ -71,7 +71,7 @@ class Analysis:
         kinds = dict.fromkeys(("start", "end", *predictions.CORNERS), "float64")
         kinds |= dict.fromkeys(("has_audio", "has_face"), "bool") | {"track": "Int64"}
         kinds |= dict.fromkeys(("confidence", *self.labels), "float32")
-        kinds["label"] = pd.CategoricalDtype(list(self.labels))
+        kinds["label"] = pd.CategoricalDtype([*self.labels, UNCERTAIN])
         return table.astype(kinds)
 
     def summary(self) -> pd.DataFrame:
@@ -79,19 +79,19 @@ class Analysis:
 
         Returns:
             DataFrame, indexed by "person 1", "person 2", ... and what is not from a face, such as
-            "sound": label, the emotion that lasted longest; seconds, in which the person is there;
-            a column for each class, its mean probability; and CLASS_seconds, how long it lasted.
+            "sound": label, the one that lasted longest; seconds, in which the person is there; a
+            column for each class, its mean probability; and LABEL_seconds, how long it lasted.
         """
-        table, rows = self.to_pandas(), {}
+        table, rows, names = self.to_pandas(), {}, (*self.labels, UNCERTAIN)
         for key, seconds in render.label_seconds(self.timeline).items():
             of_person = table["track"].isna() if isinstance(key, str) else table["track"].eq(key)
             means = table.loc[of_person.fillna(False), list(self.labels)].mean()
-            lasted = {f"{label}_seconds": seconds.get(label, 0.0) for label in self.labels}
+            lasted = {f"{name}_seconds": seconds.get(name, 0.0) for name in names}
             known = {label: value for label, value in seconds.items() if label}
             row = {"label": max(known, key=known.__getitem__) if known else None}
             row |= {"seconds": sum(seconds.values()), **means, **lasted}
             rows[render.person(key)] = row
-        columns = ["label", "seconds", *self.labels, *(f"{name}_seconds" for name in self.labels)]
+        columns = ["label", "seconds", *self.labels, *(f"{name}_seconds" for name in names)]
         return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
     def annotate(self, path: str | Path) -> Path:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from emotion import plotting
+from emotion.clip import UNCERTAIN
 
 if TYPE_CHECKING:
     from emotion.clip import Prediction
@@ -28,12 +29,21 @@ class Face:
         name: str, first text of the card, such as "1" for track 1.
         labels: tuple of str, class names.
         probabilities: float array (classes,), or None without a prediction.
+        uncertain: bool, whether the card names no class.
     """
 
     box: np.ndarray | None
     name: str
     labels: tuple = ()
     probabilities: np.ndarray | None = None
+    uncertain: bool = False
+
+    @property
+    def label(self) -> str | None:
+        """str, the most probable class or UNCERTAIN; None without a prediction."""
+        if self.probabilities is None:
+            return None
+        return UNCERTAIN if self.uncertain else self.labels[int(np.argmax(self.probabilities))]
 
 
 def compose(
@@ -64,7 +74,8 @@ def compose(
 def _face(box, name, prediction):
     if prediction is None:
         return Face(box, name)
-    return Face(box, name, prediction.labels, prediction.probabilities)
+    shown = prediction.labels, prediction.probabilities, prediction.uncertain
+    return Face(box, name, *shown)
 
 
 def _sources(prediction):
@@ -138,7 +149,7 @@ def paint(
 
 
 def _colour(face):
-    if face.probabilities is None:
+    if face.label in (None, UNCERTAIN):
         return PALE
     return _class_colours(face.labels)[int(np.argmax(face.probabilities))]
 
@@ -210,11 +221,11 @@ def _stamp(planes, card, x, y):
 def _card(face, size, look, count, cards):
     """A rendered card: for each of `count` planes (256 - alpha, colour * alpha), both uint16."""
     shares = None if face.probabilities is None else tuple(np.round(100 * face.probabilities))
-    key = (face.name, shares, size, look, count)
+    key = (face.name, face.label, shares, size, look, count)
     if key not in cards:
         if len(cards) > 64:  # a long recording must not gather them
             cards.clear()
-        image, alpha = _render(face.name, face.labels, shares, size, look)
+        image, alpha = _render(face, shares, size, look)
         parts = [(image, alpha[..., None])]
         if count == 3:
             small = cv2.resize(alpha, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
@@ -234,7 +245,7 @@ def _yuv(image):
     return flat[:height], half[0], half[1]
 
 
-def _render(name, labels, shares, size, look):
+def _render(face, shares, size, look):
     """RGB image uint8 (h, w, 3) and alpha uint16 (h, w) in 0..256, both of even size."""
     import matplotlib  # its fonts: every letter of a label can be drawn, on every machine
     from PIL import Image, ImageDraw, ImageFont
@@ -244,10 +255,10 @@ def _render(name, labels, shares, size, look):
         ImageFont.truetype(os.path.join(folder, file), size)
         for file in ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
     )
-    best = None if shares is None else int(np.argmax(shares))
-    colours, head = _class_colours(labels), [name]
+    labels, best = face.labels, None if shares is None else int(np.argmax(shares))
+    colours, head = _class_colours(labels), [face.name]
     if best is not None:
-        head += [labels[best], f"{shares[best]:.0f} %"]
+        head += [face.label, f"{shares[best]:.0f} %"]
     pad, space, row = round(0.6 * size), round(0.5 * size), round(1.35 * size)
     rows = len(labels) if shares is not None and look != "tag" else 0
     names = round(max((plain.getlength(label) for label in labels), default=0)) + space
@@ -266,7 +277,7 @@ def _render(name, labels, shares, size, look):
     for i, text in enumerate(head):
         if i == 1:
             top = round(pad + 0.5 * size - square / 2)
-            draw.rectangle((x, top, x + square - 1, top + square - 1), colours[best])
+            draw.rectangle((x, top, x + square - 1, top + square - 1), _colour(face))
             x += square + space
         draw.text((x, pad + 0.5 * size), text, TEXT, bold, anchor="lm")
         x += bold.getlength(text) + space

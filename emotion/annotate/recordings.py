@@ -62,6 +62,7 @@ class Settings:
         window, hop: float, seconds, or None, as in `timeline.analyse`.
         smooth: float, seconds, as in `smoothing.smooth`.
         features: str, path of a table, or None.
+        threshold: float, any_sound: bool, as in `Recognizer`.
 
     Raises:
         ValueError: `smooth` is negative or no number.
@@ -73,6 +74,8 @@ class Settings:
     hop: float | None = None
     smooth: float = 0.0
     features: str | None = None
+    threshold: float | None = None
+    any_sound: bool = False
 
     def __post_init__(self):
         check_seconds(self.smooth)
@@ -81,7 +84,7 @@ class Settings:
         """Returns the Recognizer; raises FileNotFoundError, ValueError where that cannot be."""
         from emotion.inference.recognizer import Recognizer
 
-        return Recognizer(self.model, detector_weights=self.yunet)
+        return Recognizer(self.model, self.yunet, self.threshold, self.any_sound)
 
 
 def check(job: Job) -> Info:

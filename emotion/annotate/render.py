@@ -98,7 +98,7 @@ def summary(timeline: Timeline) -> str:
         for name, label, lasted, total in lasting(timeline)
         for digits in [0 if total >= 10 else 1]
     ]
-    basis = f"{faces}; predictions: {', '.join(parts) or 'none (neither sound nor face)'}"
+    basis = f"{faces}; predictions: {', '.join(parts) or 'none (neither speech nor face)'}"
     return "\n".join([*lines, basis])
 
 
@@ -124,21 +124,21 @@ def lasting(timeline: Timeline) -> list[tuple[str, str, float, float]]:
     return listed
 
 
-def label_seconds(timeline: Timeline) -> dict[int | str, dict[str, float]]:
+def label_seconds(timeline: Timeline) -> dict[int | str, dict[str | None, float]]:
     """Counts the seconds of each label for each person, as `lasting` describes.
 
     Returns:
         dict of the number of a face, or of what else a prediction is from such as "sound alone",
-        to dict of label to seconds; the label is () where nothing was predicted. Faces come first.
+        to dict of label to seconds; the label is None where nothing was predicted. Faces come
+        first.
     """
     describe, seconds = scenes(timeline), {}
     edges = _edges(timeline)
     for start, end in zip(edges, edges[1:]):
         for face in describe((start + end) / 2)[0]:
             key = face.name.rpartition("from ")[2] if face.box is None else int(face.name)
-            label = face.labels and face.labels[int(np.argmax(face.probabilities))]
             of_key = seconds.setdefault(key, {})
-            of_key[label] = of_key.get(label, 0.0) + end - start
+            of_key[face.label] = of_key.get(face.label, 0.0) + end - start
     order = sorted(seconds, key=lambda key: (isinstance(key, str), key))
     return {key: seconds[key] for key in order}
 

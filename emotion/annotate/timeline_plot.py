@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from emotion import plotting
 from emotion.annotate.predictions import whole
+from emotion.clip import UNCERTAIN
 
 if TYPE_CHECKING:
     from emotion.inference.timeline import Timeline
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 POINTS = 400  # from left to right at most; more windows than that are averaged
 BINS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)  # seconds
 LONG = 120  # seconds, from which on the time is in minutes
+PALE = "#D8D8D8"  # of what is uncertain
 STRIP = 1.08, 0.16  # where the most probable classes are shown, above the lines
 
 
@@ -118,7 +120,8 @@ def _row(axes, labels, predictions, step, averaged, limit):
         middles, shares = (bins + 0.5) * step, sums / np.bincount(indices)[:, None]
     # Broken where windows that would lie between are lacking: the face was away.
     away = np.flatnonzero(np.diff(middles) > 1.5 * step) + 1
-    _strip(axes, labels, middles, shares, step, limit)
+    thresholds = [prediction.threshold for prediction in predictions]
+    _strip(axes, labels, middles, shares, max(thresholds, default=0.0), step, limit)
     parts = np.split(np.arange(len(middles)), away)
     alone = [part[0] for part in parts if len(part) == 1]  # a point by itself is no line
     dots = middles[alone], shares[alone]
@@ -154,17 +157,20 @@ def _bases(labels):
     return 1 - (np.arange(len(labels)) + 1) / len(labels)
 
 
-def _strip(axes, labels, middles, shares, step, limit):
-    """Draws the most probable class of each point as a block, with its name where it has room."""
+def _strip(axes, labels, middles, shares, threshold, step, limit):
+    """Draws the label of each point as a block, with its name where it has room."""
     half = np.full(len(middles) + 1, min(step, limit) / 2)
     half[1:-1] = np.minimum(np.diff(middles), step) / 2
     left, right = np.maximum(middles - half[:-1], 0), np.minimum(middles + half[1:], limit)
-    best, looks = shares.argmax(axis=1), plotting.looks(tuple(labels))
+    best = np.where(shares.max(axis=1, initial=0) < threshold, len(labels), shares.argmax(axis=1))
+    names = *labels, UNCERTAIN
+    colours = [*(colour for colour, _ in plotting.looks(tuple(labels))), PALE]
     changes = (np.diff(best) != 0) | (left[1:] > right[:-1] + 1e-6)
     for part in np.split(np.arange(len(best)), np.flatnonzero(changes) + 1):
         if len(part):
             start, end, k = left[part[0]], right[part[-1]], best[part[0]]
-            axes.broken_barh([(start, end - start)], STRIP, facecolors=looks[k][0], linewidth=0)
-            if end - start > 0.012 * limit * len(labels[k]):
+            axes.broken_barh([(start, end - start)], STRIP, facecolors=colours[k], linewidth=0)
+            if end - start > 0.012 * limit * len(names[k]):
                 place = (start + end) / 2, STRIP[0] + STRIP[1] / 2
-                axes.text(*place, labels[k], color="white", ha="center", va="center", fontsize=8)
+                colour = plotting.GREY if names[k] == UNCERTAIN else "white"
+                axes.text(*place, names[k], color=colour, ha="center", va="center", fontsize=8)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from emotion.cli.model import certainty, chosen
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's arguments."""
@@ -14,6 +16,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--window", type=float, metavar="S", help="seconds (default: the run's)")
     command.add_argument("--hop", type=float, metavar="S", help="seconds (default: window / 3)")
     command.add_argument("--smooth", type=float, default=0.0, metavar="S", help="seconds (0)")
+    certainty(command)
     command.add_argument(
         "--output", metavar="FILE", help="also write each window and face to this .csv"
     )
@@ -26,13 +29,14 @@ def run(options: argparse.Namespace) -> None:
     import pandas as pd
 
     from emotion.annotate.analysis import analyze
-    from emotion.cli.model import chosen
     from emotion.files import write_text
+    from emotion.inference.recognizer import Recognizer
 
     if options.output and Path(options.output).suffix.lower() != ".csv":
         raise ValueError(f"--output must end in .csv. Received: {options.output}.")
     settings = dict(window=options.window, hop=options.hop, smooth=options.smooth, progress="bar")
-    analyses = analyze(options.files, chosen(options.model), **settings)
+    model, certain = chosen(options.model), (options.threshold, options.any_sound)
+    analyses = analyze(options.files, Recognizer(model, None, *certain), **settings)
     for file, analysis in zip(options.files, analyses):
         print(f"{file}\n{analysis}")
     if options.output:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from emotion.cli import live
 from emotion.cli.main import guarded, renamed, verbosity
-from emotion.cli.model import chosen
+from emotion.cli.model import certainty, chosen
 
 if TYPE_CHECKING:
     from emotion.annotate.recordings import Settings
@@ -83,11 +83,12 @@ def arguments(parser: argparse._ActionsContainer) -> None:
 
 
 def spans(parser: argparse._ActionsContainer) -> None:
-    """Adds the length of a window, and the detector's weights."""
+    """Adds the length of a window, the detector's weights, and when a prediction is uncertain."""
     add = parser.add_argument
     add("--window", type=float, metavar="S", help="seconds of a window (default: the run's)")
     add("--hop", type=float, metavar="S", help="seconds between windows (default: window / 3)")
     add("--yunet", type=Path, metavar="PATH", help="YuNet's weights, for a run that needs them")
+    certainty(parser)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -221,6 +222,8 @@ def settings(args: argparse.Namespace) -> Settings:
         args.hop,
         args.smooth,
         args.features and str(args.features),
+        args.threshold,
+        args.any_sound,
     )
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emotion.cli.model import chosen
+from emotion.cli.model import certainty, chosen
 
 if TYPE_CHECKING:
     from emotion.inference.recognizer import Recognizer
@@ -21,6 +21,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--window", type=float, metavar="S", help="seconds (default: the run's)")
     command.add_argument("--hop", type=float, metavar="S", help="seconds (default: window / 3)")
     command.add_argument("--yunet", type=Path, metavar="PATH", help="YuNet's .onnx weights")
+    certainty(command)
 
 
 def arguments(parser: argparse._ActionsContainer) -> None:
@@ -66,4 +67,5 @@ def load(options: argparse.Namespace) -> Recognizer:
     """Returns the Recognizer of the options."""
     from emotion.inference.recognizer import Recognizer
 
-    return Recognizer(chosen(options.model), detector_weights=options.yunet)
+    folder = chosen(options.model)
+    return Recognizer(folder, options.yunet, options.threshold, options.any_sound)

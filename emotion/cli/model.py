@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 
@@ -18,3 +19,16 @@ def chosen(model: Path | None) -> Path:
     else:
         print(f"model: {folder} (the newest in {folder.parent.name}/)")
     return folder
+
+
+def certainty(parser: argparse._ActionsContainer) -> None:
+    """Adds the options that decide when a prediction is uncertain, and when sound is used."""
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        metavar="P",
+        help="below this probability a prediction is uncertain; 0 for none (default: the run's)",
+    )
+    parser.add_argument(
+        "--any-sound", action="store_true", help="use sound in which nobody speaks, too"
+    )

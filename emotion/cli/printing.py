@@ -57,6 +57,8 @@ def report(title: str, measured: Evaluation) -> str:
     full = m.robustness is not None
     if full or m.temperature is not None:
         lines.append(_calibrated(m))
+    if m.speechless:
+        lines.append(m.without_speech())
     if full:
         lines += _robustness(m)
     return "\n".join(lines)
@@ -77,10 +79,11 @@ def _by_class(m):
 def _calibrated(m):
     if m.temperature is None:
         return "temperature: none, since no clip of validation speakers is there or tells anything"
-    return (
+    line = (
         f"temperature {m.temperature:.3f}, fitted on validation speakers: with it ECE "
         f"{m.ece_calibrated:.3f}"
     )
+    return line if m.threshold is None else f"{line}\n{m.certain()}"
 
 
 def _robustness(m):

@@ -6,6 +6,8 @@ import argparse
 import socket
 from typing import TYPE_CHECKING
 
+from emotion.cli.model import certainty, chosen
+
 if TYPE_CHECKING:
     from emotion.inference.recognizer import Recognizer
     from emotion.web.uploads import Limits
@@ -28,6 +30,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add = command.add_argument
     add("--model", metavar="RUN", help="run folder (default: newest in saved_models/)")
     add("--yunet", metavar="PATH", help="YuNet's .onnx weights, for a run that needs them")
+    certainty(command)
     add("--host", default="127.0.0.1", help="default: %(default)s, for this computer alone")
     add("--port", type=int, default=8000, help="default: %(default)s; 0 takes a free one")
     for option, (name, what) in LIMITS.items():
@@ -108,7 +111,7 @@ def load(options: argparse.Namespace) -> Recognizer:
     from emotion import backend
 
     backend.start()
-    from emotion.cli.model import chosen
     from emotion.inference.recognizer import Recognizer
 
-    return Recognizer(chosen(options.model), options.yunet)
+    folder = chosen(options.model)
+    return Recognizer(folder, options.yunet, options.threshold, options.any_sound)

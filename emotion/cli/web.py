@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import sys
 
+from emotion.cli.model import certainty
 from emotion.cli.serve import LIMITS, limits_of, listen, load
 
 
@@ -22,6 +23,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         add(option, type=kind, dest=name, metavar="N", help=f"{what} (default: see docs/web.md)")
     add("--cameras", type=int, default=2, metavar="N", help="live at once (%(default)s)")
     add("--yunet", metavar="PATH", help="YuNet's .onnx weights, for a run that needs them")
+    certainty(command)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -46,12 +48,14 @@ def run(options: argparse.Namespace) -> int:
     }
     model = options.model or recognizer.run.folder
     arguments = {"model": model, "cameras": options.cameras, "yunet": options.yunet}
+    arguments |= {"threshold": options.threshold}
     arguments |= {name: getattr(limits, name) for name in ("megabytes", "seconds", "timeout")}
     from emotion.web import page
 
     sys.argv = [
         page.__file__,
         *(f"--{k}={value}" for k, value in arguments.items() if value is not None),
+        *(["--any-sound"] if options.any_sound else []),
     ]
     sys.stdout.flush()
     page.app.run(config=settings)

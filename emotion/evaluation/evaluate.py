@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
+import pandas as pd
 from scipy import special
 
 from emotion import backend
 from emotion.evaluation import scores
 from emotion.evaluation.results import aggregate, measure
 from emotion.run import family, weights_digest
+from emotion.signals.voice_activity import has_speech
 from emotion.training.batches import Batches
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emotion.clip import Clip, Load
     from emotion.data.splits import Split
     from emotion.evaluation.results import Evaluation
@@ -136,6 +137,43 @@ def predict(
             total += special.log_softmax(model.predict(stream, verbose=0), axis=1)
     probabilities = special.softmax(total / views, axis=1).astype(np.float32)
     return scores.table(clips, probabilities, run.labels)
+
+
+def speechless(
+    run: Run,
+    predictions: pd.DataFrame,
+    clips: list[Clip],
+    load: Load,
+    pool: Pool | None = None,
+    model: keras.Model | None = None,
+) -> dict | None:
+    """Scores test clips as inference does, which leaves out sound in which nobody speaks.
+
+    Args:
+        predictions: pandas.DataFrame of `predict`, of the clips.
+        clips: list of Clip.
+        run, load, pool, model: as `evaluate_run`.
+
+    Returns:
+        dict: clips, how many have sound without speech; uar and war of all clips with the face
+        alone in those, or without these where the run uses no face. None where the run uses no
+        recorded sound.
+    """
+    if run.spec.sample_rate is None or all(clip.audio is None for clip in clips):
+        return None
+    work = pool.map(partial(_speechless, load), clips).result() if pool else None
+    silent = list(work or map(partial(_speechless, load), clips))
+    left = predictions[~np.array(silent)]
+    quiet = [clip for clip, without in zip(clips, silent) if without]
+    if quiet and run.preset.modality == "both":
+        left = pd.concat([left, predict(run, quiet, load, pool, "audio", model)])
+    measured = measure(left, run.labels)
+    return {"clips": len(quiet), "uar": measured.uar, "war": measured.war}
+
+
+def _speechless(load, clip):
+    signal = load(clip)
+    return signal.samples is not None and not has_speech(signal.samples, signal.sample_rate)
 
 
 def score(system: Scores, protocol: str | None = None) -> Evaluation:

@@ -27,7 +27,7 @@ CONDITIONS = (
 ACCURACIES = ("train_accuracy", "validation_accuracy")
 SCORES = (
     *("uar", "war", "macro_f1", "top_1", "top_2", "top_3", "top_5", "loss", "ece"),
-    *("temperature", "ece_calibrated", *ACCURACIES),
+    *("temperature", "ece_calibrated", "threshold", "answered", "answered_accuracy", *ACCURACIES),
 )
 
 
@@ -49,7 +49,9 @@ class Evaluation:
         intervals: dict: level, and (low, high) of uar, war and of recall by class, of
             `intervals.bootstrap_intervals`; None where undefined.
         groups: dict, of `subgroups.compare`.
-        temperature, ece_calibrated, calibration_after: as `calibrate` gives them.
+        temperature, ece_calibrated, calibration_after, threshold, answered, answered_accuracy: as
+            `calibrate` gives them.
+        speechless: dict, of `evaluate.speechless`.
         robustness: list of dict, of `robustness.curves`.
         train_accuracy, validation_accuracy: float, of the model that was tested.
         model: str, `weights_digest` of the model.
@@ -93,6 +95,10 @@ class Evaluation:
     temperature: float | None = None
     ece_calibrated: float | None = None
     calibration_after: list | None = None
+    threshold: float | None = None
+    answered: float | None = None
+    answered_accuracy: float | None = None
+    speechless: dict | None = None
     robustness: list | None = None
     train_accuracy: float | None = None
     validation_accuracy: float | None = None
@@ -173,6 +179,25 @@ class Evaluation:
         loss = "" if self.loss is None else f"; test loss {self.text('loss')}"
         return f"{', '.join(known)}{loss}"
 
+    def without_speech(self) -> str:
+        """Returns in words what voice activity detection changes."""
+        if not self.speechless["clips"]:
+            return "speech is detected in every test clip"
+        return (
+            f"no speech is detected in {self.speechless['clips']} test clips: without their sound, "
+            f"as in inference, UAR {self.speechless['uar']:.3f}"
+        )
+
+    def certain(self) -> str:
+        """Returns in words what the threshold leaves of the test clips."""
+        line = (
+            f"threshold {self.threshold:.2f}, for {calibration.PRECISION:.0%} right on validation "
+            f"clips: {self.answered:.0%} of the test clips reach it"
+        )
+        if self.answered_accuracy is None:
+            return line
+        return f"{line}, {self.answered_accuracy:.0%} of them right"
+
 
 def measure(predictions: pd.DataFrame, labels: Sequence[str]) -> Evaluation:
     """Scores predictions.
@@ -215,7 +240,7 @@ def measure(predictions: pd.DataFrame, labels: Sequence[str]) -> Evaluation:
 def calibrate(
     predictions: pd.DataFrame, validation: pd.DataFrame | None, labels: Sequence[str]
 ) -> dict:
-    """Fits a temperature on some speakers and applies it to others.
+    """Fits a temperature and a threshold on some speakers and applies them to others.
 
     Args:
         predictions: pandas.DataFrame of `scores.table`, of the clips tested.
@@ -224,29 +249,45 @@ def calibrate(
 
     Returns:
         dict: temperature, of `calibration.temperature`; ece_calibrated and calibration_after, the
-        ece of `predictions` with it and its bins. All None without validation clips, or where the
-        temperature has no end since the model says nothing of them.
+        ece of `predictions` with it and its bins; threshold, of `calibration.threshold`; answered,
+        the part of the predictions that reach it, and answered_accuracy, theirs. All None without
+        validation clips, or where the temperature has no end since the model says nothing of them;
+        the last where none reach it.
     """
     if validation is None or not len(validation):
-        return _calibrated([(predictions, None)], labels)
+        return _calibrated([(predictions, None, None)], labels)
     targets, probabilities = _arrays(validation, labels)
     fitted = calibration.temperature(targets, calibration.logarithms(probabilities))
-    return _calibrated([(predictions, None if np.isinf(fitted) else fitted)], labels)
+    if np.isinf(fitted):
+        return _calibrated([(predictions, None, None)], labels)
+    threshold = calibration.threshold(targets, _cooled(probabilities, fitted))
+    return _calibrated([(predictions, fitted, threshold)], labels)
 
 
 def _calibrated(folds, labels):
-    """Returns the dict of `calibrate` for pairs of predictions and their temperature."""
-    if None in [fitted for _, fitted in folds]:
-        return dict.fromkeys(("temperature", "ece_calibrated", "calibration_after"))
-    pairs = [(*_arrays(table, labels), fitted) for table, fitted in folds]
-    cooled = [special.softmax(calibration.logarithms(p) / fitted, axis=1) for _, p, fitted in pairs]
-    targets = np.concatenate([true for true, *_ in pairs])
-    bins = calibration.reliability(targets, np.concatenate(cooled))
+    """Returns the dict of `calibrate` for triples of predictions, temperature and threshold."""
+    names = ("ece_calibrated", "calibration_after", "answered", "answered_accuracy")
+    if None in [value for _, *fitted in folds for value in fitted]:
+        return dict.fromkeys(("temperature", "threshold", *names))
+    arrays = [_arrays(table, labels) for table, *_ in folds]
+    targets = np.concatenate([true for true, _ in arrays])
+    cooled = [_cooled(p, fitted) for (_, p), (_, fitted, _) in zip(arrays, folds)]
+    reached = np.concatenate([p.max(axis=1) >= least for p, (*_, least) in zip(cooled, folds)])
+    probabilities = np.concatenate(cooled)
+    bins = calibration.reliability(targets, probabilities)
+    right = (probabilities.argmax(axis=1) == targets)[reached]
     return {
-        "temperature": float(np.mean([fitted for *_, fitted in pairs])),
+        "temperature": float(np.mean([fitted for _, fitted, _ in folds])),
+        "threshold": float(np.mean([least for *_, least in folds])),
         "ece_calibrated": calibration.expected_calibration_error(bins),
         "calibration_after": bins,
+        "answered": float(reached.mean()),
+        "answered_accuracy": float(right.mean()) if len(right) else None,
     }
+
+
+def _cooled(probabilities, temperature):
+    return special.softmax(calibration.logarithms(probabilities) / temperature, axis=1)
 
 
 def _arrays(predictions, labels):
@@ -264,14 +305,14 @@ def aggregate(evaluations: list[Evaluation]) -> Evaluation:
     Returns:
         Evaluation of all clips together, with the `means` and `stds` of the scores over folds. Each
         of ACCURACIES is the mean over folds. What is None in a fold is None. If all folds have a
-        temperature, each is applied to its own clips; `robustness` is of all clips together, of
-        the perturbations that reached every fold.
+        temperature, each is applied to its own clips, and so is the threshold; `robustness` is of
+        all clips together, of the perturbations that reached every fold.
     """
     first = evaluations[0]
     predictions = pd.concat([each.predictions for each in evaluations], ignore_index=True)
     joined = measure(predictions, first.labels)
-    pairs = [(each.predictions, each.temperature) for each in evaluations]
-    joined = replace(joined, **_calibrated(pairs, first.labels))
+    fitted = [(each.predictions, each.temperature, each.threshold) for each in evaluations]
+    joined = replace(joined, **_calibrated(fitted, first.labels))
     if all(each.robustness is not None for each in evaluations):
         rows = [{(r["kind"], r["level"]): r for r in each.robustness} for each in evaluations]
         common = [key for key in rows[0] if all(key in others for others in rows)]

@@ -71,7 +71,8 @@ def full(
         views: int, as `evaluate.evaluate_run`; of training and robustness clips there is one.
 
     Returns:
-        Evaluation, with `results.ACCURACIES`, what `results.calibrate` gives, and `robustness`.
+        Evaluation, with `results.ACCURACIES`, what `results.calibrate` gives, `robustness` and
+        `speechless`.
 
     Raises:
         ValueError: as `evaluate.evaluate_run`.
@@ -89,6 +90,7 @@ def full(
         **_accuracies(train, held_out if same_clips else None),
         **results.calibrate(scored.predictions, held_out, run.labels),
         robustness=robustness.curves(run, split.test, load, pool, model),
+        speechless=evaluate.speechless(run, scored.predictions, split.test, load, pool, model),
     )
     if validation:
         write_text(folder / "validation.csv", held_out.to_csv(index=False))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from emotion.faces.crop import STEP, CropStream, main_face
 from emotion.faces.detect import Detector
 from emotion.inference import runtime
 from emotion.run import load_run
-from emotion.signals import cache
+from emotion.signals import cache, voice_activity
 
 if TYPE_CHECKING:
     from emotion.clip import Arrays
@@ -47,6 +48,9 @@ class Recognizer:
         folder: str or Path of a run, or of what `export.export` made of it or the model therein.
         detector_weights: Path of YuNet's weights, for a run trained on its crops, where they are
             not in their usual place.
+        threshold: float in [0, 1], the confidence below which a prediction is uncertain; None for
+            the run's, 0 for none.
+        any_sound: bool, whether sound is used in which nobody speaks.
 
     Attributes:
         run: run.Run.
@@ -55,15 +59,25 @@ class Recognizer:
         detector: detect.Detector, the one the run was trained with; None where it sees nothing.
         model: keras.Model, to logits; None for an export.
         temperature: float, what logits are divided by; an export's model does it itself.
+        threshold: float, as given or the run's.
         window: float, seconds, the median duration of the clips it was trained on.
         sample_rate: int, Hz; crop_size: int, pixels; crop_margin: float: what a signal must have.
 
     Raises:
         FileNotFoundError: the folder is no trained run, or the run's face detector is missing.
-        ValueError, ModuleNotFoundError: an export cannot be read, or what runs it is not there.
+        ValueError, ModuleNotFoundError: an export cannot be read, or what runs it is not there; or
+            the threshold is out of range.
     """
 
-    def __init__(self, folder: str | Path, detector_weights: str | Path | None = None):
+    def __init__(
+        self,
+        folder: str | Path,
+        detector_weights: str | Path | None = None,
+        threshold: float | None = None,
+        any_sound: bool = False,
+    ):
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise ValueError(f"`threshold` must be from 0 to 1. Received: {threshold}.")
         exported = runtime.find(folder)
         self.run = load_run(exported.parent if exported else folder)
         self.preset, self.labels = self.run.preset, self.run.labels
@@ -75,6 +89,8 @@ class Recognizer:
         self.detector = Detector(name, detector_weights) if name else None
         self._weights = detector_weights
         self.temperature = 1.0 if exported else self.run.temperature
+        self.threshold = self.run.threshold if threshold is None else threshold
+        self.any_sound = any_sound
         self.model = None if exported else self.run.model()
         self._place, self._exported = exported, exported and runtime.load(exported)
 
@@ -196,10 +212,11 @@ class Recognizer:
             probabilities=self.predict([signal])[0],
             has_audio=signal.has_audio,
             has_face=signal.has_face,
+            threshold=self.threshold,
         )
 
     def read(self, path: str | Path, features: str | Path | None = None) -> Signal:
-        """Decodes a whole recording as training decodes a clip.
+        """Decodes a whole recording as training decodes a clip; without sound if nobody speaks.
 
         Args:
             path, features: as for `predict_file`.
@@ -220,4 +237,14 @@ class Recognizer:
             video=path if info.video else None,
             table=Path(features) if features else None,
         )
-        return cache.decode(clip, self.spec, detector=self.detector)
+        signal = cache.decode(clip, self.spec, detector=self.detector)
+        signal = replace(signal, samples=self.spoken(signal.samples))
+        if not (signal.has_audio or signal.has_face):
+            raise MediaError(f"{path}: nobody speaks in it, and no face is used; try another.")
+        return signal
+
+    def spoken(self, samples: np.ndarray | None) -> np.ndarray | None:
+        """Returns the samples of a window, float32 (n,), or None where nobody speaks in them."""
+        if samples is None or self.any_sound:
+            return samples
+        return samples if voice_activity.has_speech(samples, self.sample_rate) else None

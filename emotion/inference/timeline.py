@@ -60,8 +60,8 @@ def analyse(
 ) -> Timeline:
     """Follows the faces of a recording and predicts each in every window.
 
-    A window with sound and faces gives a prediction a face, from both; without a face one from
-    sound alone; without sound one a face, from the picture alone; without either none. A recording
+    A window with speech and faces gives a prediction a face, from both; without a face one from
+    sound alone; without speech one a face, from the picture alone; without either none. A recording
     shorter than the window is one window, and the last window ends with the recording. What a table
     says of the recording, each window has: its values do not follow the windows.
 
@@ -278,7 +278,7 @@ class Recent:
     def signals(self, start: float, end: float) -> list[tuple[int | None, Signal]]:
         """Returns a list of (track id or None, Signal) for the window, in seconds."""
         rate = self.recognizer.sample_rate
-        samples = cut(self.samples, rate, start, end, self.first)
+        samples = self.recognizer.spoken(cut(self.samples, rate, start, end, self.first))
         signals = [
             (id, Signal(samples, rate, crops, times - start, end - start))
             for id, (times, _, crops) in self.faces.tracks(start, end).items()
@@ -304,6 +304,7 @@ def predict(
             has_audio=signal.has_audio,
             has_face=signal.has_face,
             track=id,
+            threshold=recognizer.threshold,
         )
         for (start, end, id, signal), row in zip(waiting, rows, strict=True)
     ]

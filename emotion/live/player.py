@@ -266,7 +266,7 @@ def lines(predictions: list[Prediction], latency: float) -> Iterator[str]:
         str, one for each face.
     """
     if not predictions:
-        yield "neither sound nor face"
+        yield "neither speech nor face"
     for p in predictions:
         face = "no face" if p.track is None else f"face {p.track}"
         source = (

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import optimize, special
 
 BINS = 15
+PRECISION = 0.75  # of the predictions that are shown, that `threshold` is chosen for
 _LEAST = 1e-12  # the probability that stands for 0, whose logarithm would outweigh all
 _SHARPEST = 100.0  # a scale beyond it says no more than that every clip was right
 
@@ -125,3 +126,32 @@ def temperature(targets: np.ndarray, logits: np.ndarray) -> float:
     """
     (scale,) = scales(targets, [logits])
     return float(1 / scale) if scale > 0 else float("inf")
+
+
+def threshold(
+    targets: np.ndarray, probabilities: np.ndarray, precision: float = PRECISION
+) -> float:
+    """The lowest confidence from which on predictions are right often enough.
+
+    Args:
+        targets: int array (n,), true classes of validation clips.
+        probabilities: float array (n, c), calibrated.
+        precision: float in [0, 1], the least part of the predictions with that confidence or a
+            higher one that is right.
+
+    Returns:
+        float in [0, 1]: 0 where all predictions together are right often enough, 1 where none are.
+
+    >>> sure = np.array([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.5, 0.5]])
+    >>> threshold([0, 0, 1, 1], sure)
+    0.8
+    """
+    confidence = np.max(probabilities, axis=1)
+    order = np.argsort(-confidence, kind="stable")
+    right = (np.argmax(probabilities, axis=1) == np.asarray(targets))[order]
+    shares = np.cumsum(right) / np.arange(1, len(right) + 1)
+    last = np.append(np.diff(confidence[order]) != 0, True)  # of those of equal confidence
+    enough = np.flatnonzero(last & (shares >= precision))
+    if not len(enough):
+        return 1.0
+    return 0.0 if enough[-1] == len(right) - 1 else float(confidence[order][enough[-1]])

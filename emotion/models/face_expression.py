@@ -2,7 +2,7 @@
 
     python train_model.py --preset face_expression --data fer2013.csv
 
-    video (1, 44, 44, 3) -> grey -> stem 32 / 2 -> residual blocks 32, 64, 128, 256 -> mean -> 256
+    video (1, 48, 48, 3) -> grey -> stem 32 / 2 -> residual blocks 32, 64, 128, 256 -> mean -> 256
     -> dropout -> Dense classes (logits); the embeddings of several frames are averaged
 
 For corpora of still images (docs/images.md); on a recording it reads the middle frame of a window.
@@ -24,15 +24,15 @@ PRESETS = (
         "face_expression",
         "face_expression",
         audio=None,
-        video=FaceFrames(count=1, size=44),
+        video=FaceFrames(count=1, size=48),
         augmentation=Augmentation(shift=0.08, rotation=10.0, erasing=0.25, face_mixup=0.2),
         recipe=Recipe(
-            epochs=80,
+            epochs=60,
             batch_size=128,
             learning_rate=0.08,
             clipnorm=None,
-            weight_decay=2e-3,
-            patience=80,
+            weight_decay=3e-3,
+            patience=60,
             optimizer="sgd",
             nesterov=True,
             schedule="cosine",

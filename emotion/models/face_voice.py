@@ -2,7 +2,7 @@
 
     python train_model.py --preset face_voice
 
-    video (20, 44, 44, 3) -> face encoder -> 256 a frame -> 2 Conv1D over time, added -> mean over
+    video (20, 48, 48, 3) -> face encoder -> 256 a frame -> 2 Conv1D over time, added -> mean over
         frames -> Dense classes
     audio (40, 44, 1) -> the audio branch of cnn3d_mfcc -> Dense 128, BN, ReLU -> Dense classes
     the sum of the log-probabilities of the modalities that are present (logits)
@@ -32,7 +32,7 @@ PRESETS = (
         "face_voice",
         "face_voice",
         audio=LogMel(),
-        video=FaceFrames(size=44),
+        video=FaceFrames(size=48),
         augmentation=Augmentation(modality_dropout=True),
         recipe=Recipe(epochs=60, patience=20, head_epochs=5, encoder_learning_rate=1e-4),
     ),

@@ -147,6 +147,10 @@ def calibration(folder: Path, m: Evaluation) -> Section:
             f"With the temperature {m.temperature:.3f}, fitted on validation speakers, it would "
             f"be {m.ece_calibrated:.3f}."
         )
+    if m.threshold is not None:
+        text.append(f"{m.certain().capitalize()}.")
+    if m.speechless:
+        text.append(f"{m.without_speech().capitalize()}.")
     form = "confidence {confidence:.2f}, accuracy {accuracy:.2f} ({clips} clips)"
     bins = [form.format(**each) for each in m.calibration if each["clips"]]
     shown = picture(

@@ -53,6 +53,8 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--model")
     parser.add_argument("--yunet")
+    parser.add_argument("--threshold", type=float)
+    parser.add_argument("--any-sound", action="store_true")
     parser.add_argument("--cameras", type=int, default=2)
     for name in ("megabytes", "seconds", "timeout"):
         parser.add_argument(f"--{name}", type=float, default=getattr(default, name))
@@ -60,9 +62,9 @@ def options() -> argparse.Namespace:
 
 
 @st.cache_resource(show_spinner="Loading the model")
-def work_queue(model: str, yunet: str | None, limits: Limits) -> WorkQueue:
-    """The one WorkQueue of the server."""
-    return uploads.WorkQueue(Recognizer(model or newest(), yunet), limits)
+def work_queue(recognizer: tuple, limits: Limits) -> WorkQueue:
+    """The one WorkQueue of the server; a tuple of the arguments of its Recognizer."""
+    return uploads.WorkQueue(Recognizer(*recognizer), limits)
 
 
 @st.cache_resource
@@ -89,7 +91,8 @@ def main() -> None:
     st.set_page_config(page_title="Emotion in a recording")
     st.title("Emotion in a recording")
     try:
-        queue = work_queue(chosen.model, chosen.yunet, limits)
+        certainty = chosen.threshold, chosen.any_sound
+        queue = work_queue((chosen.model or newest(), chosen.yunet, *certainty), limits)
     except (FileNotFoundError, ValueError) as error:
         st.error(f"There is no model to work with: {error}")
         return

@@ -122,7 +122,7 @@ def test_the_summary_of_sound_alone_and_of_nothing():
         "sound: sad, 5.0 of 7.0 s\nno face; predictions: 3 from sound alone"
     )
     nothing = render.summary(timeline_of([], [], 5.0))
-    assert nothing == "no face; predictions: none (neither sound nor face)"
+    assert nothing == "no face; predictions: none (neither speech nor face)"
 
 
 @pytest.mark.parametrize("seed", range(5))

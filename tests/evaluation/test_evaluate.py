@@ -160,11 +160,14 @@ def test_loss_and_accuracies_are_averaged_over_folds(tested):
 def test_each_fold_is_cooled_by_a_separate_temperature(tested):
     labels = tested.labels
     heated = [
-        replace(tested, **results._calibrated([(tested.predictions, t)], labels))
+        replace(tested, **results._calibrated([(tested.predictions, t, t / 10)], labels))
         for t in (0.5, 4.0)
     ]
     joined = results.aggregate(heated)
     assert joined.temperature == 2.25 and joined.stds["temperature"] == 1.75
+    assert joined.threshold == pytest.approx(0.225)
+    answered = [scored.answered for scored in (joined, *heated)]
+    assert answered[0] == pytest.approx((answered[1] + answered[2]) / 2)
     sure = [
         sum(
             item["clips"] * item["confidence"] for item in scored.calibration_after if item["clips"]

@@ -10,8 +10,10 @@ import pytest
 
 import run_inference
 from emotion import media
+from emotion.annotate import render
 from emotion.clip import Clip, MediaError
 from emotion.inference.recognizer import Recognizer
+from emotion.inference.timeline import analyse
 from emotion.signals.cache import SignalCache
 from emotion.training.batches import Batches
 
@@ -53,13 +55,40 @@ def test_probabilities_follow_the_label_order_of_the_run(clips, recognizer, sign
 
 @pytest.mark.parametrize(
     ("name", "has_audio", "has_face"),
-    [("media/sine.wav", True, False), ("media/no_face.mp4", True, False),
+    [("media/nasa_8khz_audio.mp4", True, False), ("media/one_face.mp4", False, True),
      ("ravdess/videos/Actor_19/01-01-08-02-01-01-19.mp4", False, True)],
 )  # fmt: skip
 def test_what_is_missing_is_stated(data, recognizer, name, has_audio, has_face):
     prediction = recognizer.predict_file(data / name)
     assert (prediction.has_audio, prediction.has_face) == (has_audio, has_face)
     assert prediction.label in recognizer.labels and 0 < prediction.confidence <= 1
+
+
+@pytest.mark.parametrize("name", ["sine.wav", "no_face.mp4", "failing_audio.mp4"])
+def test_sound_without_speech_is_not_used(data, trained, recognizer, name):
+    with pytest.raises(MediaError, match=f"{name}: nobody speaks in it"):
+        recognizer.predict_file(data / "media" / name)
+    timeline = analyse(data / "media" / name, recognizer)
+    assert timeline.predictions == []
+    assert render.summary(timeline) == "no face; predictions: none (neither speech nor face)"
+    used = Recognizer(trained.folder, any_sound=True).predict_file(data / "media" / name)
+    assert used.has_audio and not used.has_face
+
+
+def test_silence_changes_nothing_beside_a_face(data, recognizer):
+    signal = recognizer.read(data / "media/one_face.mp4")
+    assert signal.samples is None and signal.frames is not None
+    assert recognizer.spoken(np.zeros(16000, np.float32)) is None
+
+
+def test_a_prediction_below_the_threshold_is_uncertain(data, trained):
+    path = data / "ravdess/videos/Actor_19/01-01-08-02-01-01-19.mp4"
+    unsure = Recognizer(trained.folder, threshold=1.0).predict_file(path)
+    sure = Recognizer(trained.folder, threshold=0.0).predict_file(path)
+    assert unsure.label == "uncertain" and unsure.confidence == sure.confidence < 1
+    assert sure.label in sure.labels
+    with pytest.raises(ValueError, match="`threshold` must be from 0 to 1. Received: 1.5"):
+        Recognizer(trained.folder, threshold=1.5)
 
 
 def test_nothing_audible_or_visible_is_one_line(data, recognizer):

@@ -404,7 +404,7 @@ def test_predictions_are_said_in_lines():
     item = Prediction(1.0, 2.0, LABELS, SHARES, has_audio=True, has_face=True, track=2)
     (line,) = lines([item], 0.1234)
     assert line == "1.0 to 2.0 s: face 2, happy 70 %, from sound and face, 123 ms after its end"
-    assert list(lines([], 0.1)) == ["neither sound nor face"]
+    assert list(lines([], 0.1)) == ["neither speech nor face"]
 
 
 class PortAudio(SimpleNamespace):

@@ -48,3 +48,20 @@ def test_systems_weigh_as_they_tell():
     first, second = calibration.scales(targets, [good, noise])
     assert first == pytest.approx(1, rel=0.05) and second == pytest.approx(0, abs=0.02)
     assert calibration.temperature(targets, -good) == np.inf
+
+
+def test_predictions_from_the_threshold_on_are_right_often_enough():
+    rng = np.random.default_rng(2)
+    logits = rng.normal(scale=1.5, size=(5000, 4))
+    targets = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    probabilities = special.softmax(logits, axis=1)
+    least = calibration.threshold(targets, probabilities, 0.8)
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
+    assert right[confidence >= least].mean() >= 0.8 > right.mean()
+    lower = np.sort(confidence[confidence < least])[::-1]
+    assert all(right[confidence >= value].mean() < 0.8 for value in lower)
+
+
+def test_a_threshold_is_0_where_all_and_1_where_none_is_right():
+    sure = np.array([[0.9, 0.1], [0.6, 0.4]])
+    assert calibration.threshold([0, 0], sure) == 0 and calibration.threshold([1, 1], sure) == 1
