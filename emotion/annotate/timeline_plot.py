@@ -160,7 +160,8 @@ def _bases(labels):
 def _strip(axes, labels, middles, shares, threshold, step, limit):
     """Draws the label of each point as a block, with its name where it has room."""
     half = np.full(len(middles) + 1, min(step, limit) / 2)
-    half[1:-1] = np.minimum(np.diff(middles), step) / 2
+    gaps = np.diff(middles)
+    half[1:-1] = np.where(gaps > 1.5 * step, step, gaps) / 2
     left, right = np.maximum(middles - half[:-1], 0), np.minimum(middles + half[1:], limit)
     best = np.where(shares.max(axis=1, initial=0) < threshold, len(labels), shares.argmax(axis=1))
     names = *labels, UNCERTAIN

@@ -9,7 +9,7 @@ from emotion import models
 PRESET = models.preset("face_voice")
 rng = np.random.default_rng(0)
 AUDIO = rng.normal(0, 50, (3, 40, 44, 1)).astype(np.float32)
-VIDEO = rng.integers(0, 256, (3, 20, 44, 44, 3), np.uint8)
+VIDEO = rng.integers(0, 256, (3, 20, 48, 48, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
