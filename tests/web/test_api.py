@@ -120,8 +120,10 @@ def test_a_name_changes_nothing_and_is_repeated_nowhere(client, recording, priva
     assert list(private.iterdir()) == [] and not list(private.parent.rglob("*script*"))
 
 
-def test_sound_is_audible_and_cannot_be_drawn_on(client, data, private):
-    sound = (data / "media" / "sine.wav").read_bytes()
+def test_sound_is_audible_and_cannot_be_drawn_on(client, clips, data, private):
+    sine = (data / "media" / "sine.wav").read_bytes()
+    assert send(client, "/predict", sine).json()["windows"] == []  # nobody speaks
+    sound = clips[0].audio.read_bytes()
     refused(send(client, "/annotate", sound), 422, "sound only", "/predict")
     answer = send(client, "/predict", sound)
     assert {(row["has_audio"], row["has_face"]) for row in answer.json()["windows"]} == {

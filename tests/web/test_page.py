@@ -82,6 +82,7 @@ def address(run, private):
     port = free_port()
     command = [sys.executable, "-m", "emotion", "web", "--model", str(run)]
     command += ["--port", str(port), "--max-mb", "2", "--max-seconds", "20"]
+    command += ["--any-sound"]  # the clip's is music
     command += ["--cameras", "3"]  # a visitor who left gives a place back a moment later
     with serving(command, port, TMPDIR=str(private)) as address:
         yield address
