@@ -62,9 +62,9 @@ def options() -> argparse.Namespace:
 
 
 @st.cache_resource(show_spinner="Loading the model")
-def work_queue(recognizer: tuple, limits: Limits) -> WorkQueue:
-    """The one WorkQueue of the server; a tuple of the arguments of its Recognizer."""
-    return uploads.WorkQueue(Recognizer(*recognizer), limits)
+def work_queue(model: str | None, recognizer: tuple, limits: Limits) -> WorkQueue:
+    """The one WorkQueue of the server; a tuple of further arguments of its Recognizer."""
+    return uploads.WorkQueue(Recognizer(model or newest(), *recognizer), limits)
 
 
 @st.cache_resource
@@ -91,8 +91,8 @@ def main() -> None:
     st.set_page_config(page_title="Emotion in a recording")
     st.title("Emotion in a recording")
     try:
-        certainty = chosen.threshold, chosen.any_sound
-        queue = work_queue((chosen.model or newest(), chosen.yunet, *certainty), limits)
+        arguments = chosen.yunet, chosen.threshold, chosen.any_sound
+        queue = work_queue(chosen.model, arguments, limits)
     except (FileNotFoundError, ValueError) as error:
         st.error(f"There is no model to work with: {error}")
         return
