@@ -148,9 +148,10 @@ def calibration(folder: Path, m: Evaluation) -> Section:
             f"be {m.ece_calibrated:.3f}."
         )
     if m.threshold is not None:
-        text.append(f"{m.certain().capitalize()}.")
+        text.append(f"T{m.certain()[1:]}.")
     if m.speechless:
-        text.append(f"{m.without_speech().capitalize()}.")
+        line = m.without_speech()
+        text.append(f"{line[0].upper()}{line[1:]}.")
     form = "confidence {confidence:.2f}, accuracy {accuracy:.2f} ({clips} clips)"
     bins = [form.format(**each) for each in m.calibration if each["clips"]]
     shown = picture(
