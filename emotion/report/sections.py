@@ -147,11 +147,9 @@ def calibration(folder: Path, m: Evaluation) -> Section:
             f"With the temperature {m.temperature:.3f}, fitted on validation speakers, it would "
             f"be {m.ece_calibrated:.3f}."
         )
-    if m.threshold is not None:
-        text.append(f"T{m.certain()[1:]}.")
-    if m.speechless:
-        line = m.without_speech()
-        text.append(f"{line[0].upper()}{line[1:]}.")
+    lines = [m.certain()] if m.threshold is not None else []
+    lines += [m.without_speech()] if m.speechless else []
+    text += [f"{line[0].upper()}{line[1:]}." for line in lines]
     form = "confidence {confidence:.2f}, accuracy {accuracy:.2f} ({clips} clips)"
     bins = [form.format(**each) for each in m.calibration if each["clips"]]
     shown = picture(
