@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+from scipy import special
 
 from emotion import media
 from emotion.clip import Clip, MediaError, Prediction, Signal
@@ -18,6 +19,7 @@ from emotion.data import feature_tables
 from emotion.faces.crop import STEP, CropStream, main_face
 from emotion.faces.detect import Detector
 from emotion.inference import runtime
+from emotion.inference.frame_encoder import FrameEncoder
 from emotion.run import load_run
 from emotion.signals import cache, voice_activity
 
@@ -92,6 +94,7 @@ class Recognizer:
         self.threshold = self.run.threshold if threshold is None else threshold
         self.any_sound = any_sound
         self.model = None if exported else self.run.model()
+        self._frames = self.model and FrameEncoder.of(self.model)
         self._place, self._exported = exported, exported and runtime.load(exported)
 
     def another(self) -> Recognizer:
@@ -102,6 +105,7 @@ class Recognizer:
         other = copy.copy(self)
         other.detector = self.detector and Detector(self.detector.name, self._weights)
         other._exported = self._place and runtime.load(self._place)
+        other._frames = self.model and FrameEncoder.of(self.model)
         return other
 
     def inputs(self, signals: list[Signal]) -> Arrays:
@@ -135,10 +139,9 @@ class Recognizer:
             return np.zeros((0, len(self.labels)), np.float32)
         if self._exported:
             return self._exported(self.inputs(signals))
-        import keras  # not above: an exported model needs none of it
-
-        logits = self.model.predict_on_batch(self.inputs(signals)) / self.temperature
-        return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+        logits = (self._frames or self.model.predict_on_batch)(self.inputs(signals))
+        logits = np.asarray(logits, np.float32) / self.temperature
+        return special.softmax(logits, axis=1)
 
     def _signal(self, source):
         if isinstance(source, Signal):
