@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import math
 from dataclasses import dataclass, replace
@@ -102,19 +103,22 @@ def analyse(
             predictions.extend(predict(recognizer, waiting))
             waiting.clear()
 
-    for time, kind, value in heapq.merge(*events, key=itemgetter(0)):
-        while time >= start + window:
-            close(start, start + window)
-            recent.forget(start)
-            closed, count = start + window, count + 1
-            start = count * hop
-        recent.take(kind, time, value)
-        if kind == "sound":
-            now = max(now, time + len(value) / recognizer.sample_rate)
-        else:
-            now = max(now, time + float(1 / info.rate))
-        if progress:
-            progress("analysing", time, info.duration)
+    with contextlib.ExitStack() as files:  # closed also where `progress` ends the analysis
+        for each in events:
+            files.enter_context(contextlib.closing(each))
+        for time, kind, value in heapq.merge(*events, key=itemgetter(0)):
+            while time >= start + window:
+                close(start, start + window)
+                recent.forget(start)
+                closed, count = start + window, count + 1
+                start = count * hop
+            recent.take(kind, time, value)
+            if kind == "sound":
+                now = max(now, time + len(value) / recognizer.sample_rate)
+            else:
+                now = max(now, time + float(1 / info.rate))
+            if progress:
+                progress("analysing", time, info.duration)
     # Frames after the last that was looked at are not counted in `now`; what the file says is.
     said = info.duration and info.duration - (info.origin - info.start)
     duration = said if said and abs(said - now) < 2 * STEP else now

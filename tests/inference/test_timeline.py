@@ -1,5 +1,7 @@
 """Timeline: what is followed, heard and predicted along a recording; the recogniser is a stub."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from stub import NTSC, Stub, moving, white_square
 from videos import onset, tone
 
 from emotion import media
+from emotion.annotate import render
 from emotion.clip import MediaError
 from emotion.inference.recognizer import Recognizer
 from emotion.inference.timeline import analyse, moment
@@ -94,6 +97,22 @@ def test_refuses_what_is_no_sound_and_what_has_no_picture(tmp_path, data):
             analyse(video, Stub(white_square), sound=sound)
     with pytest.raises(FileNotFoundError, match="none.wav"):
         analyse(silent, Stub(white_square), sound=tmp_path / "none.wav")
+
+
+@pytest.mark.parametrize("stage", ["analysing", "writing"])
+def test_work_that_is_broken_off_leaves_no_file_open(tmp_path, stage):
+    path = moving(tmp_path, sound=(tone(3), 16000))
+
+    def leave(now, done, whole):
+        if now == stage and done > 1:
+            raise InterruptedError
+
+    # The error holds the frames of the functions, and what they have opened.
+    with pytest.raises(InterruptedError) as error:
+        timeline = analyse(path, Stub(white_square), progress=leave)
+        render.write_annotated(timeline, tmp_path / "out.mp4", leave)
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    assert not [link for link in links if link.exists() and link.samefile(path)], error
 
 
 def test_a_face_visible_once_is_not_followed(tmp_path):
