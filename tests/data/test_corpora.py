@@ -193,9 +193,9 @@ def test_song_trains_by_the_default_command_and_stays_song(
     assert corpora.guess("dataset") == "ravdess"
     for root in (None, "dataset"):
         run.refuse_other(run.data(root)[0])
-    with pytest.raises(ValueError):  # of another folder it is guessed anew
-        touch(tmp_path / "other", "AudioWAV/1001_DFA_ANG_XX.wav")
-        run.data("other")
+    touch(tmp_path / "other", "AudioWAV/1001_DFA_ANG_XX.wav")
+    split, _ = run.data("other")  # of another folder it is guessed anew
+    assert split.corpus == "cremad" and [clip.label for clip in split.test] == ["angry"]
 
 
 def test_channels(tmp_path):
