@@ -42,7 +42,7 @@ def has_speech(samples: np.ndarray, rate: int) -> bool:
     with _in_use:
         _detector.reset()
         for chunk in np.pad(samples, (0, -len(samples) % CHUNK)).reshape(-1, CHUNK):
-            missing -= _detector.process_samples(chunk) >= LIKELY
+            missing -= _detector.process_samples(chunk.tolist()) >= LIKELY
             if not missing:
                 return True
     return False
