@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from emotion import plotting
 from emotion.annotate.predictions import whole
 from emotion.clip import UNCERTAIN
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from emotion.inference.timeline import Timeline
 
 POINTS = 400  # from left to right at most; more windows than that are averaged
@@ -55,6 +55,9 @@ def draw(timeline: Timeline, path: str | Path) -> None:
 @plotting.styled
 def plot(timeline: Timeline) -> Figure:
     """Returns the matplotlib.figure.Figure that `draw` saves."""
+    from matplotlib.figure import Figure  # not above: most recordings have no plot
+    from matplotlib.ticker import FuncFormatter, MultipleLocator
+
     by_track = {}
     for prediction in timeline.predictions:
         by_track.setdefault(prediction.track, []).append(prediction)

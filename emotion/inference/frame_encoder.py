@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emotion.encoders import ENCODERS
-
 if TYPE_CHECKING:
     import keras
 
@@ -44,6 +42,8 @@ class FrameEncoder:
     @classmethod
     def of(cls, model: keras.Model) -> FrameEncoder | None:
         """Returns the FrameEncoder of a model, or None where it encodes no single frames."""
+        from emotion.encoders import ENCODERS  # not above, as Keras
+
         for layer in model.layers:
             if layer.name in ENCODERS and len(layer.input.shape) == 4:
                 return cls(model, layer)

@@ -10,7 +10,6 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import audiomentations
 import cv2
 import numpy as np
 
@@ -87,6 +86,8 @@ class Augmentation:
         return replace(signal, samples=samples, frames=frames, features=features)
 
     def _vary_samples(self, samples, sample_rate, generator):
+        import audiomentations  # not above: inference reads a preset too
+
         apply = generator.random(3) < self.probability
         semitones = generator.uniform(-self.semitones, self.semitones)
         rate = generator.uniform(*self.rate)
