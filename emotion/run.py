@@ -342,7 +342,9 @@ def _digest_clips(parts):
     for role, clips in parts.items():
         for clip in clips:
             files = [p and (p.name, p.stat().st_size) for p in (clip.audio, clip.video)]
-            digest.update(repr((role, clip.id, clip.label, clip.speaker, files)).encode())
+            votes = [clip.info["votes"]] if "votes" in clip.info else []
+            said = (role, clip.id, clip.label, clip.speaker, files, *votes)
+            digest.update(repr(said).encode())
             for name, array in (
                 feature_tables.values(clip.table, clip.id).items() if clip.table else ()
             ):

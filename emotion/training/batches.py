@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
+from emotion.data import votes
 from emotion.training import collate
 
 if TYPE_CHECKING:
@@ -83,9 +84,9 @@ class Batches(keras.utils.PyDataset):
         """Returns a batch.
 
         Returns:
-            (inputs, targets, weights): dict of name to array (b, ...), one-hot labels
-            (b, classes) float32, loss weights (b,) float32; four times as many rows where the
-            augmentation has modality dropout.
+            (inputs, targets, weights): dict of name to array (b, ...), `votes.targets` of training
+            clips and one-hot labels of others (b, classes) float32, loss weights (b,) float32; four
+            times as many rows where the augmentation has modality dropout.
         """
         end = index + self._depth
         if self.augmentation is None:
@@ -101,13 +102,12 @@ class Batches(keras.utils.PyDataset):
             order = np.random.default_rng((self.seed, epoch)).permutation(order)
         order = order[step * self.batch_size : (step + 1) * self.batch_size].tolist()
         clips = [self.clips[position] for position in order]
-        classes = [self.labels.index(clip.label) for clip in clips]
         weights = self.class_weights or {}
         make = partial(
             collate.batch,
             clips,
             [(self.seed, epoch, position) for position in order],
-            np.eye(len(self.labels), dtype=np.float32)[classes],
+            votes.targets(clips, self.labels, self.augmentation and self.preset.modality),
             np.array([weights.get(_group(clip), 1.0) for clip in clips], np.float32),
             (self.seed, epoch, len(self.clips) + step),
             self.preset,

@@ -8,13 +8,16 @@ import pytest
 from videos import write_video
 
 import train_model
-from emotion import media
+from emotion import media, models
 from emotion.cli.main import main
-from emotion.clip import Clip
+from emotion.clip import Clip, Signal
 from emotion.data import corpora, splits
+from emotion.data import votes as votes_of
 from emotion.data.check import check
 from emotion.data.corpora import crema_d
 from emotion.data.corpora.crema_d import LABELS
+from emotion.signals.augment import Augmentation
+from emotion.training.batches import Batches
 
 ACTORS = {"01": "1001", "02": "1019", "03": "1037"}  # of three folds
 CODES = {label: code for code, label in crema_d.EMOTIONS.items()}
@@ -157,7 +160,7 @@ def test_nothing_there(tmp_path):
         corpora.clips(tmp_path, "cremad")
     with pytest.raises(FileNotFoundError, match="not a folder.*CREMA-D"):
         corpora.clips(tmp_path / "none", "cremad")
-    with pytest.raises(ValueError, match="intended or crowd. Received: 'face'"):
+    with pytest.raises(ValueError, match="intended, crowd, votes. Received: 'face'"):
         crema_d.clips(tmp_path, "face")
 
 
@@ -195,11 +198,48 @@ def test_a_missing_or_wrong_table_of_votes(tmp_path, capsys):
     with pytest.raises(ValueError, match="row 2: the vote must be one of .* Received: 'A:Q'"):
         corpora.clips(tmp_path, "cremad-crowd")
     votes(tmp_path, header="a,b")
-    with pytest.raises(ValueError, match="FileName and MultiModalVote. Received: a, b"):
+    with pytest.raises(ValueError, match="FileName, MultiModalVote. Received: a, b"):
         corpora.clips(tmp_path, "cremad-crowd")
     votes(tmp_path, ("1001_DFA_ANG_XX", "A:D"))
     with pytest.raises(ValueError, match="No CREMA-D recording to use .*is a tie: 1"):
         corpora.clips(tmp_path, "cremad-crowd")
+
+
+def write_counts(folder, *rows):
+    """Rows of (number, id, votes for anger, disgust, fear, happy, neutral, sad)."""
+    lines = [f'"{number}",{",".join(map(str, counts))},"{id}"' for number, id, *counts in rows]
+    path = folder / "tabulatedVotes.csv"
+    path.write_text("\n".join(['"","A","D","F","H","N","S","fileName"', *lines]) + "\n")
+
+
+def test_votes_are_training_targets_for_what_the_model_is_shown(tmp_path):
+    touch(tmp_path, "AudioWAV/1001_DFA_ANG_XX.wav", "AudioWAV/1001_IOM_SAD_XX.wav")
+    rows = [(f"{k}00001", "1001_DFA_ANG_XX", 3 * k, 0, 0, 0, 1, 0) for k in (1, 2, 3)]
+    write_counts(tmp_path, *rows)
+    clips = corpora.clips(tmp_path, "cremad-votes")
+    assert [clip.label for clip in clips] == ["angry", "sad"]
+    assert {clip.info["label_target"] for clip in clips} == {"intended"}
+    labels = ("neutral", "sad", "angry")
+    for modality, part in (("audio", 3 / 4), ("video", 6 / 7), ("both", 9 / 10)):
+        expected = [[1 - part, 0, part], [0, 1, 0]]
+        np.testing.assert_allclose(votes_of.targets(clips, labels, modality), expected, rtol=1e-6)
+    assert votes_of.targets(clips, labels, None).tolist() == [[0, 0, 1], [0, 1, 0]]
+    write_counts(tmp_path, ("400001", "1001_DFA_ANG_XX", 1, 1, 1, 1, 1, 1))
+    with pytest.raises(ValueError, match="row 2: its number must begin with 1, 2 or 3"):
+        corpora.clips(tmp_path, "cremad-votes")
+
+
+def test_votes_train_and_labels_are_tested(tmp_path):
+    touch(tmp_path, "AudioWAV/1001_DFA_ANG_XX.wav")
+    write_counts(tmp_path, ("100001", "1001_DFA_ANG_XX", 1, 0, 0, 0, 3, 0))
+    clips, preset = corpora.clips(tmp_path, "cremad-votes"), models.preset("face_voice")
+
+    def silent(_):
+        return Signal(None, 0, None, None, 1.0)
+
+    arguments = (clips, preset.only("audio"), ("neutral", "angry"), 1, silent)
+    assert Batches(*arguments, Augmentation())[0][1].tolist() == [[0.75, 0.25]]
+    assert Batches(*arguments)[0][1].tolist() == [[0, 1]]
 
 
 def test_expected_counts():

@@ -8,7 +8,7 @@ import pytest
 
 from emotion.cli.main import main
 from emotion.clip import Clip, MediaError
-from emotion.data import corpora, splits
+from emotion.data import corpora, splits, votes
 from emotion.data.check import check
 from emotion.data.corpora import fer2013, images
 from emotion.signals.cache import SignalCache, Spec, decode
@@ -57,6 +57,26 @@ def test_the_challenge_s_table_has_its_labels_and_roles(tmp_path):
     assert sum(clip.split == "test" for clip in private) == 10
     frames = decode(clips[3], Spec(None, 48)).frames
     assert np.array_equal(frames[0, ..., 0], FACES[clips[3].index])
+
+
+def test_the_votes_of_fer_plus_belong_to_the_rows_of_the_csv(tmp_path):
+    path = write_csv(tmp_path / "fer2013.csv")
+    with pytest.raises(FileNotFoundError, match="fer2013new.csv does not exist"):
+        corpora.clips(path, "fer2013-votes")
+    names = "neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+    rows = [f"Training,x,{k},2,0,0,0,0,0,5,0,0" for k in range(len(NUMBERS))]
+    table = tmp_path / "fer2013new.csv"
+    table.write_text("\n".join([f"Usage,Image name,{names}", *rows]))
+    clips = corpora.clips(path, "fer2013-votes")
+    for clip in clips:
+        expected = [clip.index / (clip.index + 2), 2 / (clip.index + 2)]
+        shares = votes.targets([clip], (*fer2013.LABELS,), "video")[0]
+        chosen = [shares[fer2013.LABELS.index(name)] for name in ("neutral", "happy")]
+        np.testing.assert_allclose(chosen, expected, rtol=1e-6)
+    assert len(clips) == len(corpora.clips(path, "fer2013"))
+    table.write_text("\n".join([f"Usage,Image name,{names}", *rows[:45]]))
+    with pytest.raises(ValueError, match="a row for each"):
+        corpora.clips(path, "fer2013-votes")
 
 
 def test_arrays_name_their_classes_in_alphabetical_order(tmp_path):

@@ -79,7 +79,7 @@ def test_other_arrays_are_refused(tmp_path, arrays, reason):
 
 
 def test_crowd_labels_are_not_in_the_table(tmp_path):
-    with pytest.raises(ValueError, match="intended labels alone"):
+    with pytest.raises(ValueError, match="has the intended labels; use"):
         corpora.clips(write_log_mel(tmp_path / "a.npz"), "cremad-crowd")
 
 

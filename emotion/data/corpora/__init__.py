@@ -18,8 +18,10 @@ CORPORA = {
     "ravdess-all": partial(ravdess.clips, channel="all"),
     "cremad": crema_d.clips,
     "cremad-crowd": partial(crema_d.clips, labels="crowd"),
+    "cremad-votes": partial(crema_d.clips, labels="votes"),
     "fer2013": fer2013.clips,
     "fer2013-private": partial(fer2013.clips, test="private"),
+    "fer2013-votes": partial(fer2013.clips, votes=True),
     "images": images.clips,
     "manifest": manifest.clips,
     "table": table.clips,
@@ -81,4 +83,4 @@ def left_out(root: Path, corpus: str | None = None) -> list[str]:
         return fer2013.left_out(root, "private" if corpus == "fer2013-private" else "test")
     if not corpus.startswith("cremad"):
         return []
-    return crema_d.left_out(root, "crowd" if corpus == "cremad-crowd" else "intended")
+    return crema_d.left_out(root, corpus.partition("-")[2] or "intended")

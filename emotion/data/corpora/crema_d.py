@@ -27,9 +27,12 @@ ACTORS = tuple(str(actor) for actor in range(1001, 1092))
 LABELS = ("neutral", "happy", "sad", "angry", "fearful", "disgust")
 SENTENCES = ("DFA", "IEO", "IOM", "ITH", "ITS", "IWL", "IWW", "MTI", "TAI", "TIE", "TSI", "WSI")
 EMOTIONS = dict(zip(("NEU", "HAP", "SAD", "ANG", "FEA", "DIS"), LABELS))
+_LETTERS = {code[0]: label for code, label in EMOTIONS.items()}  # in the tables of votes
 LEVELS = {"LO": "low", "MD": "medium", "HI": "high", "XX": "unspecified"}
 FOLDERS = {"audiowav", "videoflash", "videomp4"}
-VOTES = Path("processedResults", "summaryTable.csv")
+MAJORITY, COUNTS = "summaryTable.csv", "tabulatedVotes.csv"  # of the votes
+SHOWN = {"1": "audio", "2": "video", "3": "both"}  # to raters, by the first digit in COUNTS
+TARGETS = ("intended", "crowd", "votes")
 NAMING = "CREMA-D names are like 1001_DFA_ANG_XX.wav"
 # Left out by HiCMAE (Sun et al. 2024) too, whose preparation cites the corpus's repository.
 BROKEN = {
@@ -136,8 +139,10 @@ def clips(root: Path, labels: str = "intended") -> list[Clip]:
     Args:
         root: path of a folder that holds CREMA-D files at any depth, or of an .npz of log-mel
             spectrograms (data/log_mel_table.py), whose clips have sound alone.
-        labels: "intended", what the actor was asked to play; or "crowd", what most of those who
-            saw and heard the clip perceived, from processedResults/summaryTable.csv in `root`.
+        labels: "intended", what the actor was asked to play; "crowd", what most of those who saw
+            and heard the clip perceived, from processedResults/summaryTable.csv in `root`; or
+            "votes", the intended labels, while training targets are the shares of the votes, from
+            tabulatedVotes.csv beside it or beside the .npz (`info["votes"]`, see data/votes.py).
 
     Returns:
         List of Clip, sorted by id, which is the name without its suffix.
@@ -170,8 +175,8 @@ def expected(channel: str, actor: str) -> set[str]:
 
 def _sort(root, labels):
     """Returns the list of Clip to use, and the lines on the takes that are left out."""
-    if labels not in ("intended", "crowd"):
-        raise ValueError(f"`labels` must be intended or crowd. Received: {labels!r}.")
+    if labels not in TARGETS:
+        raise ValueError(f"`labels` must be one of {', '.join(TARGETS)}. Received: {labels!r}.")
     takes = defaultdict(list)
     for path in files(root):
         name = parse(path)
@@ -183,35 +188,38 @@ def _sort(root, labels):
     if broken:
         named = ", ".join(f"{id}: {BROKEN[id]}" for id in broken)
         lines.append(f"left out, known to be broken: {len(broken)} ({named})")
-    votes = _votes(root) if labels == "crowd" and takes else {}
+    majority = _majority(root) if labels == "crowd" and takes else {}
+    votes = _counts(root) if labels == "votes" and takes else {}
     listed, ties, unrated = [], 0, 0
     for id, members in sorted(takes.items()):
         name = members[0][0]
-        voted = votes.get(id, ()) if labels == "crowd" else (EMOTIONS[name.emotion],)
+        voted = majority.get(id, ()) if labels == "crowd" else (EMOTIONS[name.emotion],)
         if len(voted) == 1:
-            listed.append(_clip(id, name, [path for _, path in members], voted[0], labels))
+            paths = [path for _, path in members]
+            listed.append(_clip(id, name, paths, voted[0], labels, votes.get(id)))
         ties += len(voted) > 1
         unrated += not voted
     if ties:
         lines.append(f"left out, the crowd's vote is a tie: {ties}")
     if unrated:
-        lines.append(f"left out, {VOTES.name} has no vote: {unrated}")
+        lines.append(f"left out, {MAJORITY} has no vote: {unrated}")
     return listed, lines
 
 
 def _tabled(path, labels):
     """The clips of a table of log-mel spectrograms, without media."""
-    if labels != "intended":
-        raise ValueError(f"{path} has the intended labels alone; use --corpus cremad.")
+    if labels == "crowd":
+        raise ValueError(f"{path} has the intended labels; use --corpus cremad or cremad-votes.")
+    votes = _counts(path.parent) if labels == "votes" else {}
     names = ((id, parse(f"{id}.wav")) for id in feature_tables.read(path))
     return [
-        replace(_clip(id, name, [], EMOTIONS[name.emotion], labels), table=path)
+        replace(_clip(id, name, [], EMOTIONS[name.emotion], labels, votes.get(id)), table=path)
         for id, name in sorted(names)
         if name and id not in BROKEN
     ]
 
 
-def _clip(id, name, paths, label, labels):
+def _clip(id, name, paths, label, labels, votes=None):
     sounds = [path for path in paths if path.suffix.lower() in suffixes.AUDIO]
     pictures = [path for path in paths if path.suffix.lower() in suffixes.VIDEO]
     return Clip(
@@ -225,36 +233,58 @@ def _clip(id, name, paths, label, labels):
             "intensity": LEVELS[name.level],
             "statement": name.sentence,
             "intended": EMOTIONS[name.emotion],
-            "label_target": labels,
+            "label_target": "intended" if labels == "votes" else labels,
+            **({"votes": votes} if votes else {}),
         },
     )
 
 
-def _votes(root):
-    """Returns dict of clip id to the tuple of labels that had most votes, from the CSV of votes."""
-    path = Path(root) / VOTES
-    if not path.is_file():
+def _table(root, name, columns):
+    """Yields (where, id, row) of a CSV of votes: its place in words, and dict of column to str."""
+    path = next(
+        (path for path in (root / "processedResults" / name, root / name) if path.is_file()), None
+    )
+    if path is None:
         raise FileNotFoundError(
-            f"{path} does not exist; the crowd's labels are in it: put it there from the CREMA-D "
-            "repository, or use --corpus cremad for the intended labels."
+            f"{root / 'processedResults' / name} does not exist; the crowd's votes are in it: put "
+            "it there from the CREMA-D repository, or use --corpus cremad for the intended labels."
         )
-    letters = {code[0]: label for code, label in EMOTIONS.items()}
-    votes = {}
     with open(path, newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file, restval="")
-        columns = {str(column).lower(): column for column in reader.fieldnames or []}
-        if not {"filename", "multimodalvote"} <= columns.keys():
-            received = ", ".join(columns.values()) or "none"
+        names = {str(column).lower(): column for column in reader.fieldnames or []}
+        if not {column.lower() for column in columns} <= names.keys():
             raise ValueError(
-                f"{path} must have the columns FileName and MultiModalVote. Received: {received}."
+                f"{path} must have the columns {', '.join(columns)}. "
+                f"Received: {', '.join(names.values()) or 'none'}."
             )
         for row in reader:
-            vote = row[columns["multimodalvote"]].strip()
-            if not set(vote.split(":")) <= letters.keys():
-                raise ValueError(
-                    f"{path}, row {reader.line_num}: the vote must be one of {' '.join(letters)}, "
-                    f"or several with colons between them. Received: {vote!r}."
-                )
-            id = Path(row[columns["filename"]].strip()).stem
-            votes[id] = tuple(letters[letter] for letter in vote.split(":"))
+            cells = {column: row[names[column.lower()]].strip() for column in columns}
+            yield f"{path}, row {reader.line_num}", Path(cells["FileName"]).stem, cells
+
+
+def _majority(root):
+    """Returns dict of clip id to the tuple of labels that had most votes."""
+    votes = {}
+    for where, id, row in _table(Path(root), MAJORITY, ("FileName", "MultiModalVote")):
+        vote = row["MultiModalVote"]
+        if not set(vote.split(":")) <= _LETTERS.keys():
+            raise ValueError(
+                f"{where}: the vote must be one of {' '.join(_LETTERS)}, or several with colons "
+                f"between them. Received: {vote!r}."
+            )
+        votes[id] = tuple(_LETTERS[letter] for letter in vote.split(":"))
+    return votes
+
+
+def _counts(root):
+    """Returns dict of clip id to dict of modality to dict of label to votes."""
+    votes = defaultdict(dict)
+    for where, id, row in _table(Path(root), COUNTS, ("", "FileName", *_LETTERS)):
+        counts = [row[letter] for letter in _LETTERS]
+        if row[""][:1] not in SHOWN or not all(count.isdecimal() for count in counts):
+            raise ValueError(
+                f"{where}: its number must begin with 1, 2 or 3, and each of {', '.join(_LETTERS)} "
+                f"be a count. Received: {', '.join((row[''], *counts))}."
+            )
+        votes[id][SHOWN[row[""][0]]] = dict(zip(_LETTERS.values(), map(int, counts)))
     return votes

@@ -10,6 +10,10 @@ challenge is at https://www.kaggle.com/c/challenges-in-representation-learning-f
 - folders, `train/angry/*.png` and `test/angry/*.png`. They are read as the corpus `images`: some
   that are passed around join PublicTest and PrivateTest in one folder.
 
+`fer2013-votes` is the same with the votes of FER+ as training targets (Barsoum et al. 2016,
+arXiv:1608.01041): its `fer2013new.csv`, a row for each of the CSV's, lies beside the CSV. Votes for
+contempt, an unknown emotion or no face do not count.
+
 Protocol `fer2013`: Training is trained on, one image in ten of it, by digest, validates; PublicTest
 (`validation.npz`) is the test. PrivateTest is left alone: `fer2013-private`
 tests on it. The corpus does not know its speakers.
@@ -30,6 +34,11 @@ from emotion.data.corpora import images
 LABELS = ("angry", "disgust", "fearful", "happy", "neutral", "sad", "surprised")
 _CSV = ("angry", "disgust", "fearful", "happy", "sad", "surprised", "neutral")  # by number
 _USAGES = {"Training": "train", "PublicTest": "test", "PrivateTest": "private"}
+_FER_PLUS = "fer2013new.csv"
+_VOTES = {  # the names that FER+ has for LABELS
+    **{"anger": "angry", "disgust": "disgust", "fear": "fearful", "happiness": "happy"},
+    **{"neutral": "neutral", "sadness": "sad", "surprise": "surprised"},
+}
 _ARRAYS = {"train.npz": "train", "validation.npz": "test", "test.npz": "private"}
 
 
@@ -38,12 +47,14 @@ def laid_out(root: Path) -> bool:
     return bool(_file(root)) or (Path(root) / "train.npz").is_file()
 
 
-def clips(root: Path, test: str = "test") -> list[Clip]:
+def clips(root: Path, test: str = "test", votes: bool = False) -> list[Clip]:
     """Lists the images.
 
     Args:
         root: Path of the CSV, or of a folder that holds it or the arrays.
         test: "test" for PublicTest, "private" for PrivateTest.
+        votes: bool, whether the votes of FER+ become training targets (`info["votes"]`, see
+            data/votes.py).
 
     Returns:
         List of Clip, sorted by id; without those that `left_out` names.
@@ -51,7 +62,8 @@ def clips(root: Path, test: str = "test") -> list[Clip]:
     Raises:
         FileNotFoundError, ValueError: there is no such data, or a row breaks the form.
     """
-    return images.usable(*_listed(root, test))[0]
+    usable = images.usable(*_listed(root, test))[0]
+    return _voted(usable, root) if votes else usable
 
 
 def left_out(root: Path, test: str = "test") -> list[str]:
@@ -83,6 +95,31 @@ def _listed(root, test):
     parts = [each for each in entries if each.split in chosen]
     protocol = "fer2013" if test == "test" else f"fer2013-{test}"
     return [replace(each, split=chosen[each.split]) for each in parts], protocol
+
+
+def _voted(listed, root):
+    """Returns clips with the votes of FER+, row by row of FER2013's CSV."""
+    path = _file(root)
+    if path is None:
+        raise ValueError(f"{root} must hold FER2013's CSV, to whose rows the votes of FER+ belong.")
+    path = path.with_name(_FER_PLUS)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; put FER+'s table of votes there.")
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file, restval=""))
+    if len(rows) <= max(clip.index for clip in listed):
+        raise ValueError(f"{path} must have a row for each of FER2013's. Received: {len(rows)}.")
+    voted = []
+    for clip in listed:
+        counts = [rows[clip.index].get(name, "") for name in _VOTES]
+        if not all(count.isdecimal() for count in counts):
+            raise ValueError(
+                f"{path}, row {clip.index + 2}: {', '.join(_VOTES)} must be counts. "
+                f"Received: {', '.join(counts)}."
+            )
+        votes = {"video": dict(zip(_VOTES.values(), map(int, counts)))}
+        voted.append(replace(clip, info={**clip.info, "votes": votes}))
+    return voted
 
 
 def _file(root):
