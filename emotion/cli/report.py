@@ -26,8 +26,6 @@ def run(options: argparse.Namespace) -> None:
     from emotion import backend
 
     backend.start()
-    from emotion.evaluation.results import Evaluation
-    from emotion.experiments import completion
     from emotion.files import write_text
     from emotion.report import build
     from emotion.run import load_run, load_runs
@@ -41,13 +39,28 @@ def run(options: argparse.Namespace) -> None:
         runs = [load_run(path.parent) for path in sorted(folder.glob("*/*/run.json"))]
         text = build.of_comparison(folder, runs, command)
     else:
-        runs = load_runs(folder)
-        clips = _complete(runs, options)
-        if runs[0].folder != folder:  # folds, of which some may have been scored by themselves
-            completion.join([Evaluation.read(run.folder) for run in runs], folder)
-        text = build.of_run(folder, runs, clips, command)
+        text = _of_runs(folder, load_runs(folder), options, command)
     write_text(output, text)
     print(f"{output} holds the report: open it in a browser.")
+
+
+def _of_runs(folder, runs, options, command):
+    """The page of a run, or of folds; that of a joined run, which has no clips, is on --data."""
+    import tempfile
+    from pathlib import Path
+
+    from emotion.evaluation.results import Evaluation
+    from emotion.experiments import completion
+    from emotion.report import build
+
+    if runs[0].record.temperatures:
+        with tempfile.TemporaryDirectory() as measured:
+            clips = _measure(runs[0], options, Path(measured))
+            return build.of_run(Path(measured), runs, clips, command)
+    clips = _complete(runs, options)
+    if runs[0].folder != folder:  # folds, of which some may have been scored by themselves
+        completion.join([Evaluation.read(run.folder) for run in runs], folder)
+    return build.of_run(folder, runs, clips, command)
 
 
 def _command(options):
@@ -85,3 +98,14 @@ def _complete(runs, options):
                     completion.full(run, split, load, run.folder, pool)
         completion.explain(runs[0], *data[0])
     return {clip.id: clip for split, _ in data for clip in split.test}
+
+
+def _measure(run, options, folder):
+    """Evaluates a run on clips that are not its own; returns dict of id to Clip."""
+    from emotion import processes
+    from emotion.experiments import completion
+
+    split, load = run.data(options.data, options.features, options.cache)
+    with processes.pool(options.workers) as pool:
+        completion.full(run, split, load, folder, pool)
+    return {clip.id: clip for clip in split.test}

@@ -115,6 +115,17 @@ def test_a_new_corpus_is_tested_as_a_whole_with_its_labels_mapped(trained, tmp_p
     assert (measured.protocol, measured.clips, len(measured.speakers)) == ("all", 24, 2)
 
 
+def test_its_report_is_on_the_data_that_is_named(trained, tmp_path, capsys):
+    page, before = tmp_path / "page.html", sorted((trained / "starter").iterdir())
+    report = ["report", str(trained / "starter"), "--output", str(page), "--workers", "0"]
+    assert main(report) == 2 and "name them with --data" in capsys.readouterr().err
+    data = ["--data", str(trained / "log_mel.npz"), "--cache", str(trained / "cache")]
+    assert main([*report, *data]) == 0
+    text = page.read_text()
+    assert "Trained on fer2013" in text and "face_voice, sound and picture" in text
+    assert sorted((trained / "starter").iterdir()) == before
+
+
 def test_runs_that_do_not_fit_are_refused(trained, tmp_path, capsys):
     pair = [str(trained / "voice"), str(trained / "face")]
     assert main(["starter", *pair, "--output", str(tmp_path / "out")]) == 2
