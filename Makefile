@@ -28,6 +28,7 @@ demo/dataset/synthetic.json: .venv/installed
 
 # The starter, from the corpora (docs/starter.md); each part goes on where it was broken off.
 STARTER ?= build/starter
+MODEL ?= saved_models/starter
 FER2013 ?= dataset/fer2013
 RAVDESS ?= dataset/ravdess
 CREMAD ?= dataset/CREMA-D
@@ -40,7 +41,7 @@ PART = $(BIN)/python train_model.py --cache $(STARTER)/cache --run $(@D) \
 
 starter: $(STARTER)/face/metrics.json $(STARTER)/voice/metrics.json
 	$(BIN)/python -m emotion evaluate $(STARTER)/face $(STARTER)/voice --cache $(STARTER)/cache
-	$(BIN)/python -m emotion starter $(STARTER)/face $(STARTER)/voice --output saved_models/starter \
+	$(BIN)/python -m emotion starter $(STARTER)/face $(STARTER)/voice --output $(MODEL) \
 		--cache $(STARTER)/cache
 
 $(STARTER)/face1/metrics.json: .venv/installed
@@ -54,7 +55,7 @@ $(STARTER)/face/metrics.json: $(STARTER)/face3/metrics.json
 $(STARTER)/cremad/metrics.json: .venv/installed
 	$(call PART,--epochs 24) --data $(CREMAD) $(VOICE)
 $(STARTER)/voice/metrics.json: $(STARTER)/cremad/metrics.json
-	$(call PART,--epochs 24) --data $(RAVDESS) --init $(STARTER)/cremad \
+	$(call PART,--epochs 26) --data $(RAVDESS) --extra-data $(CREMAD) --init $(<D) \
 		--protocol ravdess-holdout --learning-rate 0.0005 $(VOICE)
 
 test: .venv/installed  ## style and hints, then all tests, fast ones first

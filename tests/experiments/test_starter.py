@@ -1,6 +1,9 @@
 """The starter: a face run and a voice run joined, calibrated, used where no run is named."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import keras
@@ -113,6 +116,35 @@ def test_a_new_corpus_is_tested_as_a_whole_with_its_labels_mapped(trained, tmp_p
     assert main(command) == 0
     measured = Evaluation.read(tmp_path / "out")
     assert (measured.protocol, measured.clips, len(measured.speakers)) == ("all", 24, 2)
+
+
+def test_make_starter_trains_it_from_the_corpora(corpus, tmp_path):
+    write_arrays(tmp_path / "images")
+    write_log_mel(tmp_path / "log_mel.npz", actors=(1001, 1019, 1037))
+    new = {"01": "01", "02": "02", "03": "03", "04": "05", "05": "11"}  # two are held out
+    for path in corpus.rglob("03-*.wav"):
+        name = f"{path.stem[:-2]}{new[path.stem[-2:]]}"
+        link = tmp_path / "ravdess" / f"Actor_{name[-2:]}" / f"{name}.wav"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path)
+    variables = {
+        "BIN": Path(sys.executable).parent,
+        "EPOCHS": 2,
+        "STARTER": tmp_path / "parts",
+        "MODEL": tmp_path / "starter",
+        "FER2013": tmp_path / "images",
+        "RAVDESS": tmp_path / "ravdess",
+        "CREMAD": tmp_path / "log_mel.npz",
+    }
+    words = [f"{name}={value}" for name, value in variables.items()]
+    make = ["make", "starter", "--old-file", ".venv/installed", *words]
+    done = subprocess.run(
+        make, cwd=Path(shipped.__file__).parents[1], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    record = load_run(tmp_path / "starter").record
+    assert set(record.trained_on) == {"fer2013", "ravdess", "cremad"}
+    assert "05" not in record.trained_on["ravdess"]
 
 
 def test_its_report_is_on_the_data_that_is_named(trained, tmp_path, capsys):
