@@ -33,7 +33,6 @@ FER2013 ?= dataset/fer2013
 RAVDESS ?= dataset/ravdess
 CREMAD ?= dataset/CREMA-D
 FACE = --data $(FER2013) --preset face_expression
-UNMIXED = --set augmentation.face_mixup=0
 VOICE = --preset face_voice --modality audio --batch-size 32 \
 	--labels neutral,happy,sad,angry,fearful,disgust,surprised
 PART = $(BIN)/python train_model.py --cache $(STARTER)/cache --run $(@D) \
@@ -44,14 +43,11 @@ starter: $(STARTER)/face/metrics.json $(STARTER)/voice/metrics.json
 	$(BIN)/python -m emotion starter $(STARTER)/face $(STARTER)/voice --output $(MODEL) \
 		--cache $(STARTER)/cache
 
-$(STARTER)/face1/metrics.json: .venv/installed
+$(STARTER)/mixed/metrics.json: .venv/installed
 	$(call PART,--epochs 60) $(FACE)
-$(STARTER)/face2/metrics.json: $(STARTER)/face1/metrics.json
-	$(call PART,--epochs 14) $(FACE) --init $(<D) --learning-rate 0.03 $(UNMIXED)
-$(STARTER)/face3/metrics.json: $(STARTER)/face2/metrics.json
-	$(call PART,--epochs 56) $(FACE) --init $(<D) --learning-rate 0.06
-$(STARTER)/face/metrics.json: $(STARTER)/face3/metrics.json
-	$(call PART,--epochs 12) $(FACE) --init $(<D) --learning-rate 0.02 $(UNMIXED)
+$(STARTER)/face/metrics.json: $(STARTER)/mixed/metrics.json
+	$(call PART,--epochs 14) $(FACE) --init $(<D) --learning-rate 0.03 \
+		--set augmentation.face_mixup=0
 $(STARTER)/cremad/metrics.json: .venv/installed
 	$(call PART,--epochs 24) --data $(CREMAD) $(VOICE)
 $(STARTER)/voice/metrics.json: $(STARTER)/cremad/metrics.json
