@@ -31,6 +31,7 @@ class FrameEncoder:
     def __init__(self, model: keras.Model, encoder: keras.Model):
         import keras  # not above: an exported model needs none of it
 
+        # What it gives in `model`, which no public name has: `encoder.output` is of another graph.
         vectors = encoder._inbound_nodes[-1].outputs[0]
         ends = {**model.input, "vectors": vectors}
         inputs = {n: keras.Input(x.shape[1:], dtype=x.dtype, name=n) for n, x in ends.items()}
@@ -60,14 +61,15 @@ class FrameEncoder:
         """
         frames = inputs["video"].reshape(-1, *inputs["video"].shape[2:])
         keys = [hashlib.blake2b(frame, digest_size=16).digest() for frame in frames]
-        new = {k: frame for k, frame in zip(keys, frames) if k not in self._known}
+        vectors = {key: self._known.get(key) for key in keys}
+        new = {key: frame for key, frame in zip(keys, frames) if vectors[key] is None}
         if new:
-            self._known |= zip(new, self._encode(list(new.values()), inputs["video"].shape[1]))
-        vectors = np.stack([self._known[key] for key in keys])
-        logits = self._head.predict_on_batch({**inputs, "vectors": vectors})
-        for key in list(self._known)[:-LIMIT]:
-            del self._known[key]
-        return logits
+            vectors |= zip(new, self._encode(list(new.values()), inputs["video"].shape[1]))
+            self._known |= {key: vectors[key] for key in new}
+            for key in list(self._known)[:-LIMIT]:
+                self._known.pop(key, None)  # which another thread may have taken
+        rows = np.stack([vectors[key] for key in keys])
+        return self._head.predict_on_batch({**inputs, "vectors": rows})
 
     def _encode(self, frames, count):
         """Encodes frames in videos of `count`, which is what the model takes."""
