@@ -135,4 +135,5 @@ def test_a_file_is_predicted_as_in_memory(trained, recording):
     assert result.has_audio == ("audio" in trained.run.preset.features)
     assert result.has_face and result.labels == LABELS
     assert result.probabilities.sum() == pytest.approx(1, abs=1e-6)
-    np.testing.assert_array_equal(result.probabilities, wanted[0])
+    # Crops are encoded apart from the rest, whose last bits depend on the batch.
+    np.testing.assert_allclose(result.probabilities, wanted[0], rtol=0, atol=1e-6)
