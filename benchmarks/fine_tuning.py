@@ -3,8 +3,8 @@
     python benchmarks/fine_tuning.py --ravdess FOLDER --cremad FOLDER|TABLE --output DIR
 
 The voice branch of `face_voice` is trained on CREMA-D alone; then on 4, 8 and 12 actors of RAVDESS,
-from these weights (`--init`) and from random ones, everything else being equal. Each is chosen by
-the UAR on actors 13 to 16 and tested on actors 17 to 20. Classes: the seven of the starter. What is
+from these weights (`--init`, at half the learning rate) and from random ones. Each is chosen by the
+UAR on actors 13 to 16 and tested on actors 17 to 20. Classes: the seven of the starter. What is
 done stays in DIR; the same command goes on.
 """
 

@@ -56,6 +56,7 @@ class Starter:
         """Analyses a video."""
         from emotion.annotate.analysis import analyze
 
+        self.recognizer._frames._known.clear()  # the crops of the pass before
         analyze(path, self.recognizer)
 
 

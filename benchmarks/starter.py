@@ -27,11 +27,11 @@ from emotion.inference.recognizer import Recognizer
 from emotion.shipped import starter
 
 RECORDINGS = (
-    "media/one_face.mp4",
-    "media/multi_face.jpg",
-    "media/no_face.mp4",
-    "media/cover_art.mp3",
-    "media/nasa_8khz_audio.mp4",
+    "one_face.mp4",
+    "multi_face.jpg",
+    "no_face.mp4",
+    "cover_art.mp3",
+    "nasa_8khz_audio.mp4",
 )
 RATE = 22050
 
@@ -68,9 +68,9 @@ def sources(data, folder):
     yield "an oval without features", blank()
     yield "three faces in a picture", three(data)
     for name in RECORDINGS:
-        yield name, data / name
+        yield name, data / "media" / name
     for path in sorted((data / "ravdess/videos").glob("**/*.mp4")):
-        yield path.stem, path
+        yield f"RAVDESS {path.stem}", path
 
 
 def answer(recognizer, source):

@@ -76,8 +76,9 @@ class Clip:
         speaker: str, the unit that splits never divide.
         audio: Path of the file the sound is read from, or None. It may be the video file itself.
         video: Path of the file the picture is read from, a video or a still image, or None.
-        info: dict of str to str, what the corpus says besides: channel, intensity, statement,
-            repetition, sex; `label_target` where the label may not be what the actor intended.
+        info: dict, what the corpus says besides: channel, intensity, statement, repetition, sex, as
+            str; `label_target` where the label may not be what the actor intended; `votes`, those
+            of raters (data/votes.py).
         split: "train", "validation" or "test" where the corpus fixes it, else None.
         table: Path of the table (data/feature_tables.py) with computed features, or None.
         index: int, which image of `video`, if that is an array or a table of images; or None.

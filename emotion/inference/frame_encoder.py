@@ -31,12 +31,11 @@ class FrameEncoder:
     def __init__(self, model: keras.Model, encoder: keras.Model):
         import keras  # not above: an exported model needs none of it
 
+        from emotion.training.frozen import head
+
         # What it gives in `model`, which no public name has: `encoder.output` is of another graph.
         vectors = encoder._inbound_nodes[-1].outputs[0]
-        ends = {**model.input, "vectors": vectors}
-        inputs = {n: keras.Input(x.shape[1:], dtype=x.dtype, name=n) for n, x in ends.items()}
-        head = keras.Function(list(ends.values()), model.output)
-        self._head = keras.Model(inputs, head.call(list(inputs.values())))
+        self._head = head(model, {**model.input, "vectors": vectors})
         self._body = keras.Model({"video": model.input["video"]}, vectors)
         self._known: dict[bytes, np.ndarray] = {}
 

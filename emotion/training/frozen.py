@@ -126,7 +126,8 @@ def cut(
                 signals.computed(path, keys[name], embed)
     rest = replace(spec, **{{"audio": "sample_rate", "video": "size"}[n]: None for n in bodies})
     embedded = EmbeddedSignals(replace(signals, spec=rest), keys)
-    return _head(model, bodies), replace(preset, **stand_ins), embedded
+    ends = {n: bodies[n].output if n in bodies else x for n, x in model.input.items()}
+    return head(model, ends), replace(preset, **stand_ins), embedded
 
 
 def _bodies(model, preset):
@@ -144,11 +145,16 @@ def _bodies(model, preset):
     return bodies
 
 
-def _head(model, bodies):
-    """The keras.Model from embeddings, and the inputs that have none, to logits."""
+def head(model: keras.Model, ends: dict[str, Any]) -> keras.Model:
+    """Returns the part of a model that lies behind some of its tensors; layers are shared.
+
+    Args:
+        model: keras.Model.
+        ends: dict of the name that an input shall have to the KerasTensor that it stands for; all
+            that lies behind none of them must be an input of `model` and among them.
+    """
     import keras
 
-    ends = {n: bodies[n].output if n in bodies else x for n, x in model.input.items()}
     inputs = {n: keras.Input(x.shape[1:], dtype=x.dtype, name=n) for n, x in ends.items()}
     # keras.Model(ends, model.output) would leave a `model` that cannot be saved (Keras 3.15).
     rest = keras.Function(list(ends.values()), model.output)

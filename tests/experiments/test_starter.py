@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import keras
 import numpy as np
 import pytest
@@ -13,7 +12,8 @@ import soundfile
 from scipy import special
 
 import train_model
-from emotion import analyze, media, run, shipped
+from benchmarks import starter as benchmark
+from emotion import analyze, run, shipped
 from emotion.cli.main import main
 from emotion.evaluation.results import Evaluation
 from emotion.inference.recognizer import Recognizer
@@ -205,33 +205,22 @@ def shipped_model(starter):
     return Recognizer(starter)
 
 
-def chords(seconds=6, rate=22050):
-    """Plucked chords, which is music without a voice; float32 (n,)."""
-    time = np.arange(seconds * rate) / rate
-    roots = np.repeat([261.6, 349.2, 392.0], len(time) // 3)
-    tones = [np.sin(2 * np.pi * k * r * roots * time) / k for r in (1, 1.26, 1.5) for k in (1, 2)]
-    return (0.1 * sum(tones) * np.exp(-3 * (time % 0.5))).astype(np.float32)
-
-
 @pytest.mark.parametrize(
-    "samples", [np.zeros(60000, np.float32), chords()], ids=["silence", "music"]
+    "samples", [benchmark.silence(), benchmark.music()], ids=["silence", "music"]
 )
 def test_the_shipped_starter_predicts_nothing_where_nobody_speaks(shipped_model, tmp_path, samples):
-    soundfile.write(tmp_path / "a.wav", samples, 22050)
+    soundfile.write(tmp_path / "a.wav", samples, benchmark.RATE)
     result = analyze(tmp_path / "a.wav", shipped_model)
     assert not len(result.to_pandas()) and "neither speech nor face" in str(result)
 
 
 def test_the_shipped_starter_predicts_nothing_of_a_face_without_features(shipped_model, data):
-    blank = np.full((480, 640, 3), 90, np.uint8)
-    cv2.ellipse(blank, (320, 240), (110, 150), 0, 0, 360, (205, 170, 150), -1)
-    for source in (blank, data / "media/no_face.mp4"):
+    for source in (benchmark.blank(), data / "media/no_face.mp4"):
         assert not len(analyze(source, shipped_model).to_pandas())
 
 
 def test_the_shipped_starter_predicts_each_of_three_faces(shipped_model, data):
-    face = media.read_image(data / "media/single_face.jpg")
-    alone = analyze(face, shipped_model).to_pandas()
-    three = analyze(np.tile(face, (1, 3, 1)), shipped_model).to_pandas()
+    alone = analyze(data / "media/single_face.jpg", shipped_model).to_pandas()
+    three = analyze(benchmark.three(data), shipped_model).to_pandas()
     assert list(alone["label"]) == ["happy"]
     assert sorted(three["track"]) == [1, 2, 3] and set(three["label"]) == {"happy"}
