@@ -71,8 +71,8 @@ class Record:
         asked_labels: list of str, the classes that were asked for, where the corpus has others.
         protocols: dict of corpus to the protocol that it is tested by, of the starter.
         temperatures: dict of modality to float, which the weights of its branch were divided by.
-        threshold: float, of the starter or an export: the confidence below which a prediction is
-            uncertain.
+        thresholds: dict of modality to float, of the starter or an export: the confidence below
+            which a prediction from it is uncertain.
         exported: dict, of an export: its `format` and how it was checked.
     """
 
@@ -114,7 +114,7 @@ class Record:
     asked_labels: list | None = None
     protocols: dict | None = None
     temperatures: dict | None = None
-    threshold: float | None = None
+    thresholds: dict | None = None
     exported: dict | None = None
 
     @classmethod
@@ -196,12 +196,13 @@ class Run:
         return self._measured().get("temperature") or 1.0
 
     @property
-    def threshold(self) -> float:
-        """Float, the confidence below which a prediction is uncertain.
+    def thresholds(self) -> dict[str, float]:
+        """Dict of modality to float, the confidence below which a prediction is uncertain.
 
-        `evaluate` chooses it on validation clips; without that it is 0.
+        `evaluate` chooses one for all on validation clips; without that it is 0.
         """
-        return self.record.threshold or self._measured().get("threshold") or 0.0
+        measured = self._measured().get("threshold") or 0.0
+        return self.record.thresholds or dict.fromkeys(self.preset.features, measured)
 
     def _measured(self):
         """What metrics.json says of the model that is in the folder; a dict, empty without it."""

@@ -116,15 +116,16 @@ def _row(axes, labels, predictions, step, averaged, limit):
     shares = np.array([prediction.probabilities for prediction in predictions]).reshape(
         -1, len(labels)
     )
+    thresholds = np.array([prediction.threshold for prediction in predictions])
     if averaged:
         bins, indices = np.unique(middles // step, return_inverse=True)
         sums = np.zeros((len(bins), len(labels)))
         np.add.at(sums, indices, shares)
         middles, shares = (bins + 0.5) * step, sums / np.bincount(indices)[:, None]
+        thresholds = np.bincount(indices, thresholds) / np.bincount(indices)
     # Broken where windows that would lie between are lacking: the face was away.
     away = np.flatnonzero(np.diff(middles) > 1.5 * step) + 1
-    thresholds = [prediction.threshold for prediction in predictions]
-    _strip(axes, labels, middles, shares, max(thresholds, default=0.0), step, limit)
+    _strip(axes, labels, middles, shares, thresholds, step, limit)
     parts = np.split(np.arange(len(middles)), away)
     alone = [part[0] for part in parts if len(part) == 1]  # a point by itself is no line
     dots = middles[alone], shares[alone]
@@ -160,13 +161,13 @@ def _bases(labels):
     return 1 - (np.arange(len(labels)) + 1) / len(labels)
 
 
-def _strip(axes, labels, middles, shares, threshold, step, limit):
+def _strip(axes, labels, middles, shares, thresholds, step, limit):
     """Draws the label of each point as a block, with its name where it has room."""
     half = np.full(len(middles) + 1, min(step, limit) / 2)
     gaps = np.diff(middles)
     half[1:-1] = np.where(gaps > 1.5 * step, step, gaps) / 2
     left, right = np.maximum(middles - half[:-1], 0), np.minimum(middles + half[1:], limit)
-    best = np.where(shares.max(axis=1, initial=0) < threshold, len(labels), shares.argmax(axis=1))
+    best = np.where(shares.max(axis=1, initial=0) < thresholds, len(labels), shares.argmax(axis=1))
     names = *labels, UNCERTAIN
     colours = [*(colour for colour, _ in plotting.looks(tuple(labels))), PALE]
     changes = (np.diff(best) != 0) | (left[1:] > right[:-1] + 1e-6)

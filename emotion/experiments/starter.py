@@ -1,9 +1,9 @@
 """The starter: one model of a face run and a voice run, which works before anything is trained.
 
 Each branch is calibrated on its own validation clips, and its temperature becomes part of its
-weights; the threshold of confidence is chosen on the validation clips of both. The model adds the
-log-probabilities of the branches (models/face_voice.py), so a recording without sound or without a
-face is predicted by the other branch as it is.
+weights; each has a threshold of its own too. The model adds the log-probabilities of the branches
+(models/face_voice.py), so a recording without sound or without a face is predicted by the other
+branch as it is.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def join(
     _refuse_unfit(face, voice)
     runs = {"video": face, "audio": voice}
     scored = {name: Evaluation.read(run.folder) for name, run in runs.items()}
-    temperatures, threshold = _calibrate(runs, cache, pool)
+    temperatures, thresholds = _calibrate(runs, cache, pool)
     preset = models.preset(VOICE)
     frames = replace(preset.video, size=face.preset.video.size, margin=face.preset.video.margin)
     preset = replace(preset, audio=voice.preset.audio, video=frames)
@@ -80,7 +80,7 @@ def join(
         trained_on={name: sorted(met[name]) for name in sorted(met)},
         protocols={family(run.record.corpus): run.record.protocol for run in runs.values()},
         temperatures=temperatures,
-        threshold=threshold,
+        thresholds=thresholds,
     )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -105,18 +105,17 @@ def _refuse_unfit(face, voice):
 
 
 def _calibrate(runs, cache, pool):
-    """The temperature of each run, and the threshold of both, on their validation clips."""
-    temperatures, targets, probabilities = {}, [], []
+    """The temperature and the threshold of each run, on its validation clips."""
+    temperatures, thresholds = {}, {}
     for name, run in runs.items():
         split, load = run.data(cache_folder=cache)
         predicted = evaluate.predict(run, split.validation, load, pool)
         true = predicted["label"].map(run.labels.index).to_numpy()
         logits = calibration.logarithms(predicted[list(run.labels)].to_numpy())
         temperatures[name] = calibration.temperature(true, logits)
-        targets.append(true)
-        probabilities.append(special.softmax(logits / temperatures[name], axis=1))
-    threshold = calibration.threshold(np.concatenate(targets), np.concatenate(probabilities))
-    return temperatures, threshold
+        probabilities = special.softmax(logits / temperatures[name], axis=1)
+        thresholds[name] = calibration.threshold(true, probabilities)
+    return temperatures, thresholds
 
 
 def _set_weights(model: keras.Model, trained: dict, temperatures: dict[str, float]) -> None:

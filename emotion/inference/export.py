@@ -105,7 +105,7 @@ def export_run(
         part.mkdir()
         _convert(recognizer, form, part / FILES[form], int8)
         known = {name: getattr(recognizer.run.record, name) for name in RECORD}
-        known["threshold"] = recognizer.run.threshold or None
+        known["thresholds"] = recognizer.run.thresholds
         exported = {"format": form, "int8": int8}
         Record(**known, exported=exported).write(part / "run.json")
         check = compare(recognizer, Recognizer(part), windows, source, targets)

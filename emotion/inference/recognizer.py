@@ -61,7 +61,7 @@ class Recognizer:
         detector: detect.Detector, the one the run was trained with; None where it sees nothing.
         model: keras.Model, to logits; None for an export.
         temperature: float, what logits are divided by; an export's model does it itself.
-        threshold: float, as given or the run's.
+        thresholds: dict of modality to float, as given or the run's.
         window: float, seconds, the median duration of the clips it was trained on.
         sample_rate: int, Hz; crop_size: int, pixels; crop_margin: float: what a signal must have.
 
@@ -91,7 +91,9 @@ class Recognizer:
         self.detector = Detector(name, detector_weights) if name else None
         self._weights = detector_weights
         self.temperature = 1.0 if exported else self.run.temperature
-        self.threshold = self.run.threshold if threshold is None else threshold
+        self.thresholds = self.run.thresholds
+        if threshold is not None:
+            self.thresholds = dict.fromkeys(self.thresholds, threshold)
         self.any_sound = any_sound
         self.model = None if exported else self.run.model()
         self._frames = self.model and FrameEncoder.of(self.model)
@@ -142,6 +144,15 @@ class Recognizer:
         logits = (self._frames or self.model.predict_on_batch)(self.inputs(signals))
         logits = np.asarray(logits, np.float32) / self.temperature
         return special.softmax(logits, axis=1)
+
+    def threshold(self, signal: Signal) -> float:
+        """Returns the confidence below which the prediction of a signal is uncertain.
+
+        It is the highest of those of the modalities that the signal has.
+        """
+        present = {"audio": signal.has_audio, "video": signal.has_face}
+        least = [value for name, value in self.thresholds.items() if present.get(name)]
+        return max(least or self.thresholds.values())
 
     def _signal(self, source):
         if isinstance(source, Signal):
@@ -215,7 +226,7 @@ class Recognizer:
             probabilities=self.predict([signal])[0],
             has_audio=signal.has_audio,
             has_face=signal.has_face,
-            threshold=self.threshold,
+            threshold=self.threshold(signal),
         )
 
     def read(self, path: str | Path, features: str | Path | None = None) -> Signal:

@@ -308,7 +308,7 @@ def predict(
             has_audio=signal.has_audio,
             has_face=signal.has_face,
             track=id,
-            threshold=recognizer.threshold,
+            threshold=recognizer.threshold(signal),
         )
         for (start, end, id, signal), row in zip(waiting, rows, strict=True)
     ]

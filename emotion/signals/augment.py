@@ -43,6 +43,7 @@ class Augmentation:
             faces alone designs for videos did not begin to learn; 0 mixes none.
         face_mixup: float, the same where the model has faces alone.
         rotation: float, largest angle in degrees that all frames are turned by, either way.
+        zoom: float, all frames are scaled by a factor from 1 / (1 + zoom) to 1 + zoom.
         erasing: float in [0, 1], probability that a rectangle of all frames, 2 to 20 % of their
             area, is filled with noise (Zhong et al. 2020, arXiv:1708.04896).
         modality_dropout: bool, whether a batch is followed by three of its copies in which one
@@ -60,6 +61,7 @@ class Augmentation:
     mixup: float = 0.3
     face_mixup: float = 0.0
     rotation: float = 0.0
+    zoom: float = 0.0
     erasing: float = 0.0
     modality_dropout: bool = False
 
@@ -129,12 +131,13 @@ class Augmentation:
     def _vary_frames(self, frames, generator):
         size = frames.shape[1]
         angle = generator.uniform(-self.rotation, self.rotation) if self.rotation else 0.0
+        scale = (1 + self.zoom) ** generator.uniform(-1, 1) if self.zoom else 1.0
         flip = generator.random() < self.flip
         dx, dy = np.rint(generator.uniform(-self.shift, self.shift, 2) * size).astype(int)
         gain = 1 + generator.uniform(-self.light, self.light)
         offset = 255 * generator.uniform(-self.light, self.light) / 2
         middle = (size - 1) / 2
-        place = cv2.getRotationMatrix2D((middle, middle), angle, 1.0)
+        place = cv2.getRotationMatrix2D((middle, middle), angle, scale)
         if flip:
             mirrored = place[:, 2] + 2 * middle * place[:, 0]
             place = np.column_stack([-place[:, 0], place[:, 1], mirrored])

@@ -91,7 +91,8 @@ def recognizer(preset, detector):
     return SimpleNamespace(
         preset=preset, spec=spec, predict=predict, signals=signals, labels=tuple("abcdefgh"),
         window=WINDOW, sample_rate=spec.sample_rate, crop_size=spec.size, crop_margin=spec.margin,
-        detector=detect.Detector(detector), threshold=0.0, spoken=lambda samples: samples,
+        detector=detect.Detector(detector),
+        threshold=lambda signal: 0.0, spoken=lambda samples: samples,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import pytest
 import run_inference
 from emotion import media
 from emotion.annotate import render
-from emotion.clip import Clip, MediaError
+from emotion.clip import Clip, MediaError, Signal
 from emotion.inference.recognizer import Recognizer
 from emotion.inference.timeline import analyse
 from emotion.signals.cache import SignalCache
@@ -89,6 +89,16 @@ def test_a_prediction_below_the_threshold_is_uncertain(data, trained):
     assert sure.label in sure.labels
     with pytest.raises(ValueError, match="`threshold` must be from 0 to 1. Received: 1.5"):
         Recognizer(trained.folder, threshold=1.5)
+
+
+def test_the_threshold_is_the_highest_of_the_modalities_that_are_there(trained):
+    recognizer = Recognizer(trained.folder)
+    recognizer.thresholds = {"audio": 0.6, "video": 0.4}
+    samples, frames = np.ones(16000, np.float32), np.ones((20, 32, 32, 3), np.uint8)
+    both = Signal(samples, 16000, frames, np.arange(20) / 20, 1.0)
+    assert recognizer.threshold(both) == 0.6
+    assert recognizer.threshold(both.without("audio")) == 0.4
+    assert recognizer.threshold(both.without("video")) == 0.6
 
 
 def test_nothing_audible_or_visible_is_one_line(data, recognizer):

@@ -82,6 +82,22 @@ def test_frames_are_turned_together_by_the_angle_that_was_drawn():
         assert measured == pytest.approx(angle, abs=2)
 
 
+def test_frames_are_scaled_together_by_the_factor_that_was_drawn():
+    frames = np.zeros((2, 65, 65, 3), np.uint8)
+    frames[:, 22:43, 22:43] = 255
+    zoom = Augmentation(flip=0, shift=0, light=0, missing=0, zoom=0.5)
+    signal = Signal(None, 0, frames, spread(1.0, 2), 1.0)
+    factors = []
+    for seed in range(8):
+        varied = zoom(signal, np.random.default_rng(seed)).frames
+        assert np.array_equal(varied[0], varied[1])
+        factors.append(np.sqrt((varied[0, :, :, 0] > 127).sum()) / 21)
+    assert factors == pytest.approx(
+        [1.5 ** np.random.default_rng(seed).uniform(-1, 1) for seed in range(8)], abs=0.06
+    )
+    assert min(factors) < 0.9 and max(factors) > 1.1
+
+
 def test_one_rectangle_of_all_frames_is_erased(signal):
     plain = {"probability": 0, "flip": 0, "shift": 0, "light": 0, "missing": 0}
     for seed in range(8):
