@@ -1,4 +1,4 @@
-"""Log-mel map: mel bands in decibels below the clip's maximum, over steps that span the utterance.
+"""Log-mel map: mel bands in decibels over steps that span the utterance.
 
 One setting of it is the recipe of the CREMA-D arrays of `data.log_mel_table`, so that they and
 recordings train one model.
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LogMel:
-    """Cepstral coefficients of a log-mel spectrogram, relative to its maximum.
+    """Cepstral coefficients of a log-mel spectrogram.
 
-    The level of a recording says more about the microphone than about the speaker, so only
-    differences within the clip remain.
+    The level of a recording says more about the microphone than about the speaker, so by default
+    only differences within the clip remain. Recordings of one studio are told apart by it: with
+    `reference_db`, it is kept.
 
     Attributes:
         coefficients: int, of the DCT over the bands.
@@ -34,6 +35,9 @@ class LogMel:
         bands: int, the lowest of them that are used: 112 of 128 end at 7.9 kHz.
         top_db: float, dB below the maximum at which values are clipped.
         trim_db: float, dB below the loudest frame; quieter leading and trailing frames are trimmed.
+        reference_db: float, power in dB that becomes 0, about that of the loudest bin of a typical
+            clip; None: the clip's own maximum. The level of a table's clips is unknown: theirs
+            is 0.
     """
 
     coefficients: int = 40
@@ -45,6 +49,7 @@ class LogMel:
     bands: int = 112
     top_db: float = 60.0
     trim_db: float = 25.0
+    reference_db: float | None = None
 
     dtype = "float32"
 
@@ -69,14 +74,16 @@ class LogMel:
         return replace(signal, samples=None, features=features)
 
     def _bands(self, signal):
-        """The bands in dB below their maximum, float32 (bands, t), or None without sound."""
+        """The bands in dB, float32 (bands, t), or None without sound."""
         if "log_mel" in signal.features:
             return signal.features["log_mel"]
         samples = sound(signal, self)
         if samples.size == 0 or not samples.any():
             return None
         power = np.maximum(mel_power(samples, self)[: self.bands], 1e-10)
-        return (10 * np.log10(power / power.max())).astype(np.float32)
+        values = 10 * np.log10(power)
+        top = values.max() if self.reference_db is None else self.reference_db
+        return (values - top).astype(np.float32)
 
     def _bounds(self, values):
         """(start, end) of the frames from the first to the last loud one."""
@@ -100,7 +107,10 @@ class LogMel:
         values = self._bands(signal)
         if values is None:
             return np.zeros(self.shape, np.float32)
-        values = np.maximum(values - values.max(), -self.top_db)
+        top = values.max()
+        values = np.maximum(values, top - self.top_db)
+        if self.reference_db is None:
+            values = values - top
         means = step_means(values, self.steps)
         return fft.dct(means, axis=0, norm="ortho")[: self.coefficients, :, None].astype(np.float32)
 
@@ -110,13 +120,14 @@ class LogMel:
             f"librosa.feature.melspectrogram(y=y, sr={self.sample_rate}, n_fft={self.frame_length},"
             f" hop_length={self.hop_length}, n_mels={self.n_mels})[:{self.bands}]"
         )
+        reference = "np.max" if self.reference_db is None else f"{10 ** (self.reference_db / 10):g}"
         return [
             describe_sound(self),
             f"`x = {power}` (librosa 0.11)",
             "`p = x.sum(axis=0)`",
             f"`loud = np.flatnonzero(p >= p.max() * 10 ** (-{self.trim_db} / 10))`",
             "`x = x[:, loud[0] : loud[-1] + 1]`",
-            f"`x = librosa.power_to_db(x, ref=np.max, top_db={self.top_db})`",
+            f"`x = librosa.power_to_db(x, ref={reference}, top_db={self.top_db})`",
             *describe_step_means(self.steps),
             f"`x = librosa.feature.mfcc(S=x, n_mfcc={self.coefficients})[..., None]`: a DCT",
         ]

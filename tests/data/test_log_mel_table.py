@@ -1,5 +1,7 @@
 """Log-mel arrays as a table of features, and as the corpus CREMA-D."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -112,3 +114,15 @@ def test_silence_is_no_sound():
     for samples in (None, np.zeros(0, np.float32), np.zeros(22050, np.float32)):
         signal = Signal(samples, 22050, None, None, 1.0)
         assert not feature(feature.prepare(signal)).any()
+
+
+def test_the_level_of_a_recording_is_left_out_unless_a_reference_is_given():
+    samples = np.random.default_rng(0).normal(size=22050).astype(np.float32) / 10
+    quiet = Signal(samples, 22050, None, None, 1.0)
+    loud = replace(quiet, samples=10 * samples)
+    assert LogMel()(quiet) == pytest.approx(LogMel()(loud), abs=1e-3)
+    absolute = LogMel(reference_db=10.0)
+    change = absolute(loud) - absolute(quiet)
+    assert change[0] == pytest.approx(20 * np.sqrt(112), abs=1e-3)  # the mean of the bands
+    assert change[1:] == pytest.approx(np.zeros_like(change[1:]), abs=1e-3)
+    assert np.array_equal(absolute(absolute.prepare(quiet)), absolute(quiet))
