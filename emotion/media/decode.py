@@ -18,6 +18,7 @@ import av
 import numpy as np
 
 from emotion.clip import MediaError
+from emotion.media.clock import AHEAD, Clock
 
 # Sound further than this from where its timestamp puts it is moved there: a lost packet (21 ms of
 # AAC) becomes silence, while the rounding of WebM's millisecond clock is let pass.
@@ -78,6 +79,8 @@ def probe(path: str | Path) -> Info:
             if frame is None:
                 continue
             facts["origin"] = start if frame.time is None else frame.time
+            if abs(facts["origin"] - start) > AHEAD:
+                start = facts["origin"]
             if kind == "audio":
                 facts["sample_rate"] = frame.sample_rate
                 continue
@@ -150,8 +153,13 @@ def first_stream(container: av.container.InputContainer, kind: str) -> av.stream
 def packets(
     container: av.container.InputContainer, stream: av.stream.Stream
 ) -> Iterator[av.Packet]:
-    """Yields the packets of a stream, up to its end or to where the file cannot be read further."""
-    source = container.demux(stream)
+    """Yields the packets of a stream, up to its end or to where the file cannot be read further.
+
+    Their timestamps are those of `clock.Clock`, to which the packets of the other stream that is
+    used of a file belong too.
+    """
+    used = [first_stream(container, kind) for kind in ("audio", "video")]
+    source, clock = container.demux([each for each in used if each]), Clock()
     while True:
         try:
             packet = next(source, None)
@@ -159,7 +167,9 @@ def packets(
             return
         if packet is None:
             return
-        yield packet
+        clock.set(packet)
+        if packet.stream.index == stream.index:  # an empty one has no index of its own
+            yield packet
 
 
 def length(path: str | Path) -> float:

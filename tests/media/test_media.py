@@ -203,16 +203,46 @@ def test_lost_sound_becomes_silence(tmp_path):
     assert onset(media.read_samples(path, 16000), 16000) == pytest.approx(1.5, abs=0.005)
 
 
-def test_a_clock_that_jumps_by_hours_does_not_fill_the_memory(tmp_path):
+@pytest.mark.parametrize("jump, seconds", [(50, 51), (5 * 3600, 2), (3e10, 2)])
+def test_sound_has_a_gap_of_a_minute_at_most(tmp_path, jump, seconds):
     with av.open(str(tmp_path / "a.mkv"), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
-        for time in (0, 5 * 3600):
+        for time in (0, jump):
             frame = av.AudioFrame.from_ndarray(np.full((1, 8000), 9000, np.int16), "s16", "mono")
-            frame.sample_rate, frame.pts = 8000, time * 8000
+            frame.sample_rate, frame.pts = 8000, round(time * 8000)
             container.mux(stream.encode(frame))
     with decode.open_file(tmp_path / "a.mkv") as container:
         lengths = [piece.shape[1] for piece in decode.sound(container, 8000, 0)]
-    assert sum(lengths) == (5 * 3600 + 1) * 8000 and max(lengths) <= 2 * 8000
+    assert sum(lengths) == seconds * 8000 and max(lengths) <= 2 * 8000
+
+
+@pytest.mark.parametrize("jump", [70.0, 3e10])
+def test_a_picture_far_ahead_follows_the_one_before(tmp_path, jump):
+    times = np.arange(50) / 25
+    times[30:] += jump
+    write_video(
+        tmp_path / "a.mkv", times, codec="mjpeg", base=Fraction(1, 1000), pix_fmt="yuvj420p"
+    )
+    read = times_of(tmp_path / "a.mkv")
+    assert len(read) == 50 and np.all(np.diff(read) > 0) and read[-1] <= 2.1
+
+
+def test_joined_recordings_follow_one_another(tmp_path):
+    """Their clocks restart; picture and sound of the second stay together."""
+    draw = lambda i: np.full((48, 64, 3), 250 if i == 25 else 10, np.uint8)  # noqa: E731
+    sound = tone(2, 48000, clicks=[1]), 48000
+    write_video(tmp_path / "a.ts", np.arange(50) / 25, sound=sound, sound_codec="mp2", draw=draw)
+    content = (tmp_path / "a.ts").read_bytes()
+    (tmp_path / "b.ts").write_bytes(content + content + content)
+    frames = list(media.read_frames(tmp_path / "b.ts"))
+    assert len(frames) == 150 and frames[-1][0] == pytest.approx(6, abs=0.2)
+    flashes = [time for time, frame in frames if frame.mean() > 100]
+    samples = np.abs(media.read_samples(tmp_path / "b.ts", 16000))
+    assert len(flashes) == 3
+    for flash in flashes:
+        near = samples[round((flash - 0.5) * 16000) : round((flash + 0.5) * 16000)]
+        click = flash - 0.5 + np.argmax(near > 0.2) / 16000
+        assert click == pytest.approx(flash, abs=0.05)
 
 
 def test_blocks_join_to_the_whole(data):
