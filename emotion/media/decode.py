@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +25,8 @@ from emotion.media.clock import AHEAD, Clock
 # Sound further than this from where its timestamp puts it is moved there: a lost packet (21 ms of
 # AAC) becomes silence, while the rounding of WebM's millisecond clock is let pass.
 GAP = 0.02
+RATES = Fraction(1, 100), 1000  # frames per second that are believed
+_pixels = ContextVar("pixels", default=36_000_000)  # of a picture, at most: 8K has 33 megapixels
 
 
 @dataclass(frozen=True)
@@ -89,13 +93,25 @@ def probe(path: str | Path) -> Info:
                 size, aspect = size[::-1], 1 / aspect
             facts["width"], facts["height"] = size
             facts["aspect"], facts["rotation"] = aspect, quarters(frame) * 90
-            facts["rate"] = stream.average_rate or stream.guessed_rate or Fraction(25)
+            rate = stream.average_rate or stream.guessed_rate or 0
+            facts["rate"] = rate if RATES[0] <= rate <= RATES[1] else Fraction(25)
     if not facts:
         raise MediaError(
-            f"{path} holds no video and no audio that can be decoded; copy it again or convert it."
+            f"{path} holds no audio and no video of at most {_pixels.get() / 1e6:g} megapixels that "
+            "can be decoded; copy it again or convert it."
         )
     has_video, has_audio = "rate" in facts, "sample_rate" in facts
     return Info(Path(path), duration, video=has_video, audio=has_audio, start=start, **facts)
+
+
+@contextmanager
+def picture_limit(pixels: float) -> Iterator[None]:
+    """Limits the pixels of a picture in the block: a larger one is not decoded."""
+    token = _pixels.set(int(pixels))
+    try:
+        yield
+    finally:
+        _pixels.reset(token)
 
 
 def open_file(path: str | Path, skip: str = "default") -> av.container.InputContainer:
@@ -119,6 +135,7 @@ def open_file(path: str | Path, skip: str = "default") -> av.container.InputCont
     try:
         # Local files only: a playlist named .mp4 must not open what it points to.
         options = {"protocol_whitelist": "file", "skip_frame": skip}
+        options["max_pixels"] = str(_pixels.get())
         container = av.open(os.path.abspath(path), options=options, metadata_errors="ignore")
     except av.FFmpegError as error:
         raise MediaError(
@@ -146,6 +163,7 @@ def first_stream(container: av.container.InputContainer, kind: str) -> av.stream
         if stream.codec_context and not stream.disposition & av.stream.Disposition.attached_pic:
             if kind == "video":
                 stream.thread_type = "AUTO"
+                stream.codec_context.options = {"max_pixels": str(_pixels.get())}
             return stream
     return None
 

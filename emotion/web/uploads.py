@@ -194,7 +194,7 @@ class WorkQueue:
                 if sound:
                     self.limits.check(sound)
                     check_sound(info, sound)
-            with self._turn:
+            with self._turn, media.picture_limit(1e6 * self.limits.megapixels):
                 # The work reads the sound and counts it, except where the model does not use it.
                 if sound and self.recognizer.preset.modality == "video":
                     for second, _ in enumerate(media.read_blocks(sound, 8000, 1.0)):

@@ -325,3 +325,23 @@ def test_a_failed_write_leaves_nothing_and_harms_nothing(tmp_path):
         media.VideoWriter(tmp_path / "nowhere" / "b.mp4"),
     ):
         pass
+
+
+def test_pictures_beyond_the_limit_are_not_decoded(tmp_path):
+    write_video(tmp_path / "a.mp4", np.arange(3) / 25, size=(640, 480))
+    with media.picture_limit(300_000), pytest.raises(MediaError, match="at most 0.3 megapixels"):
+        media.probe(tmp_path / "a.mp4")
+    assert media.probe(tmp_path / "a.mp4").width == 640
+
+
+def test_a_stream_whose_pictures_grow_beyond_the_limit_loses_these(tmp_path):
+    content = b""
+    for size in ((64, 48), (640, 480), (64, 48)):
+        path = tmp_path / "part.mjpeg"
+        write_video(path, np.arange(3) / 25, size, codec="mjpeg", pix_fmt="yuvj420p")
+        content += path.read_bytes()
+    (tmp_path / "a.mjpeg").write_bytes(content)
+    with media.picture_limit(100_000):
+        shapes = {frame.shape for _, frame in media.read_frames(tmp_path / "a.mjpeg")}
+    assert shapes == {(48, 64, 3)}
+    assert len(times_of(tmp_path / "a.mjpeg")) == 9
