@@ -37,7 +37,10 @@ class Nowhere:
 
 def resident():
     """float, MiB in use by this process now, on Linux."""
-    return int(re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+    return (
+        int(re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text(encoding="utf-8"))[1])
+        / 1024
+    )
 
 
 def main():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import keras
@@ -25,9 +26,11 @@ class Stopwatch(keras.callbacks.Callback):
     def __init__(self, path: str | Path, clips: int, epoch: int = 0):
         super().__init__()
         self.path, self.clips, self.seconds = Path(path), clips, {}
-        if epoch and self.path.is_file():
-            before = json.loads(self.path.read_text())["seconds"]
-            self.seconds = {key: value for key, value in before.items() if int(key) <= epoch}
+        if epoch:
+            # A file that is gone or damaged costs what was measured, no more.
+            with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+                before = json.loads(self.path.read_text(encoding="utf-8"))["seconds"]
+                self.seconds = {key: float(s) for key, s in before.items() if int(key) <= epoch}
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Starts the clock."""
@@ -40,6 +43,7 @@ class Stopwatch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Writes what was measured."""
         self.seconds[str(epoch + 1)] = (self._ended or time.perf_counter()) - self._begun
+        text = json.dumps({"clips": self.clips, "seconds": self.seconds})
         part = self.path.with_name(self.path.name + ".part")
-        part.write_text(json.dumps({"clips": self.clips, "seconds": self.seconds}))
+        part.write_text(text, encoding="utf-8")
         os.replace(part, self.path)

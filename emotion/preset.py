@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MODALITIES = ("audio", "video", "both")
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("plateau", "cosine")
+_TYPES = {"dict": dict, "list": list, "tuple": tuple, "str": str, "int": int, "bool": bool} | {
+    "float": (int, float)
+}
 SECTIONS = ("recipe", "audio", "video", "augmentation")  # what `override` can change
 
 
@@ -260,7 +263,24 @@ def _rebuild(kind, settings):
             "the run was made by another version."
         )
     listed = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+    refuse_types(kind, listed)
     return kind(**listed)
+
+
+def refuse_types(kind: type, settings: dict) -> None:
+    """Raises ValueError where a value has not the plain type of its field of a dataclass.
+
+    Args:
+        kind: dataclass with hints such as "int" or "float | None"; others are not checked.
+        settings: dict of field name to value.
+    """
+    for item in (item for item in fields(kind) if item.name in settings):
+        value, (name, *optional) = settings[item.name], str(item.type).split(" | ")
+        right = isinstance(value, _TYPES.get(name, object)) or value is None and bool(optional)
+        if not right or isinstance(value, bool) and name in ("int", "float"):
+            raise ValueError(
+                f"`{item.name}` of {kind.__name__} must be {item.type}. Received: {value!r:.60}."
+            )
 
 
 def override(preset: Preset, texts: Iterable[str]) -> Preset:

@@ -93,7 +93,9 @@ def _complete(runs, options):
     with processes.pool(options.workers) as pool:
         for run, (split, load) in zip(runs, data):
             path = run.folder / "metrics.json"
-            if not (scored(run.folder) and "robustness" in json.loads(path.read_text())):
+            if not (
+                scored(run.folder) and "robustness" in json.loads(path.read_text(encoding="utf-8"))
+            ):
                 with locked(run.folder, "call again"):
                     completion.full(run, split, load, run.folder, pool)
         completion.explain(runs[0], *data[0])

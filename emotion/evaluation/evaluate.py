@@ -14,7 +14,8 @@ from scipy import special
 from emotion import backend
 from emotion.evaluation import scores
 from emotion.evaluation.results import aggregate, measure
-from emotion.run import family, weights_digest
+from emotion.record import family
+from emotion.run import weights_digest
 from emotion.signals.voice_activity import has_speech
 from emotion.training.batches import Batches
 

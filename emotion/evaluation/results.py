@@ -16,7 +16,8 @@ from emotion import metrics
 from emotion.data.corpora.images import described
 from emotion.files import write_json, write_text
 from emotion.metrics import calibration, intervals, subgroups
-from emotion.run import Record, weights_digest
+from emotion.record import Record
+from emotion.run import weights_digest
 
 # What all folds of a protocol share.
 CONDITIONS = (
@@ -364,7 +365,7 @@ def scored(folder: Path) -> bool:
     metrics, model = Path(folder) / "metrics.json", Path(folder) / "model.keras"
     if not metrics.is_file():
         return False
-    named = json.loads(metrics.read_text()).get("model")
+    named = json.loads(metrics.read_text(encoding="utf-8")).get("model")
     if named:
         return named == weights_digest(folder)
     return not model.is_file() or metrics.stat().st_mtime >= model.stat().st_mtime

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from emotion.evaluation.results import Evaluation
-    from emotion.run import Record, Run
+    from emotion.record import Record
+    from emotion.run import Run
 
 # Corpus to (what it is, its terms).
 CORPORA = {

@@ -22,7 +22,8 @@ from emotion.evaluation.results import Evaluation
 from emotion.experiments import model_card
 from emotion.files import atomic_write, write_text
 from emotion.metrics import calibration
-from emotion.run import Record, Run, family
+from emotion.record import Record, family
+from emotion.run import Run
 
 if TYPE_CHECKING:
     import keras

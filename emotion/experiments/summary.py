@@ -40,7 +40,7 @@ def summarize(folders: list[Path]) -> pd.DataFrame:
             values = np.array([getattr(each, score) for each in measured], float)  # None is nan
             row[score], row[f"{score}_std"] = float(np.mean(values)), float(np.std(values))
         speeds = [t["clips"] / s for t in map(timing, members) for s in t["seconds"].values()]
-        row.update(json.loads((parent / "cost.json").read_text()))
+        row.update(json.loads((parent / "cost.json").read_text(encoding="utf-8")))
         row["training_clips_per_second"] = float(np.median(speeds)) if speeds else np.nan
         rows.append({**row, "runs": len(members)})
     return pd.DataFrame(rows)
@@ -70,4 +70,8 @@ def spread(row: Any, score: str) -> str:
 def timing(folder: Path) -> dict:
     """Returns what callbacks.Stopwatch wrote into a run; of no epoch if a kill was first."""
     path = folder / "timing.json"
-    return json.loads(path.read_text()) if path.is_file() else {"clips": 0, "seconds": {}}
+    return (
+        json.loads(path.read_text(encoding="utf-8"))
+        if path.is_file()
+        else {"clips": 0, "seconds": {}}
+    )

@@ -15,7 +15,8 @@ from emotion.evaluation.results import Evaluation
 from emotion.experiments import completion
 from emotion.files import locked
 from emotion.preset import Preset
-from emotion.run import Run, family, load_runs, runs_folder
+from emotion.record import family
+from emotion.run import Run, load_runs, runs_folder
 from emotion.signals import presence
 from emotion.signals.cache import SignalCache
 from emotion.training.train import Training

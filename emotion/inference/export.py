@@ -22,7 +22,7 @@ from emotion.data.feature_tables import ACTION_UNITS
 from emotion.faces.crop import STEP
 from emotion.inference.recognizer import Recognizer
 from emotion.inference.runtime import FILES, OUTPUT
-from emotion.run import Record
+from emotion.record import Record
 
 FORMATS = tuple(FILES)
 TOLERANCE = 1e-4  # of a probability

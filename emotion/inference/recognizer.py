@@ -134,16 +134,26 @@ class Recognizer:
         Raises:
             FileNotFoundError, MediaError: a recording cannot be read, or holds nothing that the
                 model uses.
+            ValueError: the model predicts what is no number.
         """
         several = isinstance(sources, (list, tuple))
         signals = [self._signal(source) for source in (sources if several else [sources])]
         if not signals:
             return np.zeros((0, len(self.labels)), np.float32)
         if self._exported:
-            return self._exported(self.inputs(signals))
+            return self._numbers(self._exported(self.inputs(signals)))
         logits = (self._frames or self.model.predict_on_batch)(self.inputs(signals))
         logits = np.asarray(logits, np.float32) / self.temperature
-        return special.softmax(logits, axis=1)
+        return self._numbers(special.softmax(logits, axis=1))
+
+    def _numbers(self, probabilities):
+        """Returns the probabilities; refuses those of a damaged model."""
+        if not np.isfinite(probabilities).all():
+            raise ValueError(
+                f"{self.run.folder} predicts what is no number: its weights are damaged; train or "
+                "export it anew."
+            )
+        return probabilities
 
     def threshold(self, signal: Signal) -> float:
         """Returns the confidence below which the prediction of a signal is uncertain.

@@ -97,8 +97,8 @@ def probe(path: str | Path) -> Info:
             facts["rate"] = rate if RATES[0] <= rate <= RATES[1] else Fraction(25)
     if not facts:
         raise MediaError(
-            f"{path} holds no audio and no video of at most {_pixels.get() / 1e6:g} megapixels that "
-            "can be decoded; copy it again or convert it."
+            f"{path} holds no audio and no video of at most {_pixels.get() / 1e6:g} megapixels "
+            "that can be decoded; copy it again or convert it."
         )
     has_video, has_audio = "rate" in facts, "sample_rate" in facts
     return Info(Path(path), duration, video=has_video, audio=has_audio, start=start, **facts)

@@ -84,7 +84,7 @@ def of_comparison(folder: Path, runs: list[Run], command: str) -> str:
     table = pd.read_csv(folder / "comparison.csv")
     columns = {"uar": "UAR", "war": "WAR", "top_5": "top-5", "loss": "loss"}
     shown = [name for name in columns if name in table]  # an older table has no loss
-    *notes, _ = (folder / "comparison.md").read_text().strip().split("\n\n")[1:]
+    *notes, _ = (folder / "comparison.md").read_text(encoding="utf-8").strip().split("\n\n")[1:]
     record, tested = runs[0].record, sorted({run.record.fold for run in runs})
     scored = Evaluation.read(min(folder.glob("*/*/metrics.json")).parent)  # they share conditions
     rows = [

@@ -213,7 +213,7 @@ def reasons(run: Run) -> Section | None:
         path = folder / part / "explanation.json"
         if not path.is_file():
             continue
-        explanation = json.loads(path.read_text())
+        explanation = json.loads(path.read_text(encoding="utf-8"))
         parts = ", ".join(f"{name} {share:+.3f}" for name, share in explanation["shares"].items())
         error = explanation.get("shap_error")
         error = "" if error is None else f"; completeness error at most {error:.2%}"

@@ -33,17 +33,8 @@ from emotion.files import atomic_write, write_text
 from emotion.metrics.keras_uar import UnweightedAverageRecall
 from emotion.models import build_model
 from emotion.preset import OPTIMIZERS, Preset
-from emotion.run import (
-    Record,
-    Run,
-    digest,
-    identity,
-    identity_extra,
-    load_run,
-    record_differences,
-    refuse_other_training,
-    resume_command,
-)
+from emotion.record import Record, digest, record_differences, refuse_other_training
+from emotion.run import Run, identity, identity_extra, load_run, resume_command
 from emotion.signals import presence
 from emotion.signals.cache import VERSION, SignalCache
 from emotion.training import frozen

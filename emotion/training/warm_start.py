@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emotion.data.corpora.images import named
-from emotion.run import family, load_run
+from emotion.record import family
+from emotion.run import load_run
 
 if TYPE_CHECKING:
     import keras

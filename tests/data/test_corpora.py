@@ -343,7 +343,7 @@ def test_manifest_order_does_not_matter(tmp_path):
     rows = [{"label": "sad", "speaker": "x", "audio": f"{i}.wav"} for i in range(9)]
     touch(tmp_path, *(row["audio"] for row in rows))
     random.Random(0).shuffle(rows)
-    with open(tmp_path / "m.csv", "w", newline="") as file:
+    with open(tmp_path / "m.csv", "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)

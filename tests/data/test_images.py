@@ -20,7 +20,7 @@ NUMBERS = np.arange(60) % 7
 
 def write_csv(path, faces=FACES, numbers=NUMBERS, usages=None):
     usages = usages or ["Training"] * 40 + ["PublicTest"] * 10 + ["PrivateTest"] * 10
-    with open(path, "w", newline="") as file:
+    with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("emotion", " Usage", " pixels"))
         for face, number, usage in zip(faces, numbers, usages):

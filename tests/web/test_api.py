@@ -367,7 +367,7 @@ class Server:
         self.private.mkdir()
         command = [sys.executable, "-m", "emotion", "serve", "--model", str(run), "--port", "0"]
         environment = os.environ | {"TMPDIR": str(self.private), "PYTHONPATH": str(ROOT)}
-        with open(folder / "log", "w") as log:
+        with open(folder / "log", "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 [*command, *arguments], stdout=subprocess.PIPE, stderr=log, text=True,
                 env=environment,
@@ -407,7 +407,7 @@ class Server:
 
     def resident(self):
         """float, MB."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
         return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1000
 
     def left(self):
