@@ -39,7 +39,8 @@ PART = $(BIN)/python train_model.py --cache $(STARTER)/cache --run $(@D) \
 	$(if $(wildcard $(@D)/run.json),--resume) $(if $(EPOCHS),--epochs $(EPOCHS),$1)
 
 starter: $(STARTER)/face/metrics.json $(STARTER)/voice/metrics.json
-	$(BIN)/python -m emotion evaluate $(STARTER)/face $(STARTER)/voice --cache $(STARTER)/cache
+	$(BIN)/python -m emotion evaluate $(STARTER)/face --views 2 --cache $(STARTER)/cache
+	$(BIN)/python -m emotion evaluate $(STARTER)/voice --cache $(STARTER)/cache
 	$(BIN)/python -m emotion starter $(STARTER)/face $(STARTER)/voice --output $(MODEL) \
 		--cache $(STARTER)/cache
 

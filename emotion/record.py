@@ -110,9 +110,7 @@ class Record:
                 range, or there is no such preset.
         """
         try:
-            values = json.loads(
-                Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_number
-            )
+            values = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_constant)
             record = cls(**{field.name: values.get(field.name) for field in fields(cls)})
             record._check()
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -141,7 +139,7 @@ class Record:
         if self.window is not None and not 0 < self.window <= 3600:
             raise ValueError(f"`window` must be above 0 and at most 3600. Received: {self.window}")
         for values in (self.temperatures, self.thresholds):
-            if not all(0 <= float(value) < math.inf for value in (values or {}).values()):
+            if not all(0 <= float(value) for value in (values or {}).values()):
                 raise ValueError(f"temperatures and thresholds must be numbers. Received: {values}")
 
     def write(self, path: Path) -> None:
@@ -168,8 +166,11 @@ _DECISIVE = (
 )
 
 
-def _refuse_number(name):
-    raise ValueError(f"{name} is no number")
+def _constant(name):
+    """Reads what JSON itself has no number for; a temperature may be infinite."""
+    if name != "Infinity":
+        raise ValueError(f"{name} is no number")
+    return math.inf
 
 
 def family(corpus: str | None) -> str:

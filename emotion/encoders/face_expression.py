@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from emotion import shipped
 
@@ -17,18 +17,24 @@ WIDTHS = (32, 64, 128, 256)  # channels of the stages; the last is the size of t
 LUMINANCE = (0.299, 0.587, 0.114)  # of R, G, B (ITU-R BT.601)
 
 
-def build(size: int, name: str = "face_encoder") -> keras.Model:
+def build(size: int, name: str = "face_encoder", mirrored: bool = False) -> keras.Model:
     """Builds the encoder.
 
     Args:
         size: int, side of the crops in pixels.
         name: str.
+        mirrored: bool, whether the embedding is the mean of that of a crop and that of its mirror
+            image: more accurate, at twice the time. The weights are the same.
 
     Returns:
         keras.Model from frames (b, size, size, 3), RGB in 0..255, uint8 or float32, to embeddings
         (b, 256).
     """
     frames = keras.Input((size, size, 3), name="frames")
+    if mirrored:
+        encoder = build(size)
+        both = [encoder(frames), encoder(ops.flip(frames, axis=2))]
+        return keras.Model(frames, layers.Average(name="both_sides")(both), name=name)
     scaled = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(frames)
     x = sum(share * scaled[..., i : i + 1] for i, share in enumerate(LUMINANCE))
     x = _conv(x, WIDTHS[0], 3, 2, "stem")

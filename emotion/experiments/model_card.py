@@ -50,7 +50,8 @@ to 74 of several ethnic backgrounds, in English. All of the voices are acted.
 
 ## Scores
 
-Each branch alone, on people it was not trained on; nothing was chosen by these clips.
+Each branch alone, on people it was not trained on; nothing was chosen by these clips. The model
+looks at each face and its mirror image, which are the two views.
 
 | branch | protocol | clips | UAR (95 %) | accuracy (95 %) | ECE |
 |---|---|---|---|---|---|
@@ -101,6 +102,8 @@ def _people(speakers):
 def _row(name, measured):
     uar, war = ("{:.3f} ({:.3f} to {:.3f})".format(*_interval(measured, n)) for n in ("uar", "war"))
     ece = measured.ece if measured.ece_calibrated is None else measured.ece_calibrated
+    if measured.views:
+        name = f"{name}, {measured.views} views of each image"
     return f"| {name} | {measured.protocol} | {measured.clips} | {uar} | {war} | {ece:.3f} |"
 
 

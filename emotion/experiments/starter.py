@@ -63,7 +63,8 @@ def join(
     preset = models.preset(VOICE)
     frames = replace(preset.video, size=face.preset.video.size, margin=face.preset.video.margin)
     preset = replace(preset, audio=voice.preset.audio, video=frames)
-    model = models.build_model(preset, len(face.labels))
+    # The mirror image of a face says as much as the face: together they are more often right.
+    model = models.build_model(preset, len(face.labels), {"face_encoder": {"mirrored": True}})
     _set_weights(model, {n: run.model() for n, run in runs.items()}, temperatures)
     met: dict[str, set] = {}
     for run in runs.values():
@@ -110,7 +111,8 @@ def _calibrate(runs, cache, pool):
     temperatures, thresholds = {}, {}
     for name, run in runs.items():
         split, load = run.data(cache_folder=cache)
-        predicted = evaluate.predict(run, split.validation, load, pool)
+        views = 2 if name == "video" else 1  # the face and its mirror image, as the model does
+        predicted = evaluate.predict(run, split.validation, load, pool, views=views)
         true = predicted["label"].map(run.labels.index).to_numpy()
         logits = calibration.logarithms(predicted[list(run.labels)].to_numpy())
         temperatures[name] = calibration.temperature(true, logits)

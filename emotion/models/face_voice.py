@@ -17,6 +17,7 @@ encoder starts from the starter's weights, and trains after the first epochs.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import keras
@@ -39,18 +40,20 @@ PRESETS = (
 )
 
 
-def build(preset: Preset, classes: int) -> keras.Model:
+def build(preset: Preset, classes: int, configs: dict | None = None) -> keras.Model:
     """Builds the model; see the module's docstring.
 
     Args:
         preset: Preset with one or both of the inputs `audio` (c, t, 1) float32 and
             `video` (t, h, w, 3) uint8.
         classes: int.
+        configs: dict, further arguments of `face_expression.build` under "face_encoder"; or None.
 
     Returns:
         keras.Model, to logits (b, classes): log-probabilities where it has both inputs.
     """
-    branches = {"audio": _audio_branch, "video": _video_branch}
+    encoder = (configs or {}).get("face_encoder", {})
+    branches = {"audio": _audio_branch, "video": partial(_video_branch, **encoder)}
     inputs, logits = {}, {}
     for name, feature in preset.features.items():
         inputs[name] = keras.Input(feature.shape, dtype=feature.dtype, name=name)
@@ -78,12 +81,12 @@ def _audio_branch(x):
     return layers.ReLU(name="audio_embedding")(x)
 
 
-def _video_branch(x: Any) -> Any:
+def _video_branch(x: Any, **encoder: Any) -> Any:
     """Maps frames (b, t, h, w, 3) to an embedding (b, 256), layers named video_*."""
     count, size = x.shape[1:3]
     width = face_expression.WIDTHS[-1]
     frames = ops.reshape(x, (-1, size, size, 3))
-    x = face_expression.build(size)(frames)
+    x = face_expression.build(size, **encoder)(frames)
     x = ops.reshape(x, (-1, count, width))
     y = layers.Conv1D(64, 3, padding="same", activation="relu", name="video_time0")(x)
     y = layers.Conv1D(width, 1, kernel_initializer="zeros", name="video_time1")(y)

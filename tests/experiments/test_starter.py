@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import soundfile
@@ -37,31 +36,35 @@ def trained(tmp_path_factory):
     voice += ["--modality", "audio", "--labels", LABELS, "--protocol", "speaker-kfold-3"]
     assert train_model.main([*face, "--run", str(folder / "face"), *common]) == 0
     assert train_model.main([*voice, "--run", str(folder / "voice"), *common]) == 0
+    again = ["--cache", str(folder / "cache"), "--workers", "0"]
+    assert main(["evaluate", str(folder / "face"), "--views", "2", *again]) == 0
     arguments = [str(folder / "face"), str(folder / "voice"), "--output", str(folder / "starter")]
-    assert main(["starter", *arguments, "--cache", str(folder / "cache"), "--workers", "0"]) == 0
+    assert main(["starter", *arguments, *again]) == 0
     return folder
 
 
-def probabilities(folder, inputs, temperature):
+def probabilities(folder, views, temperature):
+    """Those of a batch, of the mean of the logits of its views."""
     model = load_run(folder).model()
-    logits = model.predict_on_batch(inputs) / temperature
-    return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+    logits = np.mean([model.predict_on_batch(inputs) for inputs in views], axis=0)
+    return special.softmax(logits / temperature, axis=1)
 
 
 def test_each_branch_predicts_as_its_run_does_with_its_temperature(trained):
+    """Of a face, the image and its mirror image."""
     joined = load_run(trained / "starter")
     generator = np.random.default_rng(0)
     audio = generator.normal(0, 40, (4, 40, 44, 1)).astype(np.float32)
     video = generator.integers(0, 256, (4, 1, 48, 48, 3), np.uint8)
     cases = {
-        "audio": (trained / "voice", {"audio": audio}),
-        "video": (trained / "face", {"video": video}),
+        "audio": (trained / "voice", [{"audio": audio}]),
+        "video": (trained / "face", [{"video": video}, {"video": video[:, :, :, ::-1]}]),
     }
     whole = {"audio": audio, "video": np.repeat(video, 20, axis=1)}
-    for name, (folder, inputs) in cases.items():
-        expected = probabilities(folder, inputs, joined.record.temperatures[name])
+    for name, (folder, views) in cases.items():
+        expected = probabilities(folder, views, joined.record.temperatures[name])
         absent = {n: a if n == name else np.zeros_like(a) for n, a in whole.items()}
-        assert np.allclose(probabilities(trained / "starter", absent, 1.0), expected, atol=1e-5)
+        assert np.allclose(probabilities(trained / "starter", [absent], 1.0), expected, atol=1e-5)
 
 
 def test_the_card_says_who_is_in_the_data(trained):
@@ -73,7 +76,7 @@ def test_the_card_says_who_is_in_the_data(trained):
     for text in ("FER2013", "CREMA-D", "ODbL", "unknown, 40 images", "must not be used"):
         assert text in body, text
     uar = Evaluation.read(trained / "face").uar
-    assert f"| face | fer2013 | 20 | {uar:.3f} (" in body
+    assert f"| face, 2 views of each image | fer2013 | 20 | {uar:.3f} (" in body
 
 
 def assert_same(measured, branch, temperature):
