@@ -4,13 +4,15 @@
 
 Prints the answers to sounds in which nobody speaks, to pictures with and without faces, and to
 recordings of people; then the median time of a window as ONNX, its 20 crops and its log-mel map
-being there already. Without `taskset`, it runs on all cores.
+being there already, and that of the voice branch and of one crop by themselves. Without `taskset`,
+it runs on all cores.
 """
 
 import argparse
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -21,6 +23,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from emotion import analyze, backend, media
 
 backend.start()
+import keras
+import onnxruntime
+
 from emotion.clip import MediaError
 from emotion.inference import export, runtime
 from emotion.inference.recognizer import Recognizer
@@ -113,6 +118,22 @@ def main():
         ):
             inputs = recognizer.inputs([signal.without(missing) if missing else signal])
             print(f"{name}: {milliseconds(predict, inputs):.1f} ms a window")
+        whole, inputs = recognizer.model, recognizer.inputs([signal])
+        voice = keras.Model(whole.input["audio"], whole.get_layer("audio_logits").output)
+        for name, part, values in (
+            ("the voice branch", voice, inputs["audio"]),
+            (
+                "the face encoder, one crop",
+                whole.get_layer("face_encoder"),
+                np.float32(inputs["video"][0, :1]),
+            ),
+        ):
+            part(values)  # `export` takes a model that was called
+            with backend.quiet():
+                part.export(exported / "part.onnx", format="onnx", verbose=False)
+            session = onnxruntime.InferenceSession(exported / "part.onnx")
+            feed = {session.get_inputs()[0].name: values}
+            print(f"{name} by itself: {milliseconds(partial(session.run, None), feed):.1f} ms")
 
 
 if __name__ == "__main__":
