@@ -12,7 +12,7 @@ from pathlib import Path
 from emotion.files import write_text
 from emotion.preset import from_json, refuse_types
 
-LARGEST = 100_000_000  # values of an input of a model, or clips of a batch
+LARGEST = 100_000_000  # values of an input of a model
 
 
 @dataclass(frozen=True)
@@ -124,17 +124,16 @@ class Record:
     def _check(self):
         """Raises ValueError, or what a value of another type causes, where one cannot be used."""
         refuse_types(type(self), vars(self))
-        if self.preset is None:
-            raise ValueError("`preset` is missing")
         for parts in (self.speakers, self.trained_on):
             if not all(isinstance(names, list) for names in (parts or {}).values()):
                 raise ValueError("speakers must be listed")
-        preset = from_json(self.preset)
-        for feature in preset.features.values():
-            if math.prod(feature.shape) > LARGEST or not 0 < preset.recipe.batch_size <= LARGEST:
+        for feature in from_json(self.preset).features.values() if self.preset else ():
+            if math.prod(feature.shape) > LARGEST:
                 raise ValueError(f"an input of the preset has the shape {feature.shape}")
-        names = self.labels or ()
-        if not 2 <= len(set(names)) == len(names) or not all(isinstance(n, str) for n in names):
+        names = self.labels
+        if names is not None and not (
+            2 <= len(set(names)) == len(names) and all(isinstance(name, str) for name in names)
+        ):
             raise ValueError("`labels` must be the distinct names of two classes or more")
         if self.window is not None and not 0 < self.window <= 3600:
             raise ValueError(f"`window` must be above 0 and at most 3600. Received: {self.window}")

@@ -47,12 +47,19 @@ class Run:
     @property
     def preset(self) -> Preset:
         """Preset, with the recipe the run was trained by."""
-        return from_json(self.record.preset)
+        return from_json(self._known("preset"))
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Tuple of str, the order of the model's outputs."""
-        return tuple(self.record.labels)
+        return tuple(self._known("labels"))
+
+    def _known(self, name):
+        """A value of the Record without which a run cannot be used."""
+        value = getattr(self.record, name)
+        if not value:
+            raise ValueError(f"{self.folder / 'run.json'} has no `{name}`; train the run anew.")
+        return value
 
     def model(self) -> keras.Model:
         """Loads the best model, a keras.Model to logits.

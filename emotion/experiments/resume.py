@@ -5,7 +5,6 @@ A training is a run, or a folder of the folds of a protocol that one command tra
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,7 +102,7 @@ def _trainings(runs):
     for folder in sorted(path for path in Path(runs).glob("*") if path.is_dir()):
         try:
             parts = load_runs(folder)
-        except (FileNotFoundError, json.JSONDecodeError):
+        except (FileNotFoundError, ValueError):  # none, or a damaged one
             continue
         record = parts[0].record
         together = record.folds or parts[0].folder == folder  # not put there one by one

@@ -116,7 +116,7 @@ def test_silence_is_no_sound():
         assert not feature(feature.prepare(signal)).any()
 
 
-def test_the_level_of_a_recording_is_left_out_unless_a_reference_is_given():
+def test_the_level_of_a_recording_is_left_out_without_a_reference():
     samples = np.random.default_rng(0).normal(size=22050).astype(np.float32) / 10
     quiet = Signal(samples, 22050, None, None, 1.0)
     loud = replace(quiet, samples=10 * samples)

@@ -32,19 +32,19 @@ def whole(corpus, signals, tmp_path_factory):
     return folder
 
 
-def places(value, path=()):
+def paths(value, path=()):
     """Yields the path of each value in nested dicts and lists, of long lists the first few."""
     items = value.items() if isinstance(value, dict) else enumerate(value[:3])
     for key, inner in items:
         yield (*path, key)
         if isinstance(inner, (dict, list)):
-            yield from places(inner, (*path, key))
+            yield from paths(inner, (*path, key))
 
 
 def damage_values(path, chance):
     """Changes or removes a few values of a JSON file; returns what."""
     content, done = json.loads(path.read_text(encoding="utf-8")), []
-    for *above, last in chance.sample(list(places(content)), chance.randint(1, 2)):
+    for *above, last in chance.sample(list(paths(content)), chance.randint(1, 2)):
         inner = content
         for key in above:
             inner = inner[key] if isinstance(inner, (dict, list)) and inner else None
