@@ -127,6 +127,8 @@ class Record:
         for parts in (self.speakers, self.trained_on):
             if not all(isinstance(names, list) for names in (parts or {}).values()):
                 raise ValueError("speakers must be listed")
+        if self.speakers and not {"train", "validation", "test"} <= self.speakers.keys():
+            raise ValueError("`speakers` must have those of train, validation and test")
         for feature in from_json(self.preset).features.values() if self.preset else ():
             if math.prod(feature.shape) > LARGEST:
                 raise ValueError(f"an input of the preset has the shape {feature.shape}")

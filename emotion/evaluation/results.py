@@ -127,10 +127,16 @@ class Evaluation:
 
         Raises:
             FileNotFoundError: there is none.
+            ValueError: its predictions are damaged.
         """
         texts = dict.fromkeys(("id", "label", "predicted", *subgroups.ATTRIBUTES), str)
         predictions = pd.read_csv(Path(folder) / "predictions.csv", dtype=texts)
         values = json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))
+        if predictions.filter(["id", "label", "predicted"]).isna().any(axis=None):
+            raise ValueError(
+                f"{Path(folder) / 'predictions.csv'} is damaged: a row lacks a value; "
+                "`emotion evaluate` writes it anew."
+            )
         known = {item.name: values.get(item.name) for item in fields(cls)}
         scores = [name for name in values if name.endswith("_mean")]
         known["means"] = {name[:-5]: values[name] for name in scores}
