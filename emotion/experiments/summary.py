@@ -70,8 +70,6 @@ def spread(row: Any, score: str) -> str:
 def timing(folder: Path) -> dict:
     """Returns what callbacks.Stopwatch wrote into a run; of no epoch if a kill was first."""
     path = folder / "timing.json"
-    return (
-        json.loads(path.read_text(encoding="utf-8"))
-        if path.is_file()
-        else {"clips": 0, "seconds": {}}
-    )
+    if not path.is_file():
+        return {"clips": 0, "seconds": {}}
+    return json.loads(path.read_text(encoding="utf-8"))

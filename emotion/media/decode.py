@@ -279,7 +279,7 @@ def sound(container: av.container.InputContainer, rate: int, origin: float) -> I
         late = 0 if frame.time is None else round((frame.time - origin) * rate) - written
         frame.pts = None
         slack = GAP * rate if written else 0
-        while late > slack + rate:  # the clock jumps, by hours perhaps: a second at a time
+        while late > slack + rate:  # a gap, of `clock.AHEAD` at most: a second at a time
             yield np.zeros((1 if layout == "mono" else 2, rate), np.float32)
             written, late = written + rate, late - rate
         piece = place(_join(resampler.resample(frame), layout), late, slack)
