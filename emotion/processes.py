@@ -1,10 +1,14 @@
-"""Process pools: workers that can die, and single calls whose memory ends with them."""
+"""Process pools: workers that can die, calls whose memory ends with them, calls with a limit."""
 
+import ctypes
 import multiprocessing
 import os
+import signal
 import threading
+import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from multiprocessing.sharedctypes import RawValue
 from typing import Any
 
 import cv2
@@ -69,6 +73,129 @@ def apart(function: Callable, *arguments: Any, initializer: Callable | None = No
                 "a run's process was killed, perhaps for lack of memory; free some and call again: "
                 "finished work is kept."
             ) from error
+
+
+class Worker:
+    """A process that is kept for calls one after the other, each of which can be ended at any time.
+
+    Args:
+        load: function without arguments, called in the process before its first call; what it
+            returns is the first argument of each. It must pickle.
+    """
+
+    STEP = 0.1  # seconds from one look at a call to the next
+    GRACE = 2.0  # seconds to end after being asked; a new process would have to load anew
+
+    def __init__(self, load: Callable[[], Any]):
+        self._load, self._turn = load, threading.Lock()
+        self._state = RawValue(_State)  # without a lock, which a killed process could hold
+        self._start()
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self) -> None:
+        """Ends the process, whatever it does."""
+        self._process.kill()
+        self._process.join()
+
+    def call(self, function: Callable, *arguments: Any, watch: Callable | None = None) -> Any:
+        """Calls a function in the process, and ends it where `watch` raises.
+
+        Args:
+            function: function(loaded, report, *arguments), with report(stage str, done float,
+                total float or None), which raises where the call is to end; it must pickle.
+            arguments: its further arguments.
+            watch: function(stage, done, total), called ten times a second with the newest report,
+                with ("", 0, None) before the first; or None.
+
+        Returns:
+            What the function returns.
+
+        Raises:
+            The exception of `load`, of the function or of `watch`; ProcessDied.
+        """
+        with self._turn:
+            ctypes.memset(ctypes.byref(self._state), 0, ctypes.sizeof(_State))
+            answered = False
+            try:
+                if not self._process.is_alive():
+                    self._start()
+                self._connection.send((function, arguments))
+                while not self._connection.poll(self.STEP):
+                    if watch:
+                        watch(*self._state.read())
+                done, result = self._connection.recv()
+                answered = True
+            except (EOFError, ConnectionError) as error:
+                self._process.join()
+                raise ProcessDied(self._process.exitcode) from error
+            finally:
+                if not answered:
+                    self._break_off()
+        if done:
+            return result
+        raise result
+
+    def _start(self):
+        spawn = multiprocessing.get_context("spawn")
+        self._connection, other = spawn.Pipe()
+        arguments = self._load, self._state, other
+        self._process = spawn.Process(target=_answer_calls, args=arguments, daemon=True)
+        self._process.start()
+        other.close()  # so that the connection ends with the process
+
+    def _break_off(self):
+        self._state.ended = True
+        try:
+            if self._connection.poll(self.GRACE):
+                return self._connection.recv()
+        except (EOFError, ConnectionError):
+            pass
+        return self.stop()
+
+
+class ProcessDied(Exception):
+    """The process of a Worker ended during a call; the argument is its exit code."""
+
+
+class _State(ctypes.Structure):
+    """What the two processes tell each other, in shared memory."""
+
+    _fields_ = (
+        ("ended", ctypes.c_bool),
+        ("stage", ctypes.c_char * 64),
+        ("done", ctypes.c_double),
+        ("total", ctypes.c_double),
+    )
+
+    def read(self):
+        total = self.total if self.total > 0 else None
+        return self.stage.decode(errors="replace"), self.done, total
+
+    def report(self, stage, done, total):
+        if self.ended:
+            raise InterruptedError
+        self.stage, self.done, self.total = stage.encode()[:63], done, total or 0
+
+
+def _answer_calls(load, state, connection):
+    """What a Worker's process does: calls what it receives, and sends what comes of it."""
+    _begin(None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this
+    loaded = None
+    while True:
+        function, arguments = connection.recv()
+        try:
+            loaded = loaded or (load(),)
+            answer = True, function(*loaded, state.report, *arguments)
+        except Exception as error:
+            error.add_note(traceback.format_exc())  # which no exception takes along
+            answer = False, error
+        connection.send(answer)
 
 
 def _begin(initializer, *arguments):

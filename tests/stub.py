@@ -8,6 +8,7 @@ import numpy as np
 from videos import write_video
 
 from emotion.faces import detect
+from emotion.web import uploads
 
 LABELS = ("neutral", "happy", "sad")
 NTSC = np.arange(90) * 1001 / 30000
@@ -79,3 +80,18 @@ def scene(present, step=2):
 def moving(folder, present=lambda i: True, times=NTSC, **options):
     """Path of a film of the scene, in.mp4 of `folder`."""
     return write_video(folder / "in.mp4", times, size=(320, 240), draw=scene(present), **options)
+
+
+class InProcess:
+    """In the place of processes.Worker: what it is called for is done here."""
+
+    def __init__(self, loaded=None):
+        self.loaded = loaded
+
+    def call(self, function, *arguments, watch=None):
+        return function(self.loaded, watch or (lambda *_: None), *arguments)
+
+
+def work_queue(recognizer, **limits):
+    """uploads.WorkQueue of a recogniser in this process."""
+    return uploads.WorkQueue(InProcess(recognizer), InProcess(), uploads.Limits(**limits))

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emotion.inference.recognizer import Recognizer
 
 
 def chosen(model: Path | None) -> Path:
@@ -19,6 +23,21 @@ def chosen(model: Path | None) -> Path:
     else:
         print(f"model: {folder} (the newest in {folder.parent.name}/)")
     return folder
+
+
+def arguments(options: argparse.Namespace) -> tuple:
+    """Returns the arguments of the Recognizer of a command; raises where there is no run."""
+    return chosen(options.model), options.yunet, options.threshold, options.any_sound
+
+
+def load(options: argparse.Namespace) -> Recognizer:
+    """Returns the Recognizer of a command's options; raises as it does."""
+    from emotion import backend
+
+    backend.start()
+    from emotion.inference.recognizer import Recognizer
+
+    return Recognizer(*arguments(options))
 
 
 def certainty(parser: argparse._ActionsContainer) -> None:

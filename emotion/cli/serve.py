@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 import socket
+import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
-from emotion.cli.model import certainty, chosen
+from emotion.cli.model import arguments, certainty
 
 if TYPE_CHECKING:
-    from emotion.inference.recognizer import Recognizer
     from emotion.web.uploads import Limits
 
 # Option to the attribute of uploads.Limits and what it says.
 LIMITS = {
     "--max-mb": ("megabytes", "megabytes of a file"),
+    "--max-total-mb": ("total", "megabytes of all files that are here at once"),
     "--max-seconds": ("seconds", "length of a recording"),
     "--max-megapixels": ("megapixels", "size of its pictures"),
     "--timeout": ("timeout", "seconds to analyse a recording, and as many to draw on it"),
@@ -33,6 +35,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     certainty(command)
     add("--host", default="127.0.0.1", help="default: %(default)s, for this computer alone")
     add("--port", type=int, default=8000, help="default: %(default)s; 0 takes a free one")
+    add_token(command)
     for option, (name, what) in LIMITS.items():
         kind = int if name == "queue_size" else float
         add(option, type=kind, dest=name, metavar="N", help=f"{what} (default: see docs/serve.md)")
@@ -41,13 +44,15 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace) -> None:
     """Serves until it is stopped."""
     import signal
-    import sys
 
     try:
         import python_multipart  # noqa: F401  what takes uploads apart
         import uvicorn
 
-        from emotion.web import api
+        from emotion.processes import Worker
+        from emotion.web import api, uploads, work
+        from emotion.web.access import AccessControl
+        from emotion.web.connections import BoundedConnection
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"serve needs {error.name}, which is not installed: "
@@ -56,16 +61,55 @@ def run(options: argparse.Namespace) -> None:
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again at its end
     limits = limits_of(options)
-    with listen(options.host, options.port) as listening:
-        app = api.create_app(load(options), limits)
+    with (
+        listen(options.host, options.port) as listening,
+        Worker(partial(work.load_recognizer, *arguments(options))) as worker,
+        Worker(work.load_nothing) as looker,
+    ):
+        app = api.create_app(
+            uploads.WorkQueue(worker, looker, limits), model=worker.call(work.describe)
+        )
         # Work that outlasts the grace is broken off. Connections beyond 512 are turned away.
         config = uvicorn.Config(
-            app, timeout_graceful_shutdown=10, limit_concurrency=512, server_header=False
+            AccessControl(app, options.host, token_of(options)),
+            http=BoundedConnection,
+            timeout_graceful_shutdown=5,
+            limit_concurrency=512,
+            server_header=False,
         )
-        host, port = listening.getsockname()[:2]
-        host = f"[{host}]" if ":" in host else host
-        print(f"http://{host}:{port}/docs tells how to use it; Ctrl-C ends it", flush=True)
+        address = address_of(options, listening, "docs")
+        print(f"{address} tells how to use it; Ctrl-C ends it", flush=True)
         uvicorn.Server(config).run([listening])
+
+
+def add_token(command: argparse.ArgumentParser) -> None:
+    """Adds the option --token."""
+    command.add_argument(
+        "--token",
+        nargs="?",
+        const="",
+        metavar="TEXT",
+        help="what each request must have; without TEXT, a new one (default: none on this computer "
+        "alone, a new one where others reach it)",
+    )
+
+
+def token_of(options: argparse.Namespace) -> str | None:
+    """Returns the token of a server, which is kept in the options; warns where others reach it."""
+    from emotion.web.access import guard
+
+    options.token, warning = guard(options.host, options.token)
+    if warning:
+        print(warning, file=sys.stderr)
+    return options.token
+
+
+def address_of(options: argparse.Namespace, listening: socket.socket, path: str = "") -> str:
+    """Returns the address of a server, with its token."""
+    host, port = listening.getsockname()[:2]
+    host = f"[{host}]" if ":" in host else host
+    token = f"?token={options.token}" if options.token else ""
+    return f"http://{host}:{port}/{path}{token}"
 
 
 def limits_of(options: argparse.Namespace) -> Limits:
@@ -104,14 +148,3 @@ def listen(host: str, port: int) -> socket.socket:
         raise ValueError(
             f"--host {host} --port {port} cannot be used ({reason}); choose another."
         ) from error
-
-
-def load(options: argparse.Namespace) -> Recognizer:
-    """Returns the Recognizer of a command's options; raises as it does."""
-    from emotion import backend
-
-    backend.start()
-    from emotion.inference.recognizer import Recognizer
-
-    folder = chosen(options.model)
-    return Recognizer(folder, options.yunet, options.threshold, options.any_sound)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
+from pathlib import Path
 
-from emotion.cli.model import certainty
-from emotion.cli.serve import LIMITS, limits_of, listen, load
+import emotion.web
+from emotion.cli import serve
+from emotion.cli.model import certainty, load
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -18,8 +20,10 @@ def add(commands: argparse._SubParsersAction) -> None:
     add("--model", metavar="RUN", help="run or export (default: newest in saved_models/)")
     add("--port", type=int, default=8501, help="default: %(default)s")
     add("--host", default="127.0.0.1", help="default: %(default)s, for this computer alone")
-    for option, kind in (("--max-mb", int), ("--max-seconds", float), ("--timeout", float)):
-        name, what = LIMITS[option]
+    serve.add_token(command)
+    for option in ("--max-mb", "--max-total-mb", "--max-seconds", "--timeout"):
+        name, what = serve.LIMITS[option]
+        kind = int if option == "--max-mb" else float
         add(option, type=kind, dest=name, metavar="N", help=f"{what} (default: see docs/web.md)")
     add("--cameras", type=int, default=2, metavar="N", help="live at once (%(default)s)")
     add("--yunet", metavar="PATH", help="YuNet's .onnx weights, for a run that needs them")
@@ -32,31 +36,36 @@ def run(options: argparse.Namespace) -> int:
         raise ModuleNotFoundError(
             "web needs streamlit: run `pip install -e '.[web]'` in the project's folder."
         )
-    limits = limits_of(options)
+    limits = serve.limits_of(options)
     if options.cameras < 0:
         raise ValueError(f"--cameras must be at least 0. Received: {options.cameras}.")
-    with listen(options.host, options.port):
+    with serve.listen(options.host, options.port) as listening:
         recognizer = load(options)  # a mistake is told here, not to each visitor
+        options.port = listening.getsockname()[1]
+        token = serve.token_of(options)
+        print(f"{serve.address_of(options, listening)} is the page; Ctrl-C ends it", flush=True)
     settings = {
         "server.port": options.port,
         "server.address": options.host,
         "server.maxUploadSize": int(limits.megabytes),
+        "server.maxMessageSize": 2 * int(limits.megabytes) + 1,  # what is recorded comes as text
+        "server.disconnectedSessionTTL": 20,
         "server.headless": True,
         "browser.gatherUsageStats": False,
         "client.toolbarMode": "viewer",
         "client.showErrorDetails": "none",
+        "logger.hideWelcomeMessage": True,  # for which Streamlit asks an outside server
     }
-    model = options.model or recognizer.run.folder
-    arguments = {"model": model, "cameras": options.cameras, "yunet": options.yunet}
-    arguments |= {"threshold": options.threshold}
-    arguments |= {name: getattr(limits, name) for name in ("megabytes", "seconds", "timeout")}
-    from emotion.web import page
-
+    arguments = {"model": recognizer.run.folder, "cameras": options.cameras, "yunet": options.yunet}
+    arguments |= {"threshold": options.threshold, "host": options.host, "token": token}
+    names = ("megabytes", "total", "seconds", "timeout")
+    arguments |= {name: getattr(limits, name) for name in names}
     sys.argv = [
-        page.__file__,
+        str(Path(emotion.web.__file__).with_name("page.py")),
         *(f"--{k}={value}" for k, value in arguments.items() if value is not None),
         *(["--any-sound"] if options.any_sound else []),
     ]
-    sys.stdout.flush()
+    from emotion.web import page  # which reads those arguments
+
     page.app.run(config=settings)
     return 0

@@ -2,11 +2,13 @@
 
 1. `RequestLimits` admits recordings: no more at once than the queue holds, none too large or too
    slow.
-2. `_worked` keeps one in a private folder and works on it in a thread, until its sender leaves.
+2. `_worked` keeps one in a private folder and has it worked on in a process that can be killed,
+   until its sender leaves.
 3. The answer is JSON, or a video from a file without a name. Nothing stays, whoever goes away.
 """
 
 import asyncio
+import errno
 import os
 import shutil
 import tempfile
@@ -22,14 +24,12 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from emotion.annotate import predictions, render
 from emotion.clip import MediaError
-from emotion.web import uploads
+from emotion.web import uploads, work
 from emotion.web.request_limits import RequestLimits, refuse
 
 if TYPE_CHECKING:
-    from emotion.inference.recognizer import Recognizer
-    from emotion.web.uploads import Limits
+    from emotion.web.uploads import WorkQueue
 
 CHUNK = 64 * 1024  # bytes read or sent at once
 FORM = (
@@ -93,7 +93,8 @@ _REFUSALS = {
     413: "The body, the recording, its pictures or the work on it exceed a limit",
     415: "The body is not multipart/form-data",
     422: "The file is missing, or is no recording that can be used",
-    503: "Too many recordings wait already",
+    503: "Too many recordings wait already, or too large ones",
+    507: "The disk is full",
 }
 _SECONDS = {"description": "Seconds", "schema": {"type": "integer"}, "required": True}
 _REFUSED: dict[int | str, dict] = {
@@ -111,24 +112,23 @@ _VIDEO = {"description": "The annotated video", "content": {"video/mp4": {"schem
     "description": "H.264, with the sound of the recording"}}}}  # fmt: skip
 
 
-def create_app(recognizer: "Recognizer", limits: "Limits | None" = None) -> "FastAPI":
+def create_app(queue: "WorkQueue", model: dict) -> "FastAPI":
     """Creates the HTTP interface of a recogniser.
 
     Args:
-        recognizer: Recognizer.
-        limits: uploads.Limits; None takes the defaults.
+        queue: uploads.WorkQueue.
+        model: dict of `work.describe`.
 
     Returns:
         fastapi.FastAPI.
     """
-    limits = limits or uploads.Limits()
-    queue = uploads.WorkQueue(recognizer, limits)
     # Threads of their own: those who wait for their turn must not keep others from being received.
-    threads = anyio.CapacityLimiter(limits.queue_size + 1)
+    threads = anyio.CapacityLimiter(queue.limits.queue_size + 1)
     app = FastAPI(title="emotion", description=__doc__.splitlines()[0])
-    app.add_middleware(RequestLimits, limits=limits)
+    app.add_middleware(RequestLimits, queue=queue)
     for error, status in ((uploads.Busy, 503), (uploads.TooMuch, 413), (MediaError, 422)):
         app.add_exception_handler(error, partial(refuse, status))
+    app.add_exception_handler(OSError, _without_space)
     app.add_exception_handler(500, _fail)
 
     @app.get("/health")
@@ -137,22 +137,20 @@ def create_app(recognizer: "Recognizer", limits: "Limits | None" = None) -> "Fas
         return Health(status="ok", waiting=queue.waiting)
 
     @app.get("/model")
-    async def model() -> Model:
+    async def described() -> Model:
         """Describes the run."""
-        name, modality = recognizer.preset.name, recognizer.preset.modality
-        labels = list(recognizer.labels)
-        return Model(preset=name, labels=labels, modality=modality, window=recognizer.window)
+        return Model(**model)
 
     @app.post("/predict", responses=_REFUSED, openapi_extra=_UPLOAD)
     async def predict(request: Request) -> Predictions:
         """Predicts each face of a recording in each window."""
-        return await _worked(request, limits, threads, partial(_predictions, queue))
+        return await _worked(request, queue, threads, work.predict)
 
     @app.post("/annotate", responses=_REFUSED | {200: _VIDEO}, openapi_extra=_UPLOAD,
               response_class=StreamingResponse)  # fmt: skip
     async def annotate(request: Request):
         """Returns a video with boxes and predictions drawn, and its sound."""
-        file = await _worked(request, limits, threads, partial(_annotated, queue))
+        file = await _worked(request, queue, threads, work.annotate)
         size = os.fstat(file.fileno()).st_size
         named = 'attachment; filename="annotated.mp4"'
         headers = {"Content-Length": str(size), "Content-Disposition": named}
@@ -161,17 +159,17 @@ def create_app(recognizer: "Recognizer", limits: "Limits | None" = None) -> "Fas
     return app
 
 
-async def _worked(request, limits, threads, work):
-    """Receives the recording of a request and works on it in a thread, until its sender leaves.
+async def _worked(request, queue, threads, function):
+    """Receives the recording of a request and has it worked on, until its sender leaves.
 
     Args:
         request: Request.
-        limits: uploads.Limits.
+        queue: uploads.WorkQueue.
         threads: anyio.CapacityLimiter.
-        work: function(Path, progress) giving the answer.
+        function: `work.predict` or `work.annotate`.
 
     Returns:
-        What `work` returned.
+        What the function returned; the annotated video as an open file without a name.
 
     Raises:
         HTTPException, Busy, TooMuch, MediaError: the request is refused.
@@ -185,18 +183,21 @@ async def _worked(request, limits, threads, work):
 
     def run(files):
         chunks, *sound = (iter(partial(file.read, CHUNK), b"") for file in files)
-        with uploads.received(chunks, limits, *sound) as path:
+        with uploads.received(chunks, queue.limits, *sound) as path:
             for file in files:
                 file.close()
-            return work(path, progress)
+            answer = queue.call(function, path, progress=progress)
+            video = path.with_name(work.ANNOTATED)
+            return _nameless(video) if video.exists() else answer
 
     async with _files(request) as files:
-        leaving = asyncio.create_task(_leaves(request, gone))
-        try:
-            return await anyio.to_thread.run_sync(run, files, limiter=threads)
-        finally:
-            gone.set()  # where the server ends, this is what ends the thread
-            leaving.cancel()
+        with queue.place():
+            leaving = asyncio.create_task(_leaves(request, gone))
+            try:
+                return await anyio.to_thread.run_sync(run, files, limiter=threads)
+            finally:
+                gone.set()  # where the server ends, this is what ends the thread
+                leaving.cancel()
 
 
 @asynccontextmanager
@@ -226,22 +227,10 @@ async def _leaves(request, gone):
     gone.set()
 
 
-def _predictions(queue, path, progress):
-    with queue.turn(path, progress) as (info, sound, watched):
-        timeline = render.analyse(info.path, queue.recognizer, progress=watched, sound=sound)
-    return predictions.record(timeline)
-
-
-def _annotated(queue, path, progress):
-    """Returns a file without a name, so that it is gone when it is closed, by whomever."""
-    output = path.with_name("annotated.mp4")
-    with queue.turn(path, progress) as (info, sound, watched):
-        if not info.video:
-            raise MediaError("the recording has sound only; send it to /predict.")
-        timeline = render.analyse(info.path, queue.recognizer, progress=watched, sound=sound)
-        render.write_annotated(timeline, output, watched)
+def _nameless(path):
+    """Returns a copy of a file without a name: it is gone when it is closed, by whomever."""
     file = tempfile.TemporaryFile()
-    with open(output, "rb") as source:
+    with open(path, "rb") as source:
         shutil.copyfileobj(source, file)
     file.seek(0)
     return file
@@ -257,6 +246,12 @@ class _VideoResponse(StreamingResponse):
     async def __call__(self, scope, receive, send):
         with self._file:
             await super().__call__(scope, receive, send)
+
+
+async def _without_space(request, error):
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        raise error
+    return await refuse(507, request, "the server has no room left on its disk; try again later.")
 
 
 async def _fail(request, error):

@@ -11,11 +11,14 @@ import argparse
 import hashlib
 import sys
 import tempfile
+import threading
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
+from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
 
 if TYPE_CHECKING:
@@ -30,14 +33,16 @@ from emotion import backend
 
 backend.start()
 
-from emotion.annotate import predictions, render, timeline_plot
+from emotion.annotate import predictions, render
 from emotion.clip import MediaError
-from emotion.explain.explanations import drawable, explain_clip
+from emotion.explain.explanations import drawable
 from emotion.inference.recognizer import Recognizer
-from emotion.inference.timeline import moment
+from emotion.processes import Worker
 from emotion.report.build import LIMITS
 from emotion.run import newest
-from emotion.web import recorder, stream, uploads
+from emotion.web import recorder, stream, uploads, work
+from emotion.web.access import AccessControl
+from emotion.web.page_limits import PageLimits
 
 KINDS = ["mp4", "mov", "webm", "mkv", "avi", "mpg", "wav", "flac", "mp3", "m4a", "ogg"]
 DOWNLOADS = (
@@ -48,23 +53,39 @@ DOWNLOADS = (
 
 
 def options() -> argparse.Namespace:
-    """Returns the arguments that `commands/web.py` hands over, or what stands for them."""
+    """Returns the arguments that `cli/web.py` hands over, or what stands for them."""
     default = uploads.Limits()
     parser = argparse.ArgumentParser()
+    parser.add_argument("--host")
+    parser.add_argument("--token")
     parser.add_argument("--model")
     parser.add_argument("--yunet")
     parser.add_argument("--threshold", type=float)
     parser.add_argument("--any-sound", action="store_true")
     parser.add_argument("--cameras", type=int, default=2)
-    for name in ("megabytes", "seconds", "timeout"):
+    for name in ("megabytes", "total", "seconds", "timeout"):
         parser.add_argument(f"--{name}", type=float, default=getattr(default, name))
     return parser.parse_args()
 
 
+def limits_of(chosen: argparse.Namespace) -> Limits:
+    """Returns the Limits of the arguments."""
+    names = ("megabytes", "total", "seconds", "timeout")
+    return uploads.Limits(**{name: getattr(chosen, name) for name in names})
+
+
 @st.cache_resource(show_spinner="Loading the model")
-def work_queue(model: str | None, recognizer: tuple, limits: Limits) -> WorkQueue:
-    """The one WorkQueue of the server; a tuple of further arguments of its Recognizer."""
-    return uploads.WorkQueue(Recognizer(model or newest(), *recognizer), limits)
+def recognizer(model: str | None, *arguments: Any) -> Recognizer:
+    """The one Recognizer for cameras, with further arguments of it."""
+    return Recognizer(model or newest(), *arguments)
+
+
+@st.cache_resource(show_spinner=False)
+def work_queue(limits: Limits, model: str | None, *arguments: Any) -> WorkQueue:
+    """The one WorkQueue of the server, which loads a Recognizer in a process of its own."""
+    worker = Worker(partial(work.load_recognizer, model or newest(), *arguments))
+    threading.Thread(target=worker.call, args=[work.describe], daemon=True).start()  # loads it
+    return uploads.WorkQueue(worker, Worker(work.load_nothing), limits)
 
 
 @st.cache_resource
@@ -87,27 +108,27 @@ def sample() -> bytes:
 def main() -> None:
     """Draws the page."""
     chosen = options()
-    limits = uploads.Limits(chosen.megabytes, chosen.seconds, timeout=chosen.timeout)
+    limits = limits_of(chosen)
     st.set_page_config(page_title="Emotion in a recording")
     st.title("Emotion in a recording")
     try:
-        arguments = chosen.yunet, chosen.threshold, chosen.any_sound
-        queue = work_queue(chosen.model, arguments, limits)
+        arguments = chosen.model, chosen.yunet, chosen.threshold, chosen.any_sound
+        here, queue = recognizer(*arguments), work_queue(limits, *arguments)
     except (FileNotFoundError, ValueError) as error:
         st.error(f"There is no model to work with: {error}")
         return
     st.write(
         "The model was trained on acted speech. It recognises: "
-        f"{', '.join(queue.recognizer.labels)}. Try it on a recording, or live."
+        f"{', '.join(here.labels)}. Try it on a recording, or live."
     )
     recorded, live = st.tabs(["A recording", "Live"])
     with recorded:
         data, sound = _recording(limits)
         if data is not None:
-            _shown(queue, data, sound)
+            _shown(queue, here, data, sound)
     with live:
         st.write("The picture and the sound of your camera are analysed live; nothing is stored.")
-        stream.show(queue.recognizer, slots(chosen.cameras))
+        stream.show(here, slots(chosen.cameras))
     st.header("Limits")
     for text in LIMITS:
         st.write(text)
@@ -141,7 +162,7 @@ def _choose_sample():
     st.session_state["chosen"] = None  # drawn later, where no rerun can lose the click
 
 
-def _shown(queue, data, sound):
+def _shown(queue, recognizer, data, sound):
     key = hashlib.blake2b(data + (sound or b"")).hexdigest()
     place = st.empty()  # on every run, so that what stands below keeps its place
     known, analysed, trouble = st.session_state.get("outcome", (None, None, None))
@@ -176,7 +197,6 @@ def _shown(queue, data, sound):
         column.download_button(label, files[name], name, kind, on_click="ignore")
     with st.expander("Every window as a table"):
         st.dataframe(list(predictions.rows(timeline)), hide_index=True)
-    recognizer = queue.recognizer
     explained = recognizer.model is not None and drawable(recognizer.preset)
     if explained and timeline.predictions:
         _explained(queue, data, sound, timeline)
@@ -213,13 +233,9 @@ def _explained(queue, data, sound, timeline):
 
 def _explain(queue, data, sound, prediction):
     """Returns (dict of `explanations.explain_clip`, dict of file name to bytes)."""
-    recognizer = queue.recognizer
-    with _turn(queue, data, sound) as (info, file, _):
-        signal, folder = moment(info.path, recognizer, prediction, file), info.path.parent
-        record = explain_clip(
-            recognizer.model, recognizer.preset, recognizer.labels, signal, "This moment", folder
-        )
-        return record, _files(folder, "mfcc.png", "frames.png", "heat.mp4")
+    with _received(queue, data, sound) as path:
+        record = queue.call(work.explain, path, prediction)
+        return record, _files(path.parent, "mfcc.png", "frames.png", "heat.mp4")
 
 
 def _work(queue, data, sound, place):
@@ -228,30 +244,21 @@ def _work(queue, data, sound, place):
 
     def progress(stage, done, total):
         share = min(done / total, 1.0) if total else 0.0
-        bar.progress(
-            share, f"{stage.capitalize()}: {done:.0f} s" + (f" of {total:.0f} s" if total else "")
-        )
+        of = f" of {total:.0f} s" if total else ""
+        bar.progress(share, f"{stage.capitalize()}: {done:.0f} s{of}" if done else "Waiting")
 
-    with _turn(queue, data, sound, progress) as (info, file, watched):
-        timeline = render.analyse(info.path, queue.recognizer, progress=watched, sound=file)
-        folder, tables = info.path.parent, ("predictions.csv", "subtitles.vtt")
-        if info.video:
-            render.write_annotated(timeline, folder / "annotated.mp4", watched)
-        timeline_plot.draw(timeline, folder / "timeline.png")
-        for name in tables:
-            predictions.write_predictions(timeline, folder / name)
-        files = _files(folder, "annotated.mp4", "timeline.png", *tables)
+    with _received(queue, data, sound) as path:
+        timeline = queue.call(work.show, path, progress=progress)
+        offered = [name for name, *_ in DOWNLOADS]
+        files = _files(path.parent, *offered, "timeline.png")
     bar.empty()
     return timeline, files
 
 
 @contextmanager
-def _turn(queue, data, sound, progress=None):
-    with (
-        uploads.received([data], queue.limits, sound and [sound]) as path,
-        queue.turn(path, progress) as turn,
-    ):
-        yield turn
+def _received(queue, data, sound):
+    with queue.place(), uploads.received([data], queue.limits, sound and [sound]) as path:
+        yield path
 
 
 def _files(folder, *names):
@@ -261,4 +268,13 @@ def _files(folder, *names):
 if __name__ == "__main__":  # Streamlit runs it for a visitor
     main()
 else:  # Streamlit's server has imported it
-    app = st.App(Path(__file__).resolve(), routes=[WebSocketRoute("/live", stream.answer)])
+    _chosen = options()
+    _middleware = [Middleware(PageLimits, limits=limits_of(_chosen))]
+    if _chosen.host:  # without one, who may reach it is the matter of Streamlit's own settings
+        access = {"host": _chosen.host, "token": _chosen.token}
+        _middleware.insert(0, Middleware(AccessControl, **access))
+    app = st.App(
+        Path(__file__).resolve(),
+        routes=[WebSocketRoute("/live", stream.answer)],
+        middleware=_middleware,
+    )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 from starlette.datastructures import Headers, MutableHeaders
@@ -15,69 +14,50 @@ from emotion.web import uploads
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from emotion.web.uploads import Limits
+    from emotion.web.uploads import WorkQueue
 
 FRAME = 64 * 1024  # bytes that multipart/form-data may add to a file
+SILENCE = 10.0  # seconds without a byte of a body; also a start for which no rate is asked
+RATE = 8000  # bytes per second that a body must have on average
 RETRY_AFTER = 10  # seconds; a clip of a few seconds takes about as long
 
 
 class RequestLimits:
-    """ASGI middleware: no more uploads at once than the line holds, none too large or too slow.
+    """ASGI middleware: no upload where the queue is full, none too large or too slow, nor in sum.
 
-    Starlette puts a whole body on disk before any limit of ours could see it.
+    Starlette puts a whole body on disk before any limit of ours could see it. A place in the queue
+    is taken later, when the body has arrived.
 
     Args:
         app: ASGI application.
-        limits: uploads.Limits.
+        queue: uploads.WorkQueue.
     """
 
-    def __init__(self, app: Any, limits: Limits):
-        self.app, self.limits, self._inside = app, limits, 0
+    def __init__(self, app: ASGIApp, queue: WorkQueue):
+        self.app, self.queue, self.limits = app, queue, queue.limits
+        self.held = 0  # bytes of bodies whose requests are not answered yet
 
-    async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request, or refuses it."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         send = self._sending(send)
         if scope["method"] != "POST":
             return await self.app(scope, receive, send)
-        if self._inside > self.limits.queue_size:
-            busy = uploads.Busy(f"{self._inside} recordings wait already; try again later.")
-            refusal = await refuse(503, None, busy)
-            return await refusal(scope, receive, send)
-        self._inside += 1
         try:
-            await self.app(scope, self._receiving(scope, receive), send)
+            self.queue.check_place()
+        except uploads.Busy as error:
+            refusal = await refuse(503, None, error)
+            return await refusal(scope, receive, send)
+        body = _Body(self, scope, receive)
+        try:
+            await self.app(scope, body.receive, send)
         except ClientDisconnect:
             pass  # the client is gone
         finally:
-            self._inside -= 1
-
-    def _receiving(self, scope, receive):
-        declared = int(Headers(scope=scope).get("content-length", 0))
-        deadline = anyio.current_time() + self.limits.transfer
-        size, whole = 0, False
-
-        async def take():
-            nonlocal size, whole
-            if whole:
-                return await receive()
-            self.limits.check_size(max(size, declared) - FRAME)
-            try:
-                with anyio.fail_after(deadline - anyio.current_time()):
-                    message = await receive()
-            except TimeoutError:
-                raise HTTPException(
-                    408,
-                    f"a file must arrive within {self.limits.transfer:g} seconds; "
-                    "send a smaller one.",
-                    {"Connection": "close"},
-                ) from None
-            size, whole = size + len(message.get("body", b"")), not message.get("more_body")
-            return message
-
-        return take
+            self.held -= body.size
 
     def _sending(self, send):
         deadline = None
@@ -94,6 +74,40 @@ class RequestLimits:
                 raise ClientDisconnect from None
 
         return give
+
+
+class _Body:
+    """The body of a request as it arrives: `receive` takes the place of the server's own."""
+
+    def __init__(self, door, scope, receive):
+        self._door, self._limits, self._receive = door, door.limits, receive
+        self._declared = int(Headers(scope=scope).get("content-length", 0))
+        self._begun = anyio.current_time()
+        self._whole = False
+        self.size = 0
+
+    async def receive(self):
+        if self._whole:
+            return await self._receive()
+        self._limits.check_size(max(self.size, self._declared) - FRAME)
+        elapsed = anyio.current_time() - self._begun
+        left = min(self._limits.transfer, SILENCE + self.size / RATE) - elapsed
+        try:
+            with anyio.fail_after(min(left, SILENCE)):
+                message = await self._receive()
+        except TimeoutError:
+            raise HTTPException(
+                408,
+                f"a file must arrive within {self._limits.transfer:g} seconds, and at "
+                f"{RATE / 1000:g} KB per second or more; send a smaller one, or send it faster.",
+                {"Connection": "close"},
+            ) from None
+        size = len(message.get("body", b""))
+        self.size, self._whole = self.size + size, not message.get("more_body")
+        self._door.held += size
+        if self._door.held > 1e6 * self._limits.total:
+            raise uploads.Busy(f"{self._limits.total:g} MB of files are here; try again later.")
+        return message
 
 
 async def refuse(status: int, request: Request | None, error: object) -> JSONResponse:

@@ -10,20 +10,21 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from emotion import media
 from emotion.clip import MediaError
-from emotion.inference.timeline import check_sound
+from emotion.processes import ProcessDied
+from emotion.web import work
 
 if TYPE_CHECKING:
     from emotion.clip import Progress
-    from emotion.inference.recognizer import Recognizer
     from emotion.media import Info
+    from emotion.processes import Worker
 
 
 class Busy(Exception):
@@ -39,12 +40,13 @@ class Limits:
     """The limits of an upload and of the work on it.
 
     Attributes:
-        megabytes: float, of a file.
+        megabytes: float, of the files of a request.
         seconds: float, of a recording.
         megapixels: float, of its pictures.
         timeout: float, seconds of each stage of the work on it.
         queue_size: int, recordings that may wait, the one worked on not counted.
         transfer: float, seconds that sending a file here may take, and taking the answer.
+        total: float, megabytes of all files that are here at once.
     """
 
     megabytes: float = 200.0
@@ -53,6 +55,7 @@ class Limits:
     timeout: float = 600.0
     queue_size: int = 8
     transfer: float = 300.0
+    total: float = 1000.0
 
     def check(self, path: Path) -> Info:
         """Returns the media.Info of a file.
@@ -127,7 +130,7 @@ def received(chunks: Iterable[bytes], limits: Limits, sound: bool | None = None)
         path = Path(folder, "recording")
         _keep(chunks, path, limits)
         if sound is not None:
-            _keep(sound, _sound_of(path), limits)
+            _keep(sound, path.with_name(work.SOUND), limits)
         try:
             yield path
         except MediaError as error:  # the sender is not told where it lies
@@ -143,63 +146,78 @@ def _keep(chunks, path, limits):
             file.write(chunk)
 
 
-def _sound_of(path):
-    return path.with_name("sound file")
-
-
 class WorkQueue:
-    """Where recordings are worked on, one after the other: a recogniser serves one at a time.
+    """Where recordings are worked on, one after the other, in processes that can be killed.
 
     Args:
-        recognizer: Recognizer.
+        worker: processes.Worker that loads a Recognizer.
+        looker: processes.Worker that checks recordings meanwhile.
         limits: Limits.
     """
 
-    def __init__(self, recognizer: Recognizer, limits: Limits):
-        self.recognizer, self.limits = recognizer, limits
-        self._look, self._turn, self._line = (threading.Lock() for _ in range(3))
+    def __init__(self, worker: Worker, looker: Worker, limits: Limits):
+        self.limits = limits
+        self._worker, self._looker = worker, looker
+        self._turn, self._line = threading.Lock(), threading.Lock()
         self._waiting = 0
 
     @property
     def waiting(self) -> int:
-        """int, recordings that are analysed or wait."""
+        """int, recordings that are worked on or wait."""
         return self._waiting
 
+    def check_place(self) -> None:
+        """Raises Busy where no further recording may wait."""
+        if self._waiting > self.limits.queue_size:
+            raise Busy(f"{self._waiting} recordings wait already; try again later.")
+
     @contextmanager
-    def turn(self, path: Path, progress: Progress | None = None) -> Iterator[tuple]:
-        """Waits for the turn of a recording; in the block, no other uses the recogniser.
-
-        Args:
-            path: Path that `received` yielded.
-            progress: as in `timeline.analyse`, or None.
-
-        Yields:
-            (info, sound, watched): media.Info of the recording; Path of the file that came with it
-            as its sound, or None; and the `progress` to work with, which keeps the limits.
-
-        Raises:
-            Busy: too many are in line.
-            TooMuch: a limit is exceeded.
-            MediaError: nothing in it can be used.
-        """
-        watched, sound = self.limits.watch(progress), _sound_of(path)
-        sound = sound if sound.exists() else None
+    def place(self) -> Iterator[None]:
+        """Has a recording counted as waiting during the block; raises Busy as `check_place`."""
         with self._line:
-            if self._waiting > self.limits.queue_size:
-                raise Busy(f"{self._waiting} recordings wait already; try again later.")
+            self.check_place()
             self._waiting += 1
         try:
-            with self._look:  # before its turn: what is refused is told so at once
-                info = self.limits.check(path)
-                if sound:
-                    self.limits.check(sound)
-                    check_sound(info, sound)
-            with self._turn, media.picture_limit(1e6 * self.limits.megapixels):
-                # The work reads the sound and counts it, except where the model does not use it.
-                if sound and self.recognizer.preset.modality == "video":
-                    for second, _ in enumerate(media.read_blocks(sound, 8000, 1.0)):
-                        watched("reading the sound", second, info.duration)
-                yield info, sound, watched
+            yield
         finally:
             with self._line:
                 self._waiting -= 1
+
+    def call(
+        self, function: Callable, path: Path, *arguments: Any, progress: Progress | None = None
+    ) -> Any:
+        """Works on a recording when its turn has come; what is refused is refused before.
+
+        Args:
+            function: function of web/work.py.
+            path: Path that `received` yielded.
+            arguments: its further arguments.
+            progress: as in `timeline.analyse`, called several times a second from the first moment
+                on; where it raises, the work ends. Or None.
+
+        Returns:
+            What the function returns.
+
+        Raises:
+            TooMuch: a limit is exceeded.
+            MediaError: nothing in it can be used.
+        """
+        progress = progress or _ignore
+        try:
+            self._looker.call(work.check, path, self.limits, watch=self.limits.watch(progress))
+            while not self._turn.acquire(timeout=0.1):
+                progress("waiting", 0.0, None)
+            try:
+                watch = self.limits.watch(progress)
+                return self._worker.call(function, path, self.limits, *arguments, watch=watch)
+            finally:
+                self._turn.release()
+        except ProcessDied as error:
+            raise MediaError(
+                "the recording ended the process that worked on it, for lack of memory or through "
+                f"a fault of a decoder (exit code {error}); send another or a smaller one."
+            ) from error
+
+
+def _ignore(*_):
+    pass

@@ -1,12 +1,8 @@
 """HTTP: answers, refusals, limits, senders who leave, and what stays behind: nothing."""
 
 import asyncio
-import contextlib
-import http.client
 import json
 import os
-import re
-import signal
 import socket
 import subprocess
 import sys
@@ -18,12 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from server import Server
+from stub import work_queue
 
 from emotion import media
 from emotion.annotate import predictions, render
 from emotion.cli.main import main
 from emotion.inference.recognizer import Recognizer
-from emotion.web import api, request_limits, uploads
+from emotion.web import api, request_limits, uploads, work
 
 ROOT = Path(__file__).parents[2]
 TRICKS = "../../etc/<script>alert(1)</script>\\..\\\"; a='.mp4"
@@ -45,8 +43,13 @@ def private(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(recognizer):
-    limits = uploads.Limits(megabytes=1, seconds=30, queue_size=1)
-    return TestClient(api.create_app(recognizer, limits))
+    return serving(recognizer, megabytes=1, seconds=30, queue_size=1)
+
+
+def serving(recognizer, errors=True, **limits):
+    """A client of the interface, whose work is done in this process."""
+    app = api.create_app(work_queue(recognizer, **limits), work.describe(recognizer, None))
+    return TestClient(app, raise_server_exceptions=errors)
 
 
 def send(client, path, content, name="clip.mp4", part="file"):
@@ -91,7 +94,7 @@ def test_model_health_and_pages(client, recognizer):
     assert client.get("/health").json() == {"status": "ok", "waiting": 0}
     assert "/openapi.json" in client.get("/docs").text
     documented = client.get("/openapi.json").json()["paths"]["/predict"]["post"]["responses"]
-    assert set(documented) == {"200", "400", "408", "413", "415", "422", "503"}
+    assert set(documented) == {"200", "400", "408", "413", "415", "422", "503", "507"}
 
 
 @pytest.mark.parametrize(
@@ -200,7 +203,7 @@ def test_what_is_no_upload_is_refused(client, request_, status, private):
     ],
 )
 def test_what_is_too_much_is_refused(recognizer, recording, limit, rule, private):
-    client = TestClient(api.create_app(recognizer, uploads.Limits(**limit)))
+    client = serving(recognizer, **limit)
     refused(send(client, "/predict", recording.read_bytes()), 413, rule)
     assert list(private.iterdir()) == []
 
@@ -210,22 +213,22 @@ def test_what_the_server_does_wrong_is_not_shown(recognizer, monkeypatch, privat
         raise RuntimeError(f"{tempfile.gettempdir()}: secret")
 
     monkeypatch.setattr(media, "probe", fail)
-    client = TestClient(api.create_app(recognizer), raise_server_exceptions=False)
+    client = serving(recognizer, errors=False)
     refused(send(client, "/predict", b"x"), 500, "the server failed")
     assert list(private.iterdir()) == []
 
 
 def test_the_line_has_an_end(recognizer, recording, monkeypatch):
-    inside, leave, right = threading.Event(), threading.Event(), render.analyse
+    inside, leave, right = threading.Event(), threading.Event(), work.analyse
 
     def held(*arguments, **options):
         inside.set()
         assert leave.wait(60)
         return right(*arguments, **options)
 
-    monkeypatch.setattr(render, "analyse", held)
+    monkeypatch.setattr(work, "analyse", held)
     content = recording.read_bytes()
-    with TestClient(api.create_app(recognizer, uploads.Limits(queue_size=0))) as client:
+    with serving(recognizer, queue_size=0) as client:
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(send, client, "/predict", content)
             assert inside.wait(60)
@@ -251,10 +254,10 @@ def through_limits(limits, receive, send=None, headers=()):
     async def keep(message):
         sent.append(message)
 
-    entrance = request_limits.RequestLimits(application, limits)
+    entrance = request_limits.RequestLimits(application, work_queue(None, **limits))
     scope = {"type": "http", "method": "POST", "headers": list(headers)}
     asyncio.run(entrance(scope, receive, send or keep))
-    assert entrance._inside == 0
+    assert entrance.held == 0
     return sent
 
 
@@ -270,18 +273,16 @@ def test_no_more_than_the_limit_is_read():
         return {"type": "http.request", "body": bytes(100_000), "more_body": True}
 
     with pytest.raises(uploads.TooMuch, match="may have 1 MB"):
-        through_limits(uploads.Limits(megabytes=1), endless)
+        through_limits(dict(megabytes=1), endless)
     assert len(read) == 11
     with pytest.raises(uploads.TooMuch, match="may have 1 MB"):
-        through_limits(
-            uploads.Limits(megabytes=1), endless, headers=[(b"content-length", b"2000000")]
-        )
+        through_limits(dict(megabytes=1), endless, headers=[(b"content-length", b"2000000")])
     assert len(read) == 11
 
 
 def test_who_sends_too_slowly_is_refused():
     with pytest.raises(api.HTTPException, match="must arrive within 0.01 seconds") as refusal:
-        through_limits(uploads.Limits(transfer=0.01), never)
+        through_limits(dict(transfer=0.01), never)
     assert refusal.value.status_code == 408
 
 
@@ -289,8 +290,8 @@ def test_who_takes_too_slowly_is_left():
     async def whole():
         return {"type": "http.request", "body": b"x"}
 
-    assert len(through_limits(uploads.Limits(transfer=0.01), whole)) == 2
-    assert through_limits(uploads.Limits(transfer=0.01), whole, never) == []
+    assert len(through_limits(dict(transfer=0.01), whole)) == 2
+    assert through_limits(dict(transfer=0.01), whole, never) == []
 
 
 def test_work_ends_when_its_sender_leaves(recognizer, monkeypatch, private):
@@ -303,7 +304,7 @@ def test_work_ends_when_its_sender_leaves(recognizer, monkeypatch, private):
         finally:
             ended.set()
 
-    monkeypatch.setattr(render, "analyse", endless)
+    monkeypatch.setattr(work, "analyse", endless)
     monkeypatch.setattr(uploads.Limits, "check", lambda self, path: media.Info(path, 1, True, True))
     body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n--b--\r\n'
     messages = iter([{"type": "http.request", "body": body}, {"type": "http.disconnect"}])
@@ -314,7 +315,7 @@ def test_work_ends_when_its_sender_leaves(recognizer, monkeypatch, private):
     kind = [(b"content-type", b"multipart/form-data; boundary=b")]
     scope = {"type": "http", "method": "POST", "path": "/predict", "headers": kind}
     scope |= {"query_string": b"", "root_path": "", "http_version": "1.1", "scheme": "http"}
-    asyncio.run(api.create_app(recognizer)(scope, receive, never))
+    asyncio.run(serving(recognizer).app(scope, receive, never))
     assert ended.is_set() and list(private.iterdir()) == []
 
 
@@ -357,76 +358,6 @@ def test_mistakes_are_one_line(command, package, more, trained, tmp_path, monkey
             says(arguments, reason)
     monkeypatch.setitem(sys.modules, package, None)
     says((), f"pip install -e '.[{command}]'")
-
-
-class Server:
-    """`python -m emotion serve` in a process of its own."""
-
-    def __init__(self, run, folder, *arguments):
-        self.private = folder / "private"
-        self.private.mkdir()
-        command = [sys.executable, "-m", "emotion", "serve", "--model", str(run), "--port", "0"]
-        environment = os.environ | {"TMPDIR": str(self.private), "PYTHONPATH": str(ROOT)}
-        with open(folder / "log", "w", encoding="utf-8") as log:
-            self.process = subprocess.Popen(
-                [*command, *arguments], stdout=subprocess.PIPE, stderr=log, text=True,
-                env=environment,
-            )  # fmt: skip
-        self.log = folder / "log"
-        self.port = int(re.search(r":(\d+)/", self.process.stdout.readline())[1])
-        self.said = []  # read as it comes: a full pipe would stop the server
-        self._reader = threading.Thread(target=self.said.extend, args=[self.process.stdout])
-        self._reader.start()
-
-    def open(self):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
-
-    def begin(self, path, content, length=None):
-        """Sends a request; returns the connection, the answer not read."""
-        head = '--b\r\nContent-Disposition: form-data; name="file"; filename="a.mp4"\r\n\r\n'
-        body = head.encode() + content + b"\r\n--b--\r\n"
-        connection = self.open()
-        connection.putrequest("POST", path)
-        connection.putheader("Content-Type", "multipart/form-data; boundary=b")
-        connection.putheader("Content-Length", str(length or len(body)))
-        connection.endheaders(body)
-        return connection
-
-    def post(self, path, content):
-        answer = self.begin(path, content).getresponse()
-        return answer.status, answer.read()
-
-    def waiting(self):
-        connection = self.open()
-        connection.request("GET", "/health")
-        return json.loads(connection.getresponse().read())["waiting"]
-
-    def wait(self, count):
-        while self.waiting() != count:
-            pass
-
-    def resident(self):
-        """float, MB."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
-        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1000
-
-    def left(self):
-        """What lies in the temporary folder, or is held open there without a name."""
-        held = []
-        for path in Path(f"/proc/{self.process.pid}/fd").iterdir():
-            with contextlib.suppress(FileNotFoundError):  # closed since it was listed
-                held.append(os.readlink(path))
-        return [*self.private.iterdir(), *(path for path in held if str(self.private) in path)]
-
-    def end(self):
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-        self._reader.join()
-        self.process.stdout.close()
 
 
 @pytest.fixture

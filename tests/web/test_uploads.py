@@ -2,19 +2,17 @@
 
 import tempfile
 import threading
-from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from stub import Stub, white_square
+from stub import Stub, white_square, work_queue
 from videos import onset, tone, write_video
 
 from emotion import media
-from emotion.annotate import render
 from emotion.clip import MediaError
 from emotion.inference.recognizer import Recognizer
-from emotion.web import uploads
+from emotion.web import uploads, work
 
 # Files that name others, and why they are refused: FFmpeg knows a playlist by its suffix.
 CONCAT = "ffconcat version 1.0\nfile {}\n"
@@ -37,8 +35,8 @@ def private(tmp_path, monkeypatch):
 
 
 def analyse(queue, path, progress=None):
-    with queue.turn(path, progress) as (info, sound, watched):
-        return render.analyse(info.path, queue.recognizer, progress=watched, sound=sound)
+    with queue.place():
+        return queue.call(work.predict, path, progress=progress)
 
 
 def test_a_file_is_stored_while_it_is_needed(private):
@@ -79,18 +77,18 @@ def test_a_sender_who_leaves_leaves_nothing(private):
 )
 def test_what_is_too_much_is_refused(recognizer, recording, limits, rule):
     with pytest.raises(uploads.TooMuch, match=rule):
-        analyse(uploads.WorkQueue(recognizer, uploads.Limits(**limits)), recording)
+        analyse(work_queue(recognizer, **limits), recording)
 
 
 def test_what_is_no_recording_is_refused(recognizer, tmp_path):
     path = tmp_path / "recording"
     path.write_text("not a film")
     with pytest.raises(MediaError):
-        analyse(uploads.WorkQueue(recognizer, uploads.Limits()), path)
+        analyse(work_queue(recognizer), path)
 
 
 def test_the_sender_is_not_reported_where_it_lies(recognizer, private):
-    queue = uploads.WorkQueue(recognizer, uploads.Limits())
+    queue = work_queue(recognizer)
     with pytest.raises(MediaError, match="^the recording ") as text:
         with uploads.received([b"not a film"], queue.limits) as path:
             analyse(queue, path)
@@ -102,7 +100,7 @@ def test_the_sender_is_not_reported_where_it_lies(recognizer, private):
 
 
 def test_a_length_that_the_file_hides_is_visible(recognizer, recording, monkeypatch):
-    queue = uploads.WorkQueue(recognizer, uploads.Limits(seconds=1))
+    queue = work_queue(recognizer, seconds=1)
     monkeypatch.setattr(uploads.Limits, "check", lambda self, path: media.probe(path))
     with pytest.raises(uploads.TooMuch, match="may last 1 seconds"):
         analyse(queue, recording)
@@ -110,14 +108,14 @@ def test_a_length_that_the_file_hides_is_visible(recognizer, recording, monkeypa
 
 
 def test_timeout_ends(recognizer, recording):
-    queue = uploads.WorkQueue(recognizer, uploads.Limits(timeout=-1))
+    queue = work_queue(recognizer, timeout=-1)
     with pytest.raises(uploads.TooMuch, match="may take -1 seconds"):
         analyse(queue, recording)
     assert queue.waiting == 0
 
 
 def test_they_come_in_turn_and_the_line_has_an_end(recognizer, recording, tmp_path):
-    queue = uploads.WorkQueue(recognizer, uploads.Limits(queue_size=1))
+    queue = work_queue(recognizer, queue_size=1)
     inside, leave, done = threading.Event(), threading.Event(), []
 
     def hold(*_):
@@ -140,14 +138,13 @@ def test_they_come_in_turn_and_the_line_has_an_end(recognizer, recording, tmp_pa
     assert len(done) == 2 and queue.waiting == 0
 
 
-def test_a_place_is_stored_until_all_is_done(recognizer, recording, tmp_path):
-    queue = uploads.WorkQueue(recognizer, uploads.Limits(queue_size=0))
-    with queue.turn(recording) as (info, _, watched):
-        result = render.analyse(info.path, recognizer, progress=watched)
+def test_a_place_is_taken_until_all_is_done(recognizer, recording):
+    queue = work_queue(recognizer, queue_size=0)
+    with queue.place():
         with pytest.raises(uploads.Busy, match="1 recordings wait"):
             analyse(queue, recording)
-        render.write_annotated(result, tmp_path / "annotated.mp4", watched)
-    assert Path(tmp_path, "annotated.mp4").is_file() and queue.waiting == 0
+        assert queue.call(work.predict, recording)["windows"]
+    assert queue.waiting == 0
 
 
 def test_timeout_is_for_each_stage(monkeypatch):
@@ -162,7 +159,7 @@ def test_timeout_is_for_each_stage(monkeypatch):
 
 @pytest.mark.parametrize("text, reason", LINKS, ids=["concat", "hls"])
 def test_no_other_file_is_opened(recognizer, recording, text, reason):
-    queue = uploads.WorkQueue(recognizer, uploads.Limits())
+    queue = work_queue(recognizer)
     for name in ("recording", recording):
         with pytest.raises(MediaError, match=f"^the recording is {reason}"):
             with uploads.received([text.format(name).encode()], queue.limits) as path:
@@ -186,16 +183,15 @@ def hidden(tmp_path):
 
 
 def test_a_sound_comes_with_its_video(recognizer, tmp_path):
-    queue = uploads.WorkQueue(recognizer, uploads.Limits())
+    queue = work_queue(recognizer)
     write_video(tmp_path / "film.mp4", np.arange(50) / 25)
     media.write_sound(str(tmp_path / "sound"), tone(2, 48000, [1.2]), 48000)
     parts = ([(tmp_path / name).read_bytes()] for name in ("film.mp4", "sound"))
     with uploads.received(next(parts), queue.limits, next(parts)) as path:
-        with queue.turn(path) as (info, sound, _):
-            assert info.path == path and info.video and not info.audio
-            assert onset(media.read_samples(sound, 48000), 48000) == pytest.approx(1.2, abs=0.1)
+        sound = path.with_name(work.SOUND)
+        assert onset(media.read_samples(sound, 48000), 48000) == pytest.approx(1.2, abs=0.1)
         assert {part.name for part in path.parent.iterdir()} == {"recording", "sound file"}
-        assert analyse(queue, path).sound == sound
+        assert queue.call(work.show, path).sound == sound
 
 
 @pytest.mark.parametrize(("has_face", "has_audio"), [(2, 30), (9, 2)])
@@ -206,7 +202,7 @@ def test_video_and_sound_are_counted_as_they_are_read(
     read, right = [], media.read_blocks
     monkeypatch.setattr(media, "read_blocks", lambda *a: (read.append(1) or b for b in right(*a)))
     monkeypatch.setattr(uploads.Limits, "check", lambda self, path: media.probe(path))
-    queue = uploads.WorkQueue(Stub(white_square, modality), uploads.Limits(seconds=3))
+    queue = work_queue(Stub(white_square, modality), seconds=3)
     picture = write_video(tmp_path / "film.mp4", np.arange(25 * has_face) / 25).read_bytes()
     sound = hidden("sound.webm", has_audio).read_bytes()
     with uploads.received([picture], queue.limits, [sound]) as path:
@@ -217,7 +213,7 @@ def test_video_and_sound_are_counted_as_they_are_read(
 
 
 def test_a_sound_within_the_limits_alone_is_taken(recognizer, recording, tmp_path):
-    queue, content = uploads.WorkQueue(recognizer, uploads.Limits()), recording.read_bytes()
+    queue, content = work_queue(recognizer), recording.read_bytes()
     silent = write_video(tmp_path / "film.mp4", np.arange(9) / 25).read_bytes()
     for parts, reason in (
         ((content, b"no sound"), "^the sound file is not media"),
