@@ -1,4 +1,4 @@
-"""`python -m emotion serve` in a process of its own, and requests to it."""
+"""`python -m emotion serve`, or `web`, in a process of its own, and requests to it."""
 
 import contextlib
 import http.client
@@ -17,15 +17,16 @@ ROOT = Path(__file__).parents[1]
 class Server:
     """The server of a run; its temporary files lie in the folder `private`."""
 
-    def __init__(self, run, folder, *arguments):
+    def __init__(self, run, folder, *arguments, command="serve"):
+        self.command = command
         self.private = folder / "private"
         self.private.mkdir()
-        command = [sys.executable, "-m", "emotion", "serve", "--model", str(run), "--port", "0"]
+        command = [sys.executable, "-m", "emotion", self.command, "--model", str(run)]
         environment = os.environ | {"TMPDIR": str(self.private), "PYTHONPATH": str(ROOT)}
         with open(folder / "log", "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
-                [*command, *arguments], stdout=subprocess.PIPE, stderr=log, text=True,
-                env=environment,
+                [*command, "--port", "0", *arguments], stdout=subprocess.PIPE, stderr=log,
+                text=True, env=environment,
             )  # fmt: skip
         self.log = folder / "log"
         self.address = self.process.stdout.readline().split()[0]
