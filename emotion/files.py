@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -12,6 +13,8 @@ from pathlib import Path
 import filelock
 
 from emotion import __version__
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what an OSError says of a full disk
 
 
 @contextmanager
@@ -68,6 +71,10 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     try:
         yield part
         os.replace(part, path)
+    except OSError as error:
+        if error.errno in FULL:  # which does not say what could not be written
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         part.unlink(missing_ok=True)
 

@@ -33,6 +33,7 @@ styled = matplotlib.rc_context(
         "legend.frameon": False,
         "figure.constrained_layout.use": True,
         "svg.hashsalt": "emotion",
+        "text.parse_math": False,  # names of files and of classes are no formulas
     }
 )
 

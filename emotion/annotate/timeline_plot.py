@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from emotion.inference.timeline import Timeline
 
 POINTS = 400  # from left to right at most; more windows than that are averaged
+ROWS = 20  # the faces that are drawn at most: those that are seen longest
 BINS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)  # seconds
 LONG = 120  # seconds, from which on the time is in minutes
 PALE = "#D8D8D8"  # of what is uncertain
@@ -33,10 +34,10 @@ def check_picture(path: str | Path) -> None:
 def draw(timeline: Timeline, path: str | Path) -> None:
     """Draws a row of axes for each face, and one for the windows from sound alone.
 
-    Each row has a line for each class, and above these a strip of the most probable ones. Both are
-    broken where the face is away. Windows without sound are marked below the lines. Of a long
-    recording means over some seconds are drawn, and each class has a lane of its own, since lines
-    would hide each other.
+    At most ROWS faces are drawn. Each row has a line for each class, and above these a strip of the
+    most probable ones. Both are broken where the face is away. Windows without sound are marked
+    below the lines. Of a long recording means over some seconds are drawn, and each class has a
+    lane of its own, since lines would hide each other.
 
     Args:
         timeline: Timeline.
@@ -61,7 +62,8 @@ def plot(timeline: Timeline) -> Figure:
     by_track = {}
     for prediction in timeline.predictions:
         by_track.setdefault(prediction.track, []).append(prediction)
-    rows = sorted(by_track, key=lambda id: (id is None, id or 0)) or [None]
+    seen = sorted(by_track, key=lambda id: len(by_track[id]), reverse=True)[:ROWS]
+    rows = sorted(seen, key=lambda id: (id is None, id or 0)) or [None]
     step, averaged = _step(timeline)
     named = 0.21 * len(timeline.labels)  # inches that their names need, beside lanes or in a legend
     high = max(1.9, 0.5 + named) if averaged else 1.9
@@ -90,7 +92,8 @@ def plot(timeline: Timeline) -> Figure:
             FuncFormatter(lambda time, _: f"{time // 60:.0f}:{time % 60:02.0f}")
         )
     axes.set(xlabel=f"middle of the window, {unit}{note}", xlim=(0, limit))
-    figure.suptitle(timeline.info.path.name)
+    left_out = f" ({len(rows)} of {len(by_track)} faces)" if len(by_track) > len(rows) else ""
+    figure.suptitle(timeline.info.path.name + left_out)
     handles = {}  # each once, though all rows have it
     for axes in several[:, 0]:
         for handle, name in zip(*axes.get_legend_handles_labels()):

@@ -44,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
         options.port = listening.getsockname()[1]
         token = serve.token_of(options)
         print(f"{serve.address_of(options, listening)} is the page; Ctrl-C ends it", flush=True)
+    model = options.model or recognizer.run.folder
     settings = {
         "server.port": options.port,
         "server.address": options.host,
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         "client.showErrorDetails": "none",
         "logger.hideWelcomeMessage": True,  # for which Streamlit asks an outside server
     }
-    arguments = {"model": recognizer.run.folder, "cameras": options.cameras, "yunet": options.yunet}
+    arguments = {"model": model, "cameras": options.cameras, "yunet": options.yunet}
     arguments |= {"threshold": options.threshold, "host": options.host, "token": token}
     names = ("megabytes", "total", "seconds", "timeout")
     arguments |= {name: getattr(limits, name) for name in names}

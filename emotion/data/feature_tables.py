@@ -235,7 +235,7 @@ def _pickled(path):
         row = value.values if isinstance(value, _Array) else value
         try:
             row = np.asarray(row, np.float32)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ValueError(f"{path}: {stem!r} must hold an array of numbers.") from None
         if row.shape != (length,) or not np.isfinite(row).all():
             kind = f"shape {row.shape}" if row.shape != (length,) else "NaN or infinity"

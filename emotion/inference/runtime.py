@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emotion import backend
+from emotion.inference import saved_model
+from emotion.run import load_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,19 +24,36 @@ OUTPUT = "probabilities"
 
 
 def find(path: Path | str) -> Path | None:
-    """Finds an exported model.
+    """Finds an exported model, which is one where the run.json beside it says so.
 
     Args:
         path: str or Path of the model itself, or of the folder that `export` wrote.
 
     Returns:
         Path of the model, or None where the path names neither.
+
+    Raises:
+        FileNotFoundError: run.json says that it is an export, and its model is not there.
+        ValueError: there is a model without such a run.json, or that is damaged.
     """
     path = Path(path)
-    for place in (path, *(path / name for name in FILES.values())):
-        if place.is_file() and place.suffix in _LOADERS or (place / "saved_model.pb").is_file():
-            return place
-    return None
+    named = path.name in FILES.values()
+    folder = path.parent if named else path
+    known = load_run(folder).record.exported if (folder / "run.json").is_file() else None
+    if known is None:
+        if named and path.exists():
+            raise ValueError(
+                f"{path} is no export: a run.json beside it must say so; name a folder that "
+                "`emotion export` wrote."
+            )
+        return None
+    model = folder / FILES.get(known.get("format"), "")
+    if named and path != model or not model.exists() or model == folder:
+        raise FileNotFoundError(
+            f"{path if named else folder} is not the model that run.json describes as "
+            f"{known.get('format')}; export it anew."
+        )
+    return model
 
 
 def load(path: Path) -> Callable[[Arrays], np.ndarray]:
@@ -87,11 +106,13 @@ def _saved_model(path):
     backend.start()
     import tensorflow as tf
 
+    saved_model.check(path)
     try:
         model = tf.saved_model.load(path)
     except (ValueError, OSError) as error:
         raise _damaged(path, error) from None
     run = model.signatures["serving_default"]
+    saved_model.check_computing(path, run.graph.as_graph_def().node)
     return lambda inputs: run(**{k: tf.constant(v) for k, v in inputs.items()})[OUTPUT].numpy()
 
 

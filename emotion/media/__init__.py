@@ -4,7 +4,6 @@ from emotion.media.decode import Info, length, picture_limit, planes, probe
 from emotion.media.encode import VideoWriter, write_sound
 from emotion.media.images import is_still, read_image, read_images, upright
 from emotion.media.read import (
-    check_format,
     read_blocks,
     read_frames,
     read_pictures,

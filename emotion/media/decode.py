@@ -25,6 +25,13 @@ from emotion.media.clock import AHEAD, Clock
 # Sound further than this from where its timestamp puts it is moved there: a lost packet (21 ms of
 # AAC) becomes silence, while the rounding of WebM's millisecond clock is let pass.
 GAP = 0.02
+# Formats that hold all they play, by FFmpeg's names: a playlist opens the files that it names. Text
+# and still images are known so that they can be refused by what they are.
+FORMATS = (
+    "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,mp3,wav,w64,flac,aac,ac3,eac3,aiff,amr,caf,"
+    "au,wv,ape,tta,dts,gif,mxf,dv,rm,nut,ivf,swf,h264,hevc,m4v,mjpeg,wtv,3gp,webm,"
+    "image2,tty,png_pipe,jpeg_pipe,bmp_pipe,webp_pipe,tiff_pipe,gif_pipe,svg_pipe,ppm_pipe"
+)
 RATES = Fraction(1, 100), 1000  # frames per second that are believed
 _pixels = ContextVar("pixels", default=36_000_000)  # of a picture, at most: 8K has 33 megapixels
 
@@ -134,9 +141,14 @@ def open_file(path: str | Path, skip: str = "default") -> av.container.InputCont
         raise MediaError(f"{path} is empty (0 bytes); copy or download it again.")
     try:
         # Local files only: a playlist named .mp4 must not open what it points to.
-        options = {"protocol_whitelist": "file", "skip_frame": skip}
+        options = {"protocol_whitelist": "file", "format_whitelist": FORMATS, "skip_frame": skip}
         options["max_pixels"] = str(_pixels.get())
         container = av.open(os.path.abspath(path), options=options, metadata_errors="ignore")
+    except av.ArgumentError as error:  # which is what the list makes of others
+        raise MediaError(
+            f"{path} is in a format not taken here, such as a playlist, or is damaged; convert it "
+            "to MP4."
+        ) from error
     except av.FFmpegError as error:
         raise MediaError(
             f"{path} is not media, or is damaged ({error.strerror}); copy it again or convert it."

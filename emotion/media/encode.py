@@ -12,7 +12,7 @@ import av
 import numpy as np
 
 from emotion.clip import MediaError
-from emotion.files import atomic_write
+from emotion.files import FULL, atomic_write
 from emotion.media import decode
 
 if TYPE_CHECKING:
@@ -141,9 +141,17 @@ class VideoWriter:
 
     def __exit__(self, kind, error, trace):
         with self._stack:
-            if error is not None:
-                raise error  # into the stack: what was written so far is deleted
-            self._finish()
+            try:
+                if error is not None:
+                    raise error  # into the stack: what was written so far is deleted
+                self._finish()
+            except av.FFmpegError as failure:
+                if failure.errno in FULL:
+                    raise
+                raise MediaError(
+                    f"{self.path} cannot be written ({failure.strerror}); convert the recording "
+                    "and its sound first."
+                ) from failure
 
     def _finish(self):
         if self._video is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -12,20 +11,6 @@ import numpy as np
 from emotion.clip import MediaError
 from emotion.media import decode
 from emotion.media.decode import probe
-
-# Formats that hold all they play, by FFmpeg's names. A playlist opens the files that it names.
-FORMATS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,mp3,wav,w64,flac,aac,ac3,aiff,amr,caf"
-
-
-def check_format(path: Path) -> None:
-    """Raises MediaError where a file is in none of FORMATS, before anything it names is opened."""
-    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-    try:
-        av.open(os.path.abspath(path), options=options, metadata_errors="ignore").close()
-    except av.ArgumentError as error:
-        raise MediaError(f"{path} is in a format not taken here; convert it to MP4.") from error
-    except av.FFmpegError:
-        pass  # `probe` says what is wrong with it
 
 
 def read_samples(path: str | Path, sample_rate: int) -> np.ndarray:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from emotion.processes import Pool
 
 VERSION = 3  # of what `decode` computes: raise it when the same settings give other values
+LONGEST_CLIP = 1800  # seconds of sound: more would fill the memory
 LONGEST = 60  # seconds; a face is looked for no more often in a longer clip than in one of these
 _BLOCK = 1 << 20
 _STILL = 1.0  # seconds that a still image counts for
@@ -277,9 +278,24 @@ def _still(clip, spec):
 def _sound(path, spec, span=None):
     if path is None or spec.sample_rate is None or not media.probe(path).audio:
         return {}
-    samples = media.read_samples(path, spec.sample_rate)
+    start, end = span or (0.0, LONGEST_CLIP)
+    blocks, position = [np.zeros(0, np.float32)], 0
+    first = None  # the position of the first sample that is held
+    for block in media.read_blocks(path, spec.sample_rate, 10.0):
+        if position >= end * spec.sample_rate:
+            if span:
+                break
+            raise MediaError(
+                f"{path} has more than {LONGEST_CLIP // 60} minutes of sound, too long for a clip; "
+                "cut it."
+            )
+        position += len(block)
+        if position > start * spec.sample_rate:
+            first = position - len(block) if first is None else first
+            blocks.append(block)
+    samples = np.concatenate(blocks)
     if span:
-        samples = cut(samples, spec.sample_rate, *span)
+        samples = cut(samples, spec.sample_rate, *span, first or 0)
     return {} if samples is None else {"samples": samples}
 
 

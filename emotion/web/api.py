@@ -8,7 +8,6 @@
 """
 
 import asyncio
-import errno
 import os
 import shutil
 import tempfile
@@ -25,6 +24,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from emotion.clip import MediaError
+from emotion.files import FULL
 from emotion.web import uploads, work
 from emotion.web.request_limits import RequestLimits, refuse
 
@@ -249,7 +249,7 @@ class _VideoResponse(StreamingResponse):
 
 
 async def _without_space(request, error):
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno not in FULL:
         raise error
     return await refuse(507, request, "the server has no room left on its disk; try again later.")
 

@@ -61,10 +61,9 @@ class Limits:
         """Returns the media.Info of a file.
 
         Raises:
-            MediaError: it holds nothing that can be decoded, or might open other files.
+            MediaError: it holds nothing that can be decoded.
             TooMuch: it is too long, or its pictures too large.
         """
-        media.check_format(path)
         info = media.probe(path)
         self.check_seconds(info.duration or 0.0)
         if info.width * info.height > 1e6 * self.megapixels:

@@ -1,5 +1,6 @@
 """Jobs: what is listed of files and folders, what is done already, and what one job writes."""
 
+import json
 import os
 
 import pytest
@@ -101,15 +102,15 @@ def test_what_is_done_is_left_out_and_leftovers_go(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("model", "file"),
+    ("model", "file", "form"),
     [
-        ("run/onnx", "run/onnx/model.onnx"),
-        ("run/onnx/model.onnx", "run/onnx/model.onnx"),
-        ("run/litert", "run/litert/model.tflite"),
-        ("run/saved_model", "run/saved_model/model/saved_model.pb"),
+        ("run", "run/model.onnx", "onnx"),
+        ("run/model.onnx", "run/model.onnx", "onnx"),
+        ("run", "run/model.tflite", "litert"),
+        ("run", "run/model/saved_model.pb", "saved_model"),
     ],
 )
-def test_an_export_is_a_model_too(folder, tmp_path, model, file):
+def test_an_export_is_a_model_too(folder, tmp_path, trained, model, file, form):
     out, settings = tmp_path / "out", Settings(str(tmp_path / model))
     listed = recordings.list_jobs([folder], out)
     with pytest.raises(FileNotFoundError, match="holds no trained model"):
@@ -117,6 +118,8 @@ def test_an_export_is_a_model_too(folder, tmp_path, model, file):
     assert not out.exists()
     (tmp_path / file).parent.mkdir(parents=True)
     (tmp_path / file).touch()
+    record = {**vars(trained.record), "exported": {"format": form}}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
     assert recordings.unfinished(listed, settings, out, folder) == listed
     os.utime(tmp_path / file, (1, 1))
     with pytest.raises(ValueError, match="another model"):

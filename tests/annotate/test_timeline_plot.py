@@ -1,6 +1,7 @@
 """Storyline: the picture of a whole recording, by what the SVG says."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -151,3 +152,20 @@ def test_refuses_other_suffixes_and_paths(tmp_path):
         timeline_plot.draw(story([]), tmp_path / "story.pdf")
     with pytest.raises(MediaError, match="cannot be written"):
         timeline_plot.draw(story([]), tmp_path / "nowhere" / "story.png")
+
+
+def test_names_are_no_formulas(tmp_path):
+    """matplotlib would read $...$ as mathematics, and fail on half of one."""
+    timeline = story([(0, 1), (1, 1)], names=("$a", "$b$", "{\\"))
+    timeline = replace(timeline, info=replace(timeline.info, path=Path("pay $5 in {4$ \\frac.mp4")))
+    timeline_plot.draw(timeline, tmp_path / "story.svg")
+    assert "pay $5 in {4$ \\frac.mp4" in words(tmp_path / "story.svg")
+
+
+def test_of_a_crowd_the_twenty_faces_that_are_seen_longest_are_drawn(tmp_path):
+    windows = [(start, track) for track in range(1, 231) for start in range(1 + track % 23)]
+    timeline_plot.draw(story(windows, duration=60.0), tmp_path / "story.svg")
+    text = words(tmp_path / "story.svg")
+    faces = {int(word[5:]) for word in text if re.fullmatch(r"face \d+", word)}
+    assert len(faces) == 20 and {track % 23 for track in faces} == {21, 22}
+    assert "in.mp4 (20 of 230 faces)" in text

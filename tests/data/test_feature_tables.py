@@ -144,6 +144,7 @@ def test_stand_ins_do_no_more_than_their_name(tmp_path):
         ({STEM: np.full(294, np.nan)}, "NaN"),
         ({STEM: "happy"}, "array of numbers"),
         ({STEM: None}, "294"),
+        ({STEM: [10**400] * 294}, "array of numbers"),
         ({STEM: {"au": 1}}, "array of numbers"),
         ({STEM: np.zeros(294, "datetime64[s]")}, "not a whole pickle .an array of type '.?M8"),
     ],

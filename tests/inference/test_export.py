@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +13,8 @@ import keras
 import librosa
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 import run_inference
 from emotion import models
@@ -304,3 +307,62 @@ def test_what_is_not_installed_is_named(exports, recording, monkeypatch, capsys)
     model = str(exports[2] / "onnx/model.onnx")
     assert run_inference.main(["--video_path", str(recording), "--model", model]) == 2
     assert "needs onnxruntime, which is not installed: `pip install" in capsys.readouterr().err
+
+
+class Program(tf.Module):
+    """A graph that answers as a model does, and writes a file."""
+
+    def __init__(self, path, shapes, classes):
+        super().__init__()
+        self.path, self.classes = str(path), classes
+        self.inputs = [tf.TensorSpec((None, *shape), kind, name) for name, shape, kind in shapes]
+        self.serve = tf.function(self._serve, input_signature=self.inputs)
+
+    def _serve(self, *inputs):
+        with tf.control_dependencies([tf.io.write_file(self.path, "it ran")]):
+            return {"probabilities": tf.fill((tf.shape(inputs[0])[0], self.classes), 0.125)}
+
+
+def test_a_program_in_the_place_of_a_model_is_not_run(
+    exports, tmp_path, recording, trained, capsys
+):
+    """Neither beside a good model, nor as an export, nor by its own name."""
+    written, features = tmp_path / "written", trained.preset.features.items()
+    shapes = [(name, feature.shape, feature.dtype) for name, feature in features]
+    program = Program(written, shapes, len(trained.labels))
+    beside, instead = tmp_path / "beside", tmp_path / "instead"
+    shutil.copytree(trained.folder, beside)
+    shutil.copytree(exports[2] / "saved_model", instead)
+    shutil.rmtree(instead / "model")
+    for folder in (beside, instead):
+        tf.saved_model.save(
+            program, folder / "model", signatures={"serving_default": program.serve}
+        )
+    assert Recognizer(beside).model is not None
+    output = tmp_path / "output.mp4"
+    arguments = ["--video_path", str(recording), "--output", str(output), "--model"]
+    for path, reason in (
+        (instead, "holds an operation that no export has (WriteFile)"),
+        (instead / "model", "holds an operation that no export has (WriteFile)"),
+        (beside / "model", "is no export"),
+    ):
+        assert run_inference.main([*arguments, str(path)]) == 2
+        error = capsys.readouterr().err
+        assert reason in error and error.count("\n") == 1
+    assert not written.exists() and not output.exists()
+
+
+def test_a_signature_that_saves_is_not_run(exports, tmp_path):
+    """The functions that a SavedModel has for its weights may write; only as such are they let."""
+    folder = tmp_path / "export"
+    shutil.copytree(exports[2] / "saved_model", folder)
+    path = folder / "model" / "saved_model.pb"
+    model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    functions = model.meta_graphs[0].graph_def.library.function
+    saver = next(f.signature.name for f in functions if "traced_save" in f.signature.name)
+    wrapper = next(f for f in functions if "signature_wrapper" in f.signature.name)
+    call = next(node for node in wrapper.node_def if node.op == "StatefulPartitionedCall")
+    call.attr["f"].func.name = saver
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ValueError, match="saves or restores files"):
+        Recognizer(folder)

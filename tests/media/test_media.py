@@ -345,3 +345,27 @@ def test_a_stream_whose_pictures_grow_beyond_the_limit_loses_these(tmp_path):
         shapes = {frame.shape for _, frame in media.read_frames(tmp_path / "a.mjpeg")}
     assert shapes == {(48, 64, 3)}
     assert len(times_of(tmp_path / "a.mjpeg")) == 9
+
+
+@pytest.mark.parametrize("name", ["list.m3u8", "list.mp4", "list.ffconcat", "list.sdp", "list.mpd"])
+def test_a_file_that_names_others_is_refused(tmp_path, data, name):
+    other = data / "media/sine.wav"
+    forms = {
+        "m3u8": f"#EXTM3U\n#EXTINF:3.0,\n{other}\n#EXT-X-ENDLIST\n",
+        "sdp": "v=0\ns=x\nc=IN IP4 127.0.0.1\nm=audio 9 RTP/AVP 0\n",
+        "mpd": f"<?xml version='1.0'?><MPD><BaseURL>{other}</BaseURL></MPD>",
+    }
+    text = forms.get(name.partition(".")[2], f"ffconcat version 1.0\nfile {other}\n")
+    (tmp_path / name).write_text(text)
+    with pytest.raises(MediaError, match="not taken here|not media"):
+        media.probe(tmp_path / name)
+
+
+def test_what_the_muxer_refuses_is_one_sentence(tmp_path, monkeypatch):
+    """As PatchWelcomeError, for sound that it has no code for."""
+    writer = media.VideoWriter(tmp_path / "a.mp4")
+    with pytest.raises(MediaError, match="a.mp4 cannot be written .*convert the recording"):
+        with writer:
+            writer.write(np.zeros((48, 64, 3), np.uint8), 0.0)
+            raise av.PatchWelcomeError(av.error.errno.EINVAL, "not yet implemented")
+    assert list(tmp_path.iterdir()) == []

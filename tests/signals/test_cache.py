@@ -97,7 +97,7 @@ def test_nothing_half_written_stays_when_writing_fails(clips, tmp_path):
         [sys.executable, "-c", script, corpus, tmp_path], capture_output=True, text=True,
         env={**os.environ, "PYTHONPATH": f".{os.pathsep}tests"},
     )  # fmt: skip
-    assert "File too large" in done.stderr
+    assert f"File too large: '{tmp_path}" in done.stderr
     assert [path for path in tmp_path.iterdir() if path.is_file()] == []
 
 
@@ -110,6 +110,18 @@ def test_what_cannot_be_used_is_named(tmp_path, clips):
     assert [id for id, individual in result.items() if individual.reason] == ["bad", "faceless"]
     assert "broken.mp4" in result["bad"].reason
     assert "no face" in result["faceless"].reason
+
+
+def test_sound_longer_than_a_clip_is_refused_and_a_span_of_it_is_not(tmp_path, monkeypatch):
+    wavfile.write(tmp_path / "a.wav", 8000, np.arange(8000 * 45, dtype=np.int32).astype(np.int16))
+    clip, spec = Clip("a", "sad", "1", audio=tmp_path / "a.wav"), replace(SPEC, size=None)
+    whole = cache.decode(clip, spec).samples
+    monkeypatch.setattr(cache, "LONGEST_CLIP", 30)
+    with pytest.raises(MediaError, match="a.wav has more than 0 minutes of sound"):
+        cache.decode(clip, spec)
+    for start, end in ((0, 5), (12.5, 33), (31, 44.9)):
+        part = cache._sound(clip.audio, spec, (start, end))["samples"]
+        np.testing.assert_array_equal(part, whole[round(start * 16000) : round(end * 16000)])
 
 
 def test_sound_alone_and_picture_alone_are_signals(clips, tmp_path):
