@@ -147,9 +147,9 @@ def repeat(content, chance):
 def swap(content, chance):
     """Exchanges two stretches."""
     size = min(chance.choice((16, 188, 1024)), len(content) // 2)
-    one, other = (chance.randrange(len(content) - size + 1) for _ in range(2))
-    a, b = content[one : one + size], content[other : other + size]
-    content[one : one + size], content[other : other + size] = b, a
+    first, second = (chance.randrange(len(content) - size + 1) for _ in range(2))
+    a, b = content[first : first + size], content[second : second + size]
+    content[first : first + size], content[second : second + size] = b, a
 
 
 def append(content, chance):
@@ -222,10 +222,8 @@ def case(bases, output, seed):
             number = os.WTERMSIG(status)
             hangs = number == signal.SIGALRM
             failure = f"took {SECONDS} s" if hangs else f"ended by signal {number}"
-        elif megabytes > MEGABYTES:
+        elif megabytes > MEGABYTES and not failure:
             failure = f"took {megabytes:.0f} MB"
-        elif not said:
-            failure = "said nothing"
         if failure:
             for path in Path(folder).glob("case.*"):
                 shutil.copyfile(path, output / f"{seed}{path.suffix}")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from emotion.inference.timeline import Timeline
 
 POINTS = 400  # from left to right at most; more windows than that are averaged
-ROWS = 20  # the faces that are drawn at most: those that are seen longest
+ROWS = 20  # the faces that are drawn at most: those that are there longest
 BINS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)  # seconds
 LONG = 120  # seconds, from which on the time is in minutes
 PALE = "#D8D8D8"  # of what is uncertain
@@ -62,8 +62,8 @@ def plot(timeline: Timeline) -> Figure:
     by_track = {}
     for prediction in timeline.predictions:
         by_track.setdefault(prediction.track, []).append(prediction)
-    seen = sorted(by_track, key=lambda id: len(by_track[id]), reverse=True)[:ROWS]
-    rows = sorted(seen, key=lambda id: (id is None, id or 0)) or [None]
+    longest = sorted(by_track, key=lambda id: len(by_track[id]), reverse=True)[:ROWS]
+    rows = sorted(longest, key=lambda id: (id is None, id or 0)) or [None]
     step, averaged = _step(timeline)
     named = 0.21 * len(timeline.labels)  # inches that their names need, beside lanes or in a legend
     high = max(1.9, 0.5 + named) if averaged else 1.9

@@ -7,7 +7,6 @@ import importlib.util
 import sys
 from pathlib import Path
 
-import emotion.web
 from emotion.cli import serve
 from emotion.cli.model import certainty, load
 
@@ -62,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     names = ("megabytes", "total", "seconds", "timeout")
     arguments |= {name: getattr(limits, name) for name in names}
     sys.argv = [
-        str(Path(emotion.web.__file__).with_name("page.py")),
+        str(Path(__file__).parents[1] / "web" / "page.py"),
         *(f"--{k}={value}" for k, value in arguments.items() if value is not None),
         *(["--any-sound"] if options.any_sound else []),
     ]

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from emotion import backend
 from emotion.inference import saved_model
-from emotion.run import load_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +35,8 @@ def find(path: Path | str) -> Path | None:
         FileNotFoundError: run.json says that it is an export, and its model is not there.
         ValueError: there is a model without such a run.json, or that is damaged.
     """
+    from emotion.run import load_run  # not above: `export --help` takes FILES from here
+
     path = Path(path)
     named = path.name in FILES.values()
     folder = path.parent if named else path

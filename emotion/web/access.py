@@ -65,8 +65,8 @@ class AccessControl:
         if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not _opens(connection):
             return 403, "pages of other sites may not use this."
         if self.token and not any(
-            secrets.compare_digest(given.encode(), self.token.encode())
-            for given in _tokens(connection)
+            secrets.compare_digest(received.encode(), self.token.encode())
+            for received in _tokens(connection)
         ):
             return 401, (
                 "the token is missing or wrong; open the address that the server printed, or send "
@@ -119,9 +119,9 @@ def _opens(connection):
 
 
 def _tokens(connection):
-    kind, _, given = connection.headers.get("authorization", "").partition(" ")
+    kind, _, received = connection.headers.get("authorization", "").partition(" ")
     return [
-        given if kind.lower() == "bearer" else "",
+        received if kind.lower() == "bearer" else "",
         connection.query_params.get("token", ""),
         connection.cookies.get(_cookie(connection), ""),
     ]

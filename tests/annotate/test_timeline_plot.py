@@ -162,7 +162,7 @@ def test_names_are_no_formulas(tmp_path):
     assert "pay $5 in {4$ \\frac.mp4" in words(tmp_path / "story.svg")
 
 
-def test_of_a_crowd_the_twenty_faces_that_are_seen_longest_are_drawn(tmp_path):
+def test_of_a_crowd_the_twenty_faces_that_stay_longest_are_drawn(tmp_path):
     windows = [(start, track) for track in range(1, 231) for start in range(1 + track % 23)]
     timeline_plot.draw(story(windows, duration=60.0), tmp_path / "story.svg")
     text = words(tmp_path / "story.svg")

@@ -107,7 +107,7 @@ def test_programs_send_the_token():
 
 
 @pytest.mark.parametrize(
-    "host, given, token, warned",
+    "host, received, token, warned",
     [
         ("127.0.0.1", None, None, False),
         ("::1", None, None, False),
@@ -120,8 +120,8 @@ def test_programs_send_the_token():
         ("0.0.0.0", "mine", "mine", True),
     ],
 )
-def test_a_token_is_needed_where_others_reach_the_server(host, given, token, warned):
-    received, warning = guard(host, given)
+def test_a_token_is_needed_where_others_reach_the_server(host, received, token, warned):
+    received, warning = guard(host, received)
     assert bool(warning) == warned
     assert len(received) >= 32 if token == "new" else received == token
     assert guard(host, "") != guard(host, "")
