@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from emotion.cli.model import certainty, chosen
-
-if TYPE_CHECKING:
-    from emotion.inference.recognizer import Recognizer
+from emotion.cli.model import certainty, load
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -61,11 +57,3 @@ def run(options: argparse.Namespace) -> int:
     display = None if options.no_display or camera is None else Display()
     Player(session, display, options.record, functools.partial(print, flush=True)).run()
     return 0
-
-
-def load(options: argparse.Namespace) -> Recognizer:
-    """Returns the Recognizer of the options."""
-    from emotion.inference.recognizer import Recognizer
-
-    folder = chosen(options.model)
-    return Recognizer(folder, options.yunet, options.threshold, options.any_sound)

@@ -79,8 +79,8 @@ class RequestLimits:
 class _Body:
     """The body of a request as it arrives: `receive` takes the place of the server's own."""
 
-    def __init__(self, door, scope, receive):
-        self._door, self._limits, self._receive = door, door.limits, receive
+    def __init__(self, middleware, scope, receive):
+        self._sum, self._limits, self._receive = middleware, middleware.limits, receive
         self._declared = int(Headers(scope=scope).get("content-length", 0))
         self._begun = anyio.current_time()
         self._whole = False
@@ -104,8 +104,8 @@ class _Body:
             ) from None
         size = len(message.get("body", b""))
         self.size, self._whole = self.size + size, not message.get("more_body")
-        self._door.held += size
-        if self._door.held > 1e6 * self._limits.total:
+        self._sum.held += size
+        if self._sum.held > 1e6 * self._limits.total:
             raise uploads.Busy(f"{self._limits.total:g} MB of files are here; try again later.")
         return message
 

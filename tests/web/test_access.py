@@ -31,7 +31,7 @@ def client(address="http://127.0.0.1:8000", **options):
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "[::1]", "192.168.1.7", "mine.lan"])
 @pytest.mark.parametrize("port", ["", ":8000"])
-def test_own_names_and_addresses_are_answered(name, port):
+def test_names_and_addresses_of_this_computer_are_answered(name, port):
     assert client(f"http://{name}{port}", host="mine.lan").get("/").text == "secret"
 
 
