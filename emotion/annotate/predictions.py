@@ -21,7 +21,7 @@ import numpy as np
 
 from emotion import __version__
 from emotion.clip import MediaError
-from emotion.files import atomic_write
+from emotion.files import atomic_write, without_formula
 
 if TYPE_CHECKING:
     from emotion.inference.timeline import Timeline
@@ -116,8 +116,10 @@ def rows(timeline: Timeline) -> Iterator[dict]:
 def _table(timeline):
     table = io.StringIO(newline="")
     writer = csv.DictWriter(table, (*COLUMNS, *timeline.labels))
-    writer.writeheader()
-    writer.writerows(rows(timeline))
+    quoted = {label: without_formula(label) for label in timeline.labels}
+    writer.writerow(dict(zip(writer.fieldnames, writer.fieldnames)) | quoted)
+    for row in rows(timeline):
+        writer.writerow(row | {"label": without_formula(row["label"])})
     return table.getvalue()
 
 

@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> None:
     import pandas as pd
 
     from emotion.annotate.analysis import analyze
-    from emotion.files import write_text
+    from emotion.files import write_csv
     from emotion.inference.recognizer import Recognizer
 
     if options.output and Path(options.output).suffix.lower() != ".csv":
@@ -41,5 +41,5 @@ def run(options: argparse.Namespace) -> None:
         print(f"{file}\n{analysis}")
     if options.output:
         tables = [a.to_pandas().assign(file=file) for file, a in zip(options.files, analyses)]
-        write_text(options.output, pd.concat(tables).to_csv(index=False))
+        write_csv(options.output, pd.concat(tables))
         print(f"written: {options.output}")

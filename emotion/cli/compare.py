@@ -35,10 +35,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Trains what is not trained yet; prints the table."""
-    import signal
     from pathlib import Path
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     seeds = [_number("seeds", part) for part in options.seeds.split(",")]
     numbers = None if options.fold == "all" else [_number("fold", options.fold)]
     from emotion import backend

@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> None:
 
     backend.start()
     from emotion.evaluation import fusion, scores
-    from emotion.files import write_text
+    from emotion.files import write_csv
 
     systems = [scores.read(path, options.corpus) for path in options.files]
     fusion.agree(systems)
@@ -46,5 +46,5 @@ def run(options: argparse.Namespace) -> None:
         print(f"temperature {1 / scales.sum():.3f}")
     clips, labels = systems[0].clips, systems[0].labels
     fused = scores.table(clips, fusion.fuse(systems, scales), labels)
-    write_text(options.output, fused.to_csv(index=False))
+    write_csv(options.output, fused)
     print(f"{options.output} holds {len(systems)} systems as one, on {len(clips)} clips.")

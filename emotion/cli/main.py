@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 from functools import partial
+from threading import current_thread, main_thread
 
 # Options that were renamed, by command: what is typed, and what it is now.
 RENAMED = {
@@ -58,6 +60,9 @@ def guarded(program: str, options: argparse.Namespace) -> int:
 
     if options.quiet:
         os.environ["TQDM_DISABLE"] = "1"  # tqdm reads it when it is imported, in workers too
+    before = signal.getsignal(signal.SIGTERM)
+    if main_thread() is current_thread():  # where alone a handler can be set
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it cleans up
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(_level(options))
     logger = logging.getLogger("emotion")
@@ -79,6 +84,8 @@ def guarded(program: str, options: argparse.Namespace) -> int:
         return 130
     finally:
         logger.removeHandler(handler)
+        if main_thread() is current_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def verbosity(parser: argparse.ArgumentParser) -> None:

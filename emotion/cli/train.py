@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import signal
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
@@ -138,7 +137,6 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> int | None:
     """Trains; returns the exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return _run(options)
     except KeyboardInterrupt:

@@ -14,7 +14,7 @@ from scipy import special
 
 from emotion import metrics
 from emotion.data.corpora.images import described
-from emotion.files import write_json, write_text
+from emotion.files import read_csv, write_csv, write_json
 from emotion.metrics import calibration, intervals, subgroups
 from emotion.record import Record
 from emotion.run import weights_digest
@@ -130,7 +130,7 @@ class Evaluation:
             ValueError: its predictions are damaged.
         """
         texts = dict.fromkeys(("id", "label", "predicted", *subgroups.ATTRIBUTES), str)
-        predictions = pd.read_csv(Path(folder) / "predictions.csv", dtype=texts)
+        predictions = read_csv(Path(folder) / "predictions.csv", dtype=texts)
         values = json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))
         if predictions.filter(["id", "label", "predicted"]).isna().any(axis=None):
             raise ValueError(
@@ -145,7 +145,7 @@ class Evaluation:
 
     def save(self, folder: Path) -> None:
         """Writes predictions.csv and then metrics.json, the sign that both are there."""
-        write_text(Path(folder) / "predictions.csv", self.predictions.to_csv(index=False))
+        write_csv(Path(folder) / "predictions.csv", self.predictions)
         write_json(Path(folder) / "metrics.json", self.to_json())
 
     def to_json(self) -> dict:

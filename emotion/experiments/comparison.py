@@ -26,7 +26,7 @@ from emotion.evaluation import plots
 from emotion.evaluation.results import complete
 from emotion.experiments import completion
 from emotion.experiments.summary import COSTS, markdown, summarize, timing
-from emotion.files import locked, write_text
+from emotion.files import locked, write_csv, write_text
 from emotion.preset import MODALITIES, Preset
 from emotion.run import load_run
 from emotion.signals.cache import SignalCache
@@ -233,7 +233,7 @@ def _run(training, folder, count, origin):
 
 
 def _write(table, heading, classes, out):
-    write_text(out / "comparison.csv", table.to_csv(index=False))
+    write_csv(out / "comparison.csv", table)
     write_text(out / "comparison.md", f"# Comparison\n\n{heading}\n{markdown(table)}")
     plots.comparison(table, 1 / classes, heading.partition(".")[0], out)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from emotion.evaluation import evaluate, plots, results, robustness
 from emotion.evaluation.results import Evaluation
 from emotion.explain.explanations import drawable, explain_clip, explain_tests, training_clips
-from emotion.files import write_text
+from emotion.files import write_csv
 
 if TYPE_CHECKING:
     from emotion.clip import Load
@@ -93,7 +93,7 @@ def full(
         speechless=evaluate.speechless(run, scored.predictions, split.test, load, pool, model),
     )
     if validation:
-        write_text(folder / "validation.csv", held_out.to_csv(index=False))
+        write_csv(folder / "validation.csv", held_out)
     plots.draw(scored, folder)
     scored.save(folder)
     return scored

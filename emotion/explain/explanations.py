@@ -16,7 +16,7 @@ from scipy import special
 from emotion.data.corpora import images
 from emotion.evaluation import evaluate
 from emotion.explain import activations, attributions, plots
-from emotion.files import write_json, write_text
+from emotion.files import write_csv, write_json
 from emotion.training.batches import Batches
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def explain_tests(
         plots.embedding(activations.project(points), groups, shown, folder / "embedding")
     plots.shares(shares, explained, labels, title, folder / "shares")
     table = pd.DataFrame({"id": [clip.id for clip in test], **kinds, "explained": explained})
-    write_text(folder / "shares.csv", table.assign(**shares).to_csv(index=False))
+    write_csv(folder / "shares.csv", table.assign(**shares))
     if vector:
         some = _even(range(len(test)), _EXPLAINED)
         vectors = np.concatenate(vectors)[some]
@@ -191,7 +191,7 @@ def explain_tests(
         plots.summary(shap, vectors, vector.names, title, folder / "shap")
         table = pd.DataFrame(shap, columns=vector.names)
         table.insert(0, "id", [test[index].id for index in some])
-        write_text(folder / "shap.csv", table.to_csv(index=False))
+        write_csv(folder / "shap.csv", table)
     write_json(folder / "explanation.json", record)
     return record
 

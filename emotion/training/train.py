@@ -29,7 +29,7 @@ from callbacks import (
 from emotion import __version__, backend, encoders
 from emotion.clip import MediaError
 from emotion.data.splits import ROLES, Split
-from emotion.files import atomic_write, write_text
+from emotion.files import atomic_write, write_csv
 from emotion.metrics.keras_uar import UnweightedAverageRecall
 from emotion.models import build_model
 from emotion.preset import OPTIMIZERS, Preset
@@ -303,7 +303,7 @@ def _learned(model, names):
 
 
 def _write_history(folder, state):
-    write_text(folder / "history.csv", pd.DataFrame(state.history).to_csv(index=False))
+    write_csv(folder / "history.csv", pd.DataFrame(state.history))
 
 
 def _versions():

@@ -72,9 +72,9 @@ def test_pages_of_other_sites_are_refused(headers, token):
 
 
 def test_own_pages_and_links_are_answered():
-    own = {"origin": "http://127.0.0.1:8000", "sec-fetch-site": "same-origin"}
-    assert client().post("/", headers=own).text == "secret"
-    with client().websocket_connect(LIVE, headers=own) as socket:
+    same = {"origin": "http://127.0.0.1:8000", "sec-fetch-site": "same-origin"}
+    assert client().post("/", headers=same).text == "secret"
+    with client().websocket_connect(LIVE, headers=same) as socket:
         assert socket.receive_text() == "secret"
     link = {"sec-fetch-site": "cross-site", "sec-fetch-dest": "document", **HTML}
     answer = client().get("/", headers=link)
