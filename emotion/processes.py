@@ -199,9 +199,17 @@ def _answer_calls(load, state, connection):
 
 
 def _begin(initializer, *arguments):
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _clean_up)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if initializer:
         initializer(*arguments)
+
+
+def _clean_up(*_):
+    """Ends what is done with its `finally` blocks, which delete what is half written."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise SystemExit(1)
 
 
 def _end_with_parent():

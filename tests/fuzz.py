@@ -107,13 +107,24 @@ def damage(seed, bases, folder):
     path = folder / f"case{base.suffix}"
     shutil.copyfile(base, path)
     if chance.random() < 0.3:
-        remux(base, path, chance)
+        apart(remux, base, path, chance)
     content = bytearray(path.read_bytes())
     for _ in range(chance.randint(1, 3)):
         if content:
             chance.choice((flip, forge, forge, truncate, repeat, swap, append))(content, chance)
     path.write_bytes(content)
     return path
+
+
+def apart(function, *arguments):
+    """Calls a function in a fork, since FFmpeg's muxers abort the process on some mistakes."""
+    child = os.fork()
+    if child == 0:
+        try:
+            function(*arguments)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
 
 
 def flip(content, chance):
@@ -221,7 +232,8 @@ def case(bases, output, seed):
         if os.WIFSIGNALED(status):
             number = os.WTERMSIG(status)
             hangs = number == signal.SIGALRM
-            failure = f"took {SECONDS} s" if hangs else f"ended by signal {number}"
+            last = (Path(folder) / "stderr").read_text("utf-8", "replace")[-300:]
+            failure = f"took {SECONDS} s" if hangs else f"ended by signal {number}: {last}"
         elif megabytes > MEGABYTES and not failure:
             failure = f"took {megabytes:.0f} MB"
         if failure:
@@ -234,8 +246,7 @@ def _child(seed, bases, folder, write):
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(SECONDS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 2)
+    os.dup2(os.open(folder / "stderr", os.O_WRONLY | os.O_CREAT), 2)
     failure, reasons = None, []
     try:
         reasons = examine(damage(seed, bases, folder))

@@ -71,7 +71,7 @@ def test_pages_of_other_sites_are_refused(headers, token):
                 pass
 
 
-def test_own_pages_and_links_are_answered():
+def test_pages_of_the_server_are_answered():
     same = {"origin": "http://127.0.0.1:8000", "sec-fetch-site": "same-origin"}
     assert client().post("/", headers=same).text == "secret"
     with client().websocket_connect(LIVE, headers=same) as socket:

@@ -83,7 +83,7 @@ def test_a_name_that_points_here_reads_nothing(servers, browser):
         page.close()
 
 
-def test_its_own_address_works(servers, browser):
+def test_the_printed_address_works(servers, browser):
     for server in servers:
         page = browser.new_page()
         assert page.goto(server.address).status == 200
