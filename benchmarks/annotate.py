@@ -86,7 +86,9 @@ def peak_of_process(source, target, model, weights):
     """float, MiB: peak memory of a process that annotates."""
     command = [sys.executable, __file__, "--model", model, "--clip", source, "--one", target]
     command += ["--yunet", weights] if weights else []
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return float(
+        subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8").stdout
+    )
 
 
 def main():

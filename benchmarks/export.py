@@ -66,7 +66,7 @@ def start(name, folder, data):
         "detector": "haar" if preset.faces else None,
         "window": 2.0,
     }
-    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
     model.save(folder / "model.keras")
     recognizer = Recognizer(folder)
     signals = windows(recognizer, data)

@@ -52,7 +52,7 @@ def run(args, source, output, workers, cores=None):
     call = command(args, source, output, workers)
     if cores:
         call = ["taskset", "-c", f"0-{cores - 1}", *call]
-    done = subprocess.run(call, capture_output=True, text=True)
+    done = subprocess.run(call, capture_output=True, text=True, encoding="utf-8")
     reasons = done.stderr.partition(" failed:\n")[2].splitlines()
     return time.perf_counter() - begun, done.returncode, done.stdout.strip(), reasons
 
@@ -60,7 +60,9 @@ def run(args, source, output, workers, cores=None):
 def killed(args, source, output, share):
     """Starts a call and kills it with all its processes when a share of it is done."""
     call = command(args, source, output, args.workers)
-    process = subprocess.Popen(call, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        call, stderr=subprocess.PIPE, text=True, start_new_session=True, encoding="utf-8"
+    )
     shown = ""
     while not (result := re.findall(r"(\d+)/(\d+) \[", shown)) or (
         int(result[-1][0]) < share * int(result[-1][1])

@@ -67,7 +67,7 @@ def repeat(args):
         if code:
             failed += 1
             args.keep.mkdir(parents=True, exist_ok=True)
-            (args.keep / f"{number:03d}.txt").write_text(printed)
+            (args.keep / f"{number:03d}.txt").write_text(printed, encoding="utf-8")
     print(f"{failed} of {args.runs} runs failed" + (f"; see {args.keep}" if failed else ""))
     return 1 if failed else 0
 

@@ -30,7 +30,9 @@ def start(folder, data, modality, seed, workers=2, resume=False):
         *("--seed", str(seed), "--workers", str(workers), "--run", folder),
         *("--cache", data.parent / "signals", *(["--resume"] if resume else [])),
     ]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    )
 
 
 def kill(process, state, chance, in_write, longest):

@@ -147,7 +147,7 @@ def main():
         float(
             subprocess.run(
                 [sys.executable, __file__, "--memory", folder, str(count)],
-                check=True, capture_output=True, text=True,
+                check=True, capture_output=True, text=True, encoding="utf-8",
             ).stdout
         )
         for count in (300, 1200)

@@ -26,7 +26,7 @@ class Server:
         with open(folder / "log", "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 [*command, "--port", "0", *arguments], stdout=subprocess.PIPE, stderr=log,
-                text=True, env=environment,
+                text=True, env=environment, encoding="utf-8",
             )  # fmt: skip
         self.log = folder / "log"
         self.address = self.process.stdout.readline().split()[0]
@@ -70,13 +70,19 @@ class Server:
     def processes(self):
         """The server, and the processes that it has started for work: list of int."""
         children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        started = [int(pid) for path in children for pid in path.read_text().split()]
-        commands = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in started}
+        started = [
+            int(pid) for path in children for pid in path.read_text(encoding="utf-8").split()
+        ]
+        commands = {
+            pid: Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8") for pid in started
+        }
         return [self.process.pid, *(pid for pid in commands if "spawn_main" in commands[pid])]
 
     def resident(self):
         """float, MB of all its processes."""
-        texts = [Path(f"/proc/{pid}/status").read_text() for pid in self.processes()]
+        texts = [
+            Path(f"/proc/{pid}/status").read_text(encoding="utf-8") for pid in self.processes()
+        ]
         return sum(int(re.search(r"VmRSS:\s+(\d+)", text)[1]) for text in texts) / 1000
 
     def left(self):

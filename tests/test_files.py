@@ -59,7 +59,7 @@ def test_a_signal_leaves_no_parts(trained, data, tmp_path, number):
     command = [sys.executable, "-m", "emotion", "annotate", data / "media", "--output", output]
     process = subprocess.Popen(
         [*command, "--model", trained.folder, "--workers", "1"], stderr=subprocess.PIPE, text=True,
-        cwd=ROOT,
+        cwd=ROOT, encoding="utf-8",
     )  # fmt: skip
     while not list(output.glob(".*.part.mp4")):
         assert process.poll() is None

@@ -40,7 +40,9 @@ def imports(path):
 
 def test_the_imports_keep_their_contracts():
     program = Path(sys.executable).with_name("lint-imports")
-    done = subprocess.run([program, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [program, "--no-cache"], cwd=ROOT, capture_output=True, text=True, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -65,7 +67,12 @@ def loaded(code):
     """The top-level modules that are loaded after `code` ran in a fresh interpreter."""
     report = "\nimport sys; print('|', *{name.split('.')[0] for name in sys.modules})"
     done = subprocess.run(
-        [sys.executable, "-c", code + report], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code + report],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        encoding="utf-8",
     )
     return set(done.stdout.split("|")[-1].split())
 
@@ -140,7 +147,9 @@ def test_no_retired_word_is_part_of_a_name(folder):
 
 
 def test_every_package_is_in_the_wheel():
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
+        "setuptools"
+    ]
     folders = {path.parent.relative_to(ROOT) for path in (ROOT / "emotion").rglob("__init__.py")}
     expected = {".".join(folder.parts) for folder in folders}
     assert set(settings["packages"]) == expected | {"callbacks", "emotion.starter"}

@@ -74,7 +74,9 @@ def test_workers_end_with_the_process_that_started_them():
         "    print(pool.schedule(os.getpid).result(), flush=True)\n"
         "    os.kill(os.getpid(), 9)\n"
     )
-    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    )
     assert int(parent.stdout.readline()) != parent.pid
     # The worker holds the other end of stdout: the read ends when the last of them is gone.
     assert parent.stdout.read() == "" and parent.wait() == -9

@@ -25,7 +25,9 @@ def recognizer():
 def test_all_names_are_there():
     names = ["corpora", "splits", *emotion.__all__]  # in a process where nothing is loaded yet
     code = f"import emotion; print(*[hasattr(emotion, name) for name in {names}])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8"
+    )
     assert set(done.stdout.split()) == {"True"}
 
 
@@ -148,5 +150,7 @@ assert len(emotion.analyze({str(recording)!r}).labels) == 7
     subprocess.run([sys.executable, "-c", code], cwd=outside, env=environment, check=True)
     assert media.probe(outside / "out.mp4").video
     program = [sys.executable, site / "bin/emotion"]
-    shown = subprocess.run([*program, "--help"], env=environment, capture_output=True, text=True)
+    shown = subprocess.run(
+        [*program, "--help"], env=environment, capture_output=True, text=True, encoding="utf-8"
+    )
     assert shown.returncode == 0 and "annotate" in shown.stdout

@@ -105,7 +105,7 @@ def test_no_recogniser_is_an_error_of_the_call(clips, tmp_path):
 def call(tmp_path):
     """Gives (arguments of a subprocess, its environment): the command with a stub, on a folder."""
     script = tmp_path / "call.py"
-    script.write_text(CALL)
+    script.write_text(CALL, encoding="utf-8")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "model.keras").touch()
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
@@ -144,7 +144,7 @@ def test_killed_and_called_again_it_repeats_nothing(clips, call, tmp_path):
 def test_the_processes_end_with_the_call(clips, call, tmp_path):
     command, environment = call
     script = tmp_path / "call.py"
-    script.write_text(CALL.replace("stub.load", "stub.stuck"))
+    script.write_text(CALL.replace("stub.load", "stub.stuck"), encoding="utf-8")
     options = {"env": environment, "stderr": subprocess.PIPE, "start_new_session": True}
     process = subprocess.Popen(command, **options)
     try:

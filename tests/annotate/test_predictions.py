@@ -79,10 +79,14 @@ def test_the_three_forms_hold_the_same_rows(tmp_path):
     csv, record, vtt = (
         written(timeline, tmp_path / f"p.{kind}") for kind in ("csv", "json", "vtt")
     )
-    rows = json.loads(record.read_text())["windows"]
+    rows = json.loads(record.read_text(encoding="utf-8"))["windows"]
     table = pd.read_csv(csv, dtype={"track": "Int64"}).astype(object)
     assert table.where(table.notna(), None).to_dict("records") == rows
-    notes = [line[5:] for line in vtt.read_text().splitlines() if line.startswith("NOTE ")]
+    notes = [
+        line[5:]
+        for line in vtt.read_text(encoding="utf-8").splitlines()
+        if line.startswith("NOTE ")
+    ]
     assert [json.loads(note) for note in notes] == rows
     assert rows[1]["track"] == 2 and not rows[1]["has_audio"] and rows[1]["x1"] == 210
 

@@ -18,7 +18,7 @@ def folder(tmp_path):
     """A folder with recordings at two levels, and what is none."""
     for name in ("in/a.mp4", "in/b.mov", "in/b.mp4", "in/deep/A.mp4", "in/c.wav", "in/notes.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("x")
+        (tmp_path / name).write_text("x", encoding="utf-8")
     return tmp_path / "in"
 
 
@@ -48,7 +48,7 @@ def test_recordings_of_one_name_have_results_separate(tmp_path):
     arguments += [tmp_path / name for name in ("day2/x.mp4", "day2/x.mov", "day2/x.mp4.mkv")]
     for path in arguments:
         path.parent.mkdir(exist_ok=True)
-        path.write_text("x")
+        path.write_text("x", encoding="utf-8")
     listed = recordings.list_jobs(arguments, tmp_path / "out", ".csv")
     written = [str(item).lower() for job in listed for item in job.outputs]
     assert len(set(written)) == len(written) == 2 * len(arguments)
@@ -119,7 +119,7 @@ def test_an_export_is_a_model_too(folder, tmp_path, trained, model, file, form):
     (tmp_path / file).parent.mkdir(parents=True)
     (tmp_path / file).touch()
     record = {**vars(trained.record), "exported": {"format": form}}
-    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record), encoding="utf-8")
     assert recordings.unfinished(listed, settings, out, folder) == listed
     os.utime(tmp_path / file, (1, 1))
     with pytest.raises(ValueError, match="another model"):

@@ -22,6 +22,7 @@ def run(*arguments, cwd=None):
         text=True,
         cwd=cwd,
         env=os.environ | {"PYTHONPATH": root},
+        encoding="utf-8",
     )
 
 
@@ -110,6 +111,8 @@ def test_quiet_prints_the_result_alone(corpus, tmp_path):
     done = run("train", "--quiet", *options)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     assert done.stdout.count("\n") == 1 and "UAR" in done.stdout
-    written = json.loads((tmp_path / "run/metrics.json").read_text())
+    written = json.loads((tmp_path / "run/metrics.json").read_text(encoding="utf-8"))
     assert written["version"] == emotion.__version__
-    assert json.loads((tmp_path / "run/run.json").read_text())["versions"]["emotion"]
+    assert json.loads((tmp_path / "run/run.json").read_text(encoding="utf-8"))["versions"][
+        "emotion"
+    ]

@@ -99,7 +99,7 @@ def test_command_writes_predictions_of_sound(data, command, tmp_path, suffix):
             rows[1]["start"] == "1.0" and rows[1]["has_audio"] == "True" and rows[1]["track"] == ""
         )
     else:
-        rows = json.loads(table.read_text())["windows"]
+        rows = json.loads(table.read_text(encoding="utf-8"))["windows"]
         assert rows[1]["start"] == 1.0 and rows[1]["has_audio"] is True and rows[1]["track"] is None
     assert [row["label"] for row in rows] == ["sad"] * 3
     assert sum(float(rows[0][label]) for label in LABELS) == pytest.approx(1, abs=1e-3)

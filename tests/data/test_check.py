@@ -113,7 +113,8 @@ def test_manifest(tmp_path):
     sound(tmp_path / "a.wav")
     (tmp_path / "b.wav").write_bytes(b"RIFF")
     (tmp_path / "m.csv").write_text(
-        "label,speaker,audio,channel\nsad,x,a.wav,left\ncalm,y,b.wav,\n"
+        "label,speaker,audio,channel\nsad,x,a.wav,left\ncalm,y,b.wav,\n",
+        encoding="utf-8",
     )
     text, problems = check(tmp_path / "m.csv")
     assert problems == 1 and "b.wav" in text and "2 clips, 2 files" in text

@@ -209,7 +209,9 @@ def write_counts(folder, *rows):
     """Rows of (number, id, votes for anger, disgust, fear, happy, neutral, sad)."""
     lines = [f'"{number}",{",".join(map(str, counts))},"{id}"' for number, id, *counts in rows]
     path = folder / "tabulatedVotes.csv"
-    path.write_text("\n".join(['"","A","D","F","H","N","S","fileName"', *lines]) + "\n")
+    path.write_text(
+        "\n".join(['"","A","D","F","H","N","S","fileName"', *lines]) + "\n", encoding="utf-8"
+    )
 
 
 def test_votes_are_training_targets_for_what_the_model_is_shown(tmp_path):
@@ -312,8 +314,10 @@ def test_trains_and_evaluates(folder, signals, tmp_path, capsys):
         for target, more in {"intended": [], "crowd": ["--corpus", "cremad-crowd"]}.items():
             run = tmp_path / target
             assert train_model.main([str(a) for a in (*common, *more, "--run", run)]) == 0
-            measured[target] = json.loads((run / "metrics.json").read_text())
-            assert json.loads((run / "run.json").read_text())["label_target"] == target
+            measured[target] = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+            assert (
+                json.loads((run / "run.json").read_text(encoding="utf-8"))["label_target"] == target
+            )
             assert measured[target]["label_target"] == target
             assert measured[target]["protocol"] == "cremad-5fold"
             assert measured[target]["labels"] == list(LABELS)

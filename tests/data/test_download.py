@@ -119,9 +119,9 @@ def test_what_is_there_is_not_fetched_again(zenodo, tmp_path):
     requests = list(zenodo.requests)
     assert fetch(zenodo, tmp_path) == [] and zenodo.requests == requests
     (stored,) = tmp_path.rglob("03-01-01-01-01-01-02.wav")
-    stored.write_text("the user's own")
+    stored.write_text("the user's own", encoding="utf-8")
     assert len(fetch(zenodo, tmp_path, actors=("01", "02"))) == 1
-    assert stored.read_text() == "the user's own"
+    assert stored.read_text(encoding="utf-8") == "the user's own"
 
 
 def test_a_corrupt_answer_is_fetched_again(zenodo, tmp_path):
@@ -156,7 +156,7 @@ def test_always_corrupt_is_an_error_and_leaves_no_clip(zenodo, tmp_path, monkeyp
 def test_an_interrupted_unpacking_is_done_again(zenodo, tmp_path):
     partial = tmp_path / "Audio_Speech_Actors_01-24" / ".Actor_02.partial"
     partial.mkdir(parents=True)
-    (partial / "03-01-08-01-01-01-02.wav").write_text("half")
+    (partial / "03-01-08-01-01-01-02.wav").write_text("half", encoding="utf-8")
     fetch(zenodo, tmp_path)
     assert len(tree(tmp_path)) == 2 and not partial.exists()
 

@@ -66,7 +66,7 @@ def test_the_votes_of_fer_plus_belong_to_the_rows_of_the_csv(tmp_path):
     names = "neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
     rows = [f"Training,x,{k},2,0,0,0,0,0,5,0,0" for k in range(len(NUMBERS))]
     table = tmp_path / "fer2013new.csv"
-    table.write_text("\n".join([f"Usage,Image name,{names}", *rows]))
+    table.write_text("\n".join([f"Usage,Image name,{names}", *rows]), encoding="utf-8")
     clips = corpora.clips(path, "fer2013-votes")
     for clip in clips:
         expected = [clip.index / (clip.index + 2), 2 / (clip.index + 2)]
@@ -74,7 +74,7 @@ def test_the_votes_of_fer_plus_belong_to_the_rows_of_the_csv(tmp_path):
         chosen = [shares[fer2013.LABELS.index(name)] for name in ("neutral", "happy")]
         np.testing.assert_allclose(chosen, expected, rtol=1e-6)
     assert len(clips) == len(corpora.clips(path, "fer2013"))
-    table.write_text("\n".join([f"Usage,Image name,{names}", *rows[:45]]))
+    table.write_text("\n".join([f"Usage,Image name,{names}", *rows[:45]]), encoding="utf-8")
     with pytest.raises(ValueError, match="a row for each"):
         corpora.clips(path, "fer2013-votes")
 

@@ -88,7 +88,7 @@ def test_the_network_computes_what_published_weights_mean(depth, count, publishe
     encoder = resnet.build(depth, "encoder")
     assert sum(np.prod(weight.shape) for weight in encoder.trainable_weights) == count
     save_file({f"resnet.{n}": a for n, a in state.items()}, tmp_path / "model.safetensors")
-    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
     resnet.load_weights(encoder, str(tmp_path))
     assert wanted.std() > 0.1
     values = keras.ops.convert_to_numpy(encoder(FRAMES))
@@ -170,7 +170,7 @@ def test_a_file_that_cannot_be_used_says_why(depth, tmp_path, published, encoder
         ("{", "does not hold"),
         ("[]", "does not hold"),
     ):
-        config.write_text(text)
+        config.write_text(text, encoding="utf-8")
         with pytest.raises(ValueError, match=message):
             resnet.load_weights(encoder, tmp_path)
 
@@ -181,7 +181,7 @@ def test_strides_that_shapes_do_not_tell_are_refused(tmp_path, published):
     save_file(published[50][1], path)
     with pytest.raises(ValueError, match="needs the config.json beside it"):
         resnet.load_weights(encoder, path)
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ValueError, match="downsample_in_bottleneck must be True, it is False"):
         resnet.load_weights(encoder, path)
 

@@ -74,7 +74,9 @@ def publish(folder, config=SMALL, name="model.safetensors", **changed):
     folder.mkdir(exist_ok=True)
     write = save_file if name.endswith(".safetensors") else torch_save
     write({**draw(config), **changed}, folder / name)
-    (folder / "config.json").write_text(json.dumps({"model_type": "wav2vec2", **asdict(config)}))
+    (folder / "config.json").write_text(
+        json.dumps({"model_type": "wav2vec2", **asdict(config)}), encoding="utf-8"
+    )
     return folder
 
 
@@ -250,7 +252,7 @@ def test_a_file_that_cannot_be_read_says_so_in_a_line(tmp_path):
     path.unlink()
     with pytest.raises(FileNotFoundError, match="must hold model.safetensors or pytorch_model"):
         wav2vec2.load_weights(encoder, folder)
-    (folder / "config.json").write_text('{"model_type": "hubert"}')
+    (folder / "config.json").write_text('{"model_type": "hubert"}', encoding="utf-8")
     with pytest.raises(ValueError, match="model_type: wav2vec2. Received: hubert"):
         wav2vec2.config(folder)
     with pytest.raises(ValueError, match="one of .safetensors, .bin"):
@@ -270,7 +272,9 @@ def test_weights_of_another_size_are_distinguished(tmp_path):
     assert encoders.configs({"wav2vec2": folder, "resnet50": "imagenet"}) == {"wav2vec2": STABLE}
     assert encoders.configs({"wav2vec2": folder / "model.safetensors"}) == {}
     assert encoders.configs({"resnet50": "imagenet"}) == {}
-    (folder / "config.json").write_text('{"model_type": "wav2vec2"}')  # all else is as in BASE
+    (folder / "config.json").write_text(
+        '{"model_type": "wav2vec2"}', encoding="utf-8"
+    )  # all else is as in BASE
     assert encoders.configs({"wav2vec2": folder}) == {}
     with pytest.raises(ValueError, match="no place for.*give the folder with their config.json"):
         wav2vec2.load_weights(encoder, folder / "model.safetensors")

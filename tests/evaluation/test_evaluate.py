@@ -75,7 +75,7 @@ def test_what_is_no_modality_of_the_run_is_refused(trained, split, load):
 def test_the_command_leaves_a_modality_out(trained, corpus, signals, tmp_path, capsys):
     folder = shutil.copytree(trained.folder, tmp_path / "run")
     record = {**vars(trained.record), "corpus": None, "left_out": {}}
-    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
     arguments = ["evaluate", str(folder), "--cache", str(signals), "--data", str(corpus)]
     arguments += ["--workers", "0"]
     assert main([*arguments, "--without", "video"]) == 0
@@ -83,7 +83,9 @@ def test_the_command_leaves_a_modality_out(trained, corpus, signals, tmp_path, c
     measured = results.Evaluation.read(folder / "without-video")
     assert measured.without == "video"
     assert not (folder / "metrics.json").exists()
-    (folder / "run.json").write_text(json.dumps({**record, "data": "of other clips"}))
+    (folder / "run.json").write_text(
+        json.dumps({**record, "data": "of other clips"}), encoding="utf-8"
+    )
     stored = (folder / "without-video/metrics.json").stat().st_mtime_ns
     assert main([*arguments, "--without", "video"]) == 2
     assert "name an --output" in capsys.readouterr().err
@@ -230,7 +232,9 @@ def test_predictions_use_the_temperature_of_the_model_that_was_measured(trained,
     signal = SignalCache(trained.spec, tmp_path / "cache").load(clips[0])
     raw = Recognizer(tmp_path).predict([signal])
     for model, temperature in ((weights_digest(tmp_path), 2.0), ("another", 1.0)):
-        (tmp_path / "metrics.json").write_text(json.dumps({"model": model, "temperature": 2.0}))
+        (tmp_path / "metrics.json").write_text(
+            json.dumps({"model": model, "temperature": 2.0}), encoding="utf-8"
+        )
         expected = raw ** (1 / temperature)
         expected /= expected.sum()
         np.testing.assert_allclose(Recognizer(tmp_path).predict([signal]), expected, atol=1e-5)

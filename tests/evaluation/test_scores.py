@@ -45,7 +45,7 @@ def write(tmp_path):
 
 def measure(path, output, *more):
     assert main(["score", path, "--output", str(output), *more]) == 0
-    return json.loads((output / "metrics.json").read_text())
+    return json.loads((output / "metrics.json").read_text(encoding="utf-8"))
 
 
 def test_published_clips_are_those_of_the_corpora():
@@ -210,7 +210,9 @@ def test_columns_that_are_no_classes_are_passed_over(table, tmp_path):
     path = tmp_path / "scores.csv"
     table.assign(path=table["id"] + ".mp4").to_csv(path)  # with pandas' row numbers
     assert len(scores.read(path).clips) == 1440
-    path.write_text(path.read_text().replace("speech", "speech,x", 1))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("speech", "speech,x", 1), encoding="utf-8"
+    )
     with pytest.raises(ValueError, match="row 2: more cells than columns"):
         scores.read(path)
 

@@ -124,12 +124,16 @@ def finished(folder, values):
     for seed, value in enumerate(values):
         run = folder / "cnn3d_mfcc-audio" / f"seed-{seed}-fold-0"
         run.mkdir(parents=True)
-        (run / "run.json").write_text(json.dumps({"preset": preset.to_json()}))
+        (run / "run.json").write_text(json.dumps({"preset": preset.to_json()}), encoding="utf-8")
         scores = {"uar": value, "war": value / 2, "top_1": value / 2, "loss": 1 + value}
         Evaluation(pd.DataFrame({"id": ["a"]}), **scores).save(run)
-        (run / "timing.json").write_text(json.dumps({"clips": 10, "seconds": {"1": 5, "2": 2}}))
+        (run / "timing.json").write_text(
+            json.dumps({"clips": 10, "seconds": {"1": 5, "2": 2}}), encoding="utf-8"
+        )
         yield run
-    (run.parent / "cost.json").write_text('{"trainable_parameters": 1234567, "window_ms": 8.25}')
+    (run.parent / "cost.json").write_text(
+        '{"trainable_parameters": 1234567, "window_ms": 8.25}', encoding="utf-8"
+    )
 
 
 def test_a_row_is_the_mean_of_its_runs(tmp_path):
@@ -147,7 +151,9 @@ def test_a_row_is_the_mean_of_its_runs(tmp_path):
     (row,) = table.assign(runs=1).itertuples()
     assert summary.spread(row, "uar") == "0.500"  # of one run, no deviation
     path = tmp_path / "cnn3d_mfcc-audio/seed-0-fold-0/metrics.json"
-    path.write_text(path.read_text().replace("1.25", "null"))  # scores without probabilities
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("1.25", "null"), encoding="utf-8"
+    )  # scores without probabilities
     again = summary.summarize(sorted(path.parents[1].glob("seed-*")))
     assert np.isnan(again["loss"][0])
 
@@ -217,7 +223,9 @@ def test_a_preset_that_cannot_run_is_left_out_with_the_reason(run, table, tmp_pa
     left_out = {name for name in models.PRESETS if any(f"{name}-both" in item for item in lines)}
     assert left_out == set(models.PRESETS) - {"action_unit_bilstm", "face_expression"}
     assert len(lines) < len(left_out)  # those of one reason share a line
-    assert "Left out: cnn3d_mfcc-both, " in (tmp_path / "out/comparison.md").read_text()
+    assert "Left out: cnn3d_mfcc-both, " in (tmp_path / "out/comparison.md").read_text(
+        encoding="utf-8"
+    )
     assert "| action_unit_bilstm | both |" in text.out
     assert len(splits.split(corpora.clips(table), "speaker-kfold", 0).test) > 0
     record = load_run(tmp_path / "out/action_unit_bilstm-both/seed-0-fold-0").record

@@ -40,14 +40,14 @@ def folder(trained, corpus, signals, tmp_path_factory):
     """The folder that `evaluate RUN` has left all in, and what it said."""
     folder = shutil.copytree(trained.folder, tmp_path_factory.mktemp("full") / "run")
     record = {**vars(trained.record), "corpus": None, "left_out": {}, "data_path": str(corpus)}
-    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
     return folder
 
 
 @pytest.fixture(scope="module")
 def measured(folder, signals):
     assert main(["evaluate", str(folder), "--cache", str(signals), "--workers", "0"]) == 0
-    return json.loads((folder / "metrics.json").read_text())
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.slow
@@ -95,7 +95,7 @@ def test_robustness_has_every_kind_and_a_missing_modality_is_its_zeros(
 def test_all_is_drawn_in_both_formats(folder, measured):
     for name in PICTURES:
         assert np.ptp(imread(folder / f"{name}.png")) > 0.5
-        assert (folder / f"{name}.svg").read_text().count("<path") > 20
+        assert (folder / f"{name}.svg").read_text(encoding="utf-8").count("<path") > 20
 
 
 @pytest.mark.slow
@@ -129,7 +129,7 @@ def test_temperature_is_fitted_on_validation_speakers_alone(trained, split, load
     assert table["id"].tolist() == [clip.id for clip in split.validation]
     assert targets.tolist() == table["label"].map(trained.labels.index).tolist()
     np.testing.assert_allclose(np.exp(logits), table[list(trained.labels)], atol=1e-6)
-    saved = json.loads((tmp_path / "metrics.json").read_text())
+    saved = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     assert saved.pop("version") and saved["temperature"] == 2.0
     assert saved == json.loads(json.dumps(scored.to_json()))
     cooled = np.sqrt(scored.predictions[list(trained.labels)].to_numpy(float))
@@ -150,7 +150,7 @@ def completed(trained, split, load, tmp_path_factory):
 
 def test_training_ends_with_accuracies_loss_and_pictures(completed, split, load):
     run, scored = completed
-    saved = json.loads((run.folder / "metrics.json").read_text())
+    saved = json.loads((run.folder / "metrics.json").read_text(encoding="utf-8"))
     assert saved.pop("version") and saved == json.loads(json.dumps(scored.to_json()))
     tables = {role: evaluate.predict(run, getattr(split, role), load)
               for role in ("train", "validation", "test")}  # fmt: skip
@@ -236,7 +236,7 @@ def test_a_bar_of_recall_has_the_colour_of_its_class(tmp_path):
     names = ("neutral", "calm", "surprised")
     measured = made(names)
     plots.recall(measured, tmp_path)
-    drawn = (tmp_path / "recall.svg").read_text().upper()
+    drawn = (tmp_path / "recall.svg").read_text(encoding="utf-8").upper()
     shown = [clips > 0 for clips in np.sum(measured.confusion, axis=1)]
     assert [plotting.LOOKS[name][0] in drawn for name in names] == shown and True in shown
 
@@ -267,7 +267,7 @@ def test_a_run_whose_data_is_gone_is_one_line(trained, tmp_path, capsys):
     assert main(arguments) == 2
     assert "name them with --data" in capsys.readouterr().err
     record = {**vars(trained.record), "data_path": str(tmp_path / "gone")}
-    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and str(tmp_path / "gone") in error
@@ -277,7 +277,7 @@ def test_a_run_whose_data_is_gone_is_one_line(trained, tmp_path, capsys):
 def test_the_numbers_of_a_run_stay_its_separate(trained, corpus, tmp_path, capsys):
     folder = shutil.copytree(trained.folder, tmp_path / "run")
     record = {**vars(trained.record), "corpus": None, "left_out": {}, "data": "of other clips"}
-    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
 
     def held():
         return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
@@ -298,7 +298,7 @@ def of_folds(trained, clips, corpus, signals, tmp_path):
     record = {**vars(trained.record), "corpus": None, "left_out": {}, "data_path": str(corpus)}
     for fold in (0, 1):
         folder = shutil.copytree(trained.folder, tmp_path / f"run/fold-{fold}")
-        (folder / "run.json").write_text(json.dumps(record))
+        (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
     return tmp_path / "run"
 
 
@@ -307,7 +307,8 @@ def test_folds_are_evaluated_together(of_folds, signals, capsys):
     arguments = ["evaluate", str(of_folds), "--cache", str(signals), "--workers", "0"]
     assert main(arguments) == 0
     whole, item = (
-        json.loads((of_folds / part / "metrics.json").read_text()) for part in ("", "fold-1")
+        json.loads((of_folds / part / "metrics.json").read_text(encoding="utf-8"))
+        for part in ("", "fold-1")
     )
     assert whole["clips"] == 2 * item["clips"] and whole["uar_mean"] == pytest.approx(item["uar"])
     assert [row["uar"] for row in whole["robustness"]] == pytest.approx(
@@ -345,14 +346,19 @@ def test_a_page_of_folds_joins_what_was_scored_fold_by_fold(scored, corpus, monk
     folder = scored.rename(scored.with_name("my run"))
     arguments = ["report", str(folder), "--data", str(corpus)]
     assert main([*arguments, "--workers", "0"]) == 0
-    joined, page = (folder / "metrics.json").read_text(), (folder / "report.html").read_text()
+    joined, page = (
+        (folder / "metrics.json").read_text(encoding="utf-8"),
+        (folder / "report.html").read_text(encoding="utf-8"),
+    )
     assert [*json.loads(joined)["folds"]] == ["0", "1"][:count]
     assert "SNR 10 dB" in page and "With the temperature" in page
     assert shlex.join(["python", "-m", "emotion", *arguments]) in html.unescape(page)
     poor = {name: item for name, item in json.loads(joined).items() if name != "robustness"}
-    (folder / "metrics.json").write_text(json.dumps(poor))  # as training leaves it
+    (folder / "metrics.json").write_text(
+        json.dumps(poor), encoding="utf-8"
+    )  # as training leaves it
     assert main([*arguments, "--workers", "0"]) == 0
-    assert (folder / "metrics.json").read_text() == joined
+    assert (folder / "metrics.json").read_text(encoding="utf-8") == joined
 
 
 def test_a_folder_of_one_fold_is_evaluated_there(of_folds, signals, monkeypatch):
@@ -362,7 +368,8 @@ def test_a_folder_of_one_fold_is_evaluated_there(of_folds, signals, monkeypatch)
     arguments = ["evaluate", str(of_folds), "--cache", str(signals), "--workers", "0"]
     assert main(arguments) == 0
     item, whole = (
-        json.loads((of_folds / part / "metrics.json").read_text()) for part in ("fold-0", "")
+        json.loads((of_folds / part / "metrics.json").read_text(encoding="utf-8"))
+        for part in ("fold-0", "")
     )
     assert whole["folds"] == {"0": item["uar"]}
 
@@ -391,13 +398,13 @@ def test_a_manifest_of_test_clips_is_enough(trained, clips, signals, tmp_path, c
     monkeypatch.setattr(completion.robustness, "curves", lambda *_: [])
     manifest = tmp_path / "mine.csv"
     rows = [f"{i},{c.label},me,{c.audio},{c.video},test" for i, c in enumerate(clips[:3])]
-    manifest.write_text("\n".join(["id,label,speaker,audio,video,split", *rows]))
+    manifest.write_text("\n".join(["id,label,speaker,audio,video,split", *rows]), encoding="utf-8")
     arguments = ["evaluate", str(trained.folder), "--cache", str(signals), "--workers", "0"]
     arguments += ["--data", str(manifest), "--protocol", "manifest"]
     assert main(arguments) == 2
     assert "name an --output" in capsys.readouterr().err
     assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
-    measured = json.loads((tmp_path / "out/metrics.json").read_text())
+    measured = json.loads((tmp_path / "out/metrics.json").read_text(encoding="utf-8"))
     assert (measured["clips"], measured["speakers"]) == (3, ["me"])
     assert measured["temperature"] is None
 
@@ -414,8 +421,8 @@ def test_a_run_is_tested_under_another_protocol(trained, corpus, signals, tmp_pa
     assert main([*arguments, "--fold", "1"]) == 2  # its test speakers were trained on
     assert "trained on" in capsys.readouterr().err
     record = {**vars(trained.record), "speakers": {"train": [], "validation": [], "test": []}}
-    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
     assert main([*arguments, "--fold", "1"]) == 0
-    measured = json.loads((tmp_path / "out/metrics.json").read_text())
+    measured = json.loads((tmp_path / "out/metrics.json").read_text(encoding="utf-8"))
     assert (measured["protocol"], measured["fold"]) == ("speaker-kfold-3", 1)
     assert measured["temperature"] is None and not (folder / "metrics.json").exists()

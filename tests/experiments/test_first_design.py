@@ -104,5 +104,5 @@ def test_the_layout_of_the_first_design_trains_resumes_and_annotates(corpus, dat
     done(run(*annotate, "after.mp4"))
     for name in ("before.mp4", "after.mp4"):
         assert media.probe(tmp_path / name).audio
-    measured = json.loads((folder / "metrics.json").read_text())
+    measured = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     assert measured["labels"] == list(labels) and measured["modality"] == "both"

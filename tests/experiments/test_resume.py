@@ -98,7 +98,9 @@ def test_the_state_of_another_run_is_refused(command, tmp_path, capsys):
 def test_a_second_training_in_a_folder_is_refused(command, tmp_path, capsys):
     assert train_model.main(command("whole", epochs=3)) == 0
     program = [sys.executable, "train_model.py", *command("run", epochs=3)]
-    with subprocess.Popen(program, cwd=ROOT, stderr=subprocess.PIPE, text=True) as first:
+    with subprocess.Popen(
+        program, cwd=ROOT, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as first:
         next(line for line in first.stderr if line.startswith("epoch"))
         first.send_signal(signal.SIGSTOP)  # it is alive and does nothing
         capsys.readouterr()
@@ -168,7 +170,7 @@ def test_resume_alone_continues_the_newest_unfinished_run(
     assert all(map(np.array_equal, best, saved))
     assert main(["evaluate", str(tmp_path / "run"), "--workers", "0"]) == 0
     assert "its training has not ended" in capsys.readouterr().out
-    assert json.loads((tmp_path / "run/metrics.json").read_text())["epochs"] is None
+    assert json.loads((tmp_path / "run/metrics.json").read_text(encoding="utf-8"))["epochs"] is None
     assert not results.complete(tmp_path / "run") and results.scored(tmp_path / "run")
 
     monkeypatch.undo()
@@ -259,9 +261,9 @@ def test_a_run_goes_on_as_it_was_and_no_shorter(command, tmp_path, capsys):
 def test_nothing_to_resume(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("EMOTION_RUNS", str(tmp_path))
     (tmp_path / "export").mkdir()
-    (tmp_path / "export/run.json").write_text('{"exported": {}, "preset": {}}')
+    (tmp_path / "export/run.json").write_text('{"exported": {}, "preset": {}}', encoding="utf-8")
     (tmp_path / "broken").mkdir()
-    (tmp_path / "broken/run.json").write_text("")
+    (tmp_path / "broken/run.json").write_text("", encoding="utf-8")
     assert train_model.main(["--resume"]) == 2
     assert capsys.readouterr().err.splitlines() == [f"{tmp_path} holds no unfinished run."]
     assert train_model.main(["--resume", "--run", str(tmp_path / "none")]) == 2
@@ -295,7 +297,7 @@ def test_what_was_asked_means_the_same_in_any_folder(tmp_path, monkeypatch):
     whole = models.preset("cnn3d_mfcc").only("audio")
     (tmp_path / "run").mkdir()
     text = json.dumps({**record, "preset": whole.to_json()})
-    (tmp_path / "run/run.json").write_text(text)
+    (tmp_path / "run/run.json").write_text(text, encoding="utf-8")
     preset, result = resume.settings(tmp_path / "run")
     assert preset == whole
     assert result == {
@@ -337,8 +339,8 @@ def test_a_lock_is_one_thread_s_and_leaves_nothing(tmp_path):
 
 
 def test_metrics_of_a_version_that_named_no_model(tmp_path):
-    (tmp_path / "run.json").write_text("{}")
-    (tmp_path / "metrics.json").write_text("{}")
+    (tmp_path / "run.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "metrics.json").write_text("{}", encoding="utf-8")
     (tmp_path / "model.keras").touch()
     for age, expected in ((-10, True), (10, False)):
         now = (tmp_path / "metrics.json").stat().st_mtime

@@ -70,7 +70,7 @@ def test_each_branch_predicts_as_its_run_does_with_its_temperature(trained):
 def test_the_card_says_who_is_in_the_data(trained):
     record = load_run(trained / "starter").record
     assert set(record.trained_on) == {"fer2013", "cremad"}
-    card = (trained / "starter/model_card.md").read_text()
+    card = (trained / "starter/model_card.md").read_text(encoding="utf-8")
     head, body = card.split("---\n", 2)[1:]
     assert "license: cc-by-nc-sa-4.0" in head
     for text in ("FER2013", "CREMA-D", "ODbL", "unknown, 40 images", "must not be used"):
@@ -106,15 +106,15 @@ def test_it_is_tested_on_people_it_has_not_met(trained, tmp_path, capsys):
 
 def test_a_new_corpus_is_tested_as_a_whole_with_its_labels_mapped(trained, tmp_path, capsys):
     others = write_log_mel(tmp_path / "log_mel.npz", actors=range(1010, 1012))
-    record = json.loads((trained / "face/run.json").read_text())
+    record = json.loads((trained / "face/run.json").read_text(encoding="utf-8"))
     assert record["corpus"] == "fer2013"
     arguments = ["--output", str(tmp_path / "out"), "--cache", str(trained / "cache")]
-    voice = json.loads((trained / "voice/run.json").read_text())
+    voice = json.loads((trained / "voice/run.json").read_text(encoding="utf-8"))
     copy = tmp_path / "voice"
     copy.mkdir()
     (copy / "model.keras").write_bytes((trained / "voice/model.keras").read_bytes())
     voice |= {"corpus": "ravdess", "trained_on": {"ravdess": ["01"]}}
-    (copy / "run.json").write_text(json.dumps(voice))
+    (copy / "run.json").write_text(json.dumps(voice), encoding="utf-8")
     command = ["evaluate", str(copy), "--data", str(others), *arguments, "--workers", "0"]
     assert main(command) == 0
     measured = Evaluation.read(tmp_path / "out")
@@ -142,7 +142,11 @@ def test_make_starter_trains_it_from_the_corpora(corpus, tmp_path):
     words = [f"{name}={value}" for name, value in variables.items()]
     make = ["make", "starter", "--old-file", ".venv/installed", *words]
     done = subprocess.run(
-        make, cwd=Path(shipped.__file__).parents[1], capture_output=True, text=True
+        make,
+        cwd=Path(shipped.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr[-2000:]
     record = load_run(tmp_path / "starter").record
@@ -156,7 +160,7 @@ def test_its_report_is_on_the_data_that_is_named(trained, tmp_path, capsys):
     assert main(report) == 2 and "name them with --data" in capsys.readouterr().err
     data = ["--data", str(trained / "log_mel.npz"), "--cache", str(trained / "cache")]
     assert main([*report, *data]) == 0
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     assert "Trained on fer2013" in text and "face_voice, sound and picture" in text
     assert sorted((trained / "starter").iterdir()) == before
 
@@ -200,7 +204,7 @@ def test_the_shipped_starter_sees_that_she_laughs(starter, data):
     table = result.to_pandas()
     laughing = table[(table["start"] >= 9.7) & (table["end"] <= 18)]
     assert len(laughing) and set(laughing["label"]) == {"happy"}
-    assert "unknown" in (starter / "model_card.md").read_text()
+    assert "unknown" in (starter / "model_card.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture

@@ -199,7 +199,7 @@ def test_the_command_explains_a_clip(trained, recording, tmp_path, capsys):
     assert {path.name for path in output.iterdir()} == {
         "mfcc.png", "mfcc.svg", "frames.png", "frames.svg", "heat.mp4", "explanation.json"
     }  # fmt: skip
-    record = json.loads((output / "explanation.json").read_text())
+    record = json.loads((output / "explanation.json").read_text(encoding="utf-8"))
     assert record["label"] == "sad" and record["completeness_error"] <= 0.01
     assert sum(record["shares"].values()) == pytest.approx(record["difference"], rel=1e-4)
     text, lacking = capsys.readouterr()
@@ -212,7 +212,7 @@ def test_the_command_explains_a_clip(trained, recording, tmp_path, capsys):
 def test_the_command_explains_the_test_clips(trained, clips, corpus, signals, tmp_path, capsys):
     folder = shutil.copytree(trained.folder, tmp_path / "run")
     record = {**vars(trained.record), "corpus": None, "left_out": {}, "data_path": str(corpus)}
-    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
     output = folder / "explained/tests"
     assert main(["explain", str(folder), "--cache", str(signals), "--data"]) == 0
     assert {path.name for path in output.iterdir()} == {
@@ -222,7 +222,7 @@ def test_the_command_explains_the_test_clips(trained, clips, corpus, signals, tm
     table = pd.read_csv(output / "shares.csv", dtype={"speaker": str})
     tested = [clip.id for clip in clips if clip.speaker in record["speakers"]["test"]]
     assert sorted(table["id"]) == sorted(tested)
-    text = json.loads((output / "explanation.json").read_text())
+    text = json.loads((output / "explanation.json").read_text(encoding="utf-8"))
     assert text["shares"]["audio"] == pytest.approx(table["audio"].mean())
     assert text["silhouette"]["speaker"] is None, "one speaker is tested"
     assert "Silhouette" in capsys.readouterr().out
@@ -241,7 +241,7 @@ def test_a_clip_is_compared_with_training_clips_where_they_are(trained, corpus, 
     monkeypatch.setattr(explanations, "explain_clip", explain_clip)
     arguments = ["explain", str(folder), str(recording), "--cache", str(signals)]
     for changed in ({}, {"data": "of other clips"}):
-        (folder / "run.json").write_text(json.dumps(record | changed))
+        (folder / "run.json").write_text(json.dumps(record | changed), encoding="utf-8")
         assert main(arguments) == 0
     assert main([*arguments, "--label", "sad", "--data", str(corpus)]) == 0
     place, trained_on = (

@@ -86,7 +86,7 @@ def test_a_legend_of_many_speakers_stays_a_legend(tmp_path, monkeypatch):
     groups = {"speaker": (names, 0.0)}
     plots.embedding(rng.normal(size=(120, 2)), groups, "title", tmp_path / "embedding")
     assert cut == [] and sizes["embedding"][0] < 12
-    drawn = (tmp_path / "embedding.svg").read_text()
+    drawn = (tmp_path / "embedding.svg").read_text(encoding="utf-8")
     assert "speaker_0095" in drawn and "speaker_0096" not in drawn and "96 of 120" in drawn
 
 
@@ -95,7 +95,8 @@ def test_emotions_have_the_colours_of_their_names_and_speakers_have_others(tmp_p
     for kind, names in (("emotion", ("sad", "angry")), ("speaker", ("01", "02"))):
         plots.embedding(positions, {kind: (names * 3, 0.0)}, "title", tmp_path / kind)
     drawn = {
-        kind: (tmp_path / f"{kind}.svg").read_text().upper() for kind in ("emotion", "speaker")
+        kind: (tmp_path / f"{kind}.svg").read_text(encoding="utf-8").upper()
+        for kind in ("emotion", "speaker")
     }
     colours = [plotting.LOOKS[name][0] for name in ("sad", "angry")]
     assert all(colour in drawn["emotion"] for colour in colours)

@@ -53,7 +53,7 @@ def start(preset, folder, data):
     model = models.build_model(preset, 8)
     detector = "haar" if preset.faces else None
     record = {"preset": preset.to_json(), "labels": labels.RAVDESS, "detector": detector}
-    (folder / "run.json").write_text(json.dumps({**record, "window": 2.0}))
+    (folder / "run.json").write_text(json.dumps({**record, "window": 2.0}), encoding="utf-8")
     model.save(folder / "model.keras")
     recognizer = Recognizer(folder)
     signals = windows(recognizer, data)
@@ -164,19 +164,21 @@ def test_an_export_needs_no_keras_to_predict(exports, recording):
     wanted = exports[0].predict_file(recording).label
     for form in ("onnx", "litert"):
         arguments = [sys.executable, "-c", code, exports[2] / form, recording]
-        done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            arguments, capture_output=True, text=True, check=True, encoding="utf-8"
+        )
         assert (done.stdout, done.stderr) == (f"{wanted}\n", "")
 
 
 def test_what_it_is_and_where_it_was_checked_is_reported_and_no_path_is(exports):
     recognizer, _, folder = exports
     for form in export.FORMATS:
-        message = json.loads((folder / form / "run.json").read_text())
+        message = json.loads((folder / form / "run.json").read_text(encoding="utf-8"))
         assert message["labels"] == list(recognizer.labels)
         assert message["preset"] == recognizer.run.record.preset
         assert message["exported"]["format"] == form and message["exported"]["windows"] == 8
         assert message["exported"]["difference"] <= 1e-4
-        readme = (folder / form / "README.md").read_text()
+        readme = (folder / form / "README.md").read_text(encoding="utf-8")
         assert "`audio`: float32, (batch, 40, 44, 1)" in readme and "8 windows" in readme
         assert ", ".join(recognizer.labels) in readme
         for text in (json.dumps(message), readme):
@@ -187,7 +189,9 @@ def test_what_it_is_and_where_it_was_checked_is_reported_and_no_path_is(exports)
 def test_the_program_in_the_readme_runs(exports, form, monkeypatch):
     recognizer, signals, folder = exports
     monkeypatch.chdir(folder / form)
-    code = re.search("```python\n(.*?)```", (folder / form / "README.md").read_text(), re.DOTALL)
+    code = re.search(
+        "```python\n(.*?)```", (folder / form / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     names = recognizer.inputs(signals)
     exec(code[1], names)
     np.testing.assert_allclose(names["probabilities"], recognizer.predict(signals), atol=1e-4)
@@ -267,7 +271,7 @@ def test_int8_is_small_and_its_cost_is_measured_on_the_test_clips(
         output = tmp_path / form
         assert main([*common, "--format", form, "--int8", "--output", str(output)]) == 0
         assert re.search(r"UAR 0\.\d+ of the run, 0\.\d+ of this", capsys.readouterr().out)
-        text = json.loads((output / "run.json").read_text())["exported"]
+        text = json.loads((output / "run.json").read_text(encoding="utf-8"))["exported"]
         assert text["int8"] and text["source"] == "test clips" and text["difference"] > 0
         assert text["windows"] == trained.record.clips["test"]
         sizes[form] = (output / name).stat().st_size
@@ -281,7 +285,7 @@ def test_int8_is_small_and_its_cost_is_measured_on_the_test_clips(
 def test_without_test_clips_it_says_that_it_took_noise(trained, tmp_path, capsys):
     (tmp_path / "run").mkdir()
     record = {**vars(trained.record), "data_path": None}
-    (tmp_path / "run/run.json").write_text(json.dumps(record))
+    (tmp_path / "run/run.json").write_text(json.dumps(record), encoding="utf-8")
     (tmp_path / "run/model.keras").write_bytes((trained.folder / "model.keras").read_bytes())
     assert main(["export", str(tmp_path / "run"), "--format", "onnx"]) == 0
     assert "50 windows (noise, since there are no test clips:" in capsys.readouterr().out

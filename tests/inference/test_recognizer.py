@@ -108,8 +108,10 @@ def test_nothing_audible_or_visible_is_one_line(data, recognizer):
 
 def test_the_runs_detector_is_required_again(trained, tmp_path, monkeypatch):
     shutil.copytree(trained.folder, tmp_path / "run")
-    record = json.loads((tmp_path / "run/run.json").read_text())
-    (tmp_path / "run/run.json").write_text(json.dumps({**record, "detector": "yunet"}))
+    record = json.loads((tmp_path / "run/run.json").read_text(encoding="utf-8"))
+    (tmp_path / "run/run.json").write_text(
+        json.dumps({**record, "detector": "yunet"}), encoding="utf-8"
+    )
     monkeypatch.delenv("EMOTION_YUNET", raising=False)
     monkeypatch.setattr("emotion.faces.detect.pooch.os_cache", lambda _: tmp_path / "nothing")
     with pytest.raises(FileNotFoundError, match="yunet"):

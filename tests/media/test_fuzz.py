@@ -19,7 +19,11 @@ def test_what_is_damaged_is_refused_in_a_sentence_or_used(data, tmp_path):
     command = [sys.executable, ROOT / "tests/fuzz.py", "--data", data, "--output", tmp_path]
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
     done = subprocess.run(
-        [*command, "--seeds", "0", str(CASES)], env=environment, capture_output=True, text=True
+        [*command, "--seeds", "0", str(CASES)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
     )
     print(done.stdout, done.stderr)
     assert done.returncode == 0 and list(tmp_path.iterdir()) == []

@@ -92,7 +92,7 @@ def test_refuses_what_is_no_media(tmp_path):
         ("subtitle.srt", "1\n00:00:00,000 --> 00:00:02,000\nHello\n"),
     ):
         path = tmp_path / name
-        path.write_text(content)
+        path.write_text(content, encoding="utf-8")
         with pytest.raises(MediaError, match=name):
             media.probe(path)
 
@@ -313,13 +313,13 @@ def test_writer_writes_arrays_and_samples(tmp_path):
 
 def test_a_failed_write_leaves_nothing_and_harms_nothing(tmp_path):
     path = tmp_path / "a.mp4"
-    path.write_text("precious")
+    path.write_text("precious", encoding="utf-8")
     with pytest.raises(KeyboardInterrupt), media.VideoWriter(path) as writer:
         writer.write(np.zeros((48, 64, 3), np.uint8), 0.0)
         raise KeyboardInterrupt
     with pytest.raises(MediaError, match="no frame"), media.VideoWriter(path):
         pass
-    assert os.listdir(tmp_path) == ["a.mp4"] and path.read_text() == "precious"
+    assert os.listdir(tmp_path) == ["a.mp4"] and path.read_text(encoding="utf-8") == "precious"
     with (
         pytest.raises(MediaError, match="cannot be written"),
         media.VideoWriter(tmp_path / "nowhere" / "b.mp4"),
@@ -356,7 +356,7 @@ def test_a_file_that_names_others_is_refused(tmp_path, data, name):
         "mpd": f"<?xml version='1.0'?><MPD><BaseURL>{other}</BaseURL></MPD>",
     }
     text = forms.get(name.partition(".")[2], f"ffconcat version 1.0\nfile {other}\n")
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(MediaError, match="not taken here|not media"):
         media.probe(tmp_path / name)
 

@@ -118,7 +118,7 @@ def test_the_picture_of_many_groups_is_readable(tmp_path, monkeypatch):
     measured = replace(results.measure(item, RAVDESS), protocol="speaker-kfold")
     plots.groups(measured, tmp_path)
     assert cut == [] and max(sizes["groups"]) < 15
-    drawn = (tmp_path / "groups.svg").read_text()
+    drawn = (tmp_path / "groups.svg").read_text(encoding="utf-8")
     ranked = sorted(measured.groups["speaker"]["groups"].items(), key=lambda item: item[1]["uar"])
     for place, (name, _) in enumerate(ranked):
         assert (f"{name} " in drawn) == (place < 30 or place >= 40)

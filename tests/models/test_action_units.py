@@ -113,7 +113,10 @@ def frames(recording, tmp_path):
     """Path of a CSV as OpenFace writes it, a row a frame of `recording`."""
     path = tmp_path / f"{recording.stem}.csv"
     rows = [f"{i},1,{','.join(str(i % 3) for _ in feature_tables.ACTION_UNITS)}" for i in range(4)]
-    path.write_text("\n".join([f"frame,success,{','.join(feature_tables.ACTION_UNITS)}", *rows]))
+    path.write_text(
+        "\n".join([f"frame,success,{','.join(feature_tables.ACTION_UNITS)}", *rows]),
+        encoding="utf-8",
+    )
     return path
 
 
@@ -186,19 +189,19 @@ def test_the_command_joins_a_table(corpus, table, tmp_path):
         [sys.executable, "train_model.py", "--data", corpus, "--features", table, "--preset",
          "mfcc_action_units", "--epochs", "1", "--workers", "0", "--protocol", "speaker-kfold",
          "--run", tmp_path / "run", "--cache", tmp_path / "cache"],
-        cwd=ROOT, capture_output=True, text=True,
+        cwd=ROOT, capture_output=True, text=True, encoding="utf-8",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "au_mfcc.pkl: values of 40 of 40 clips\n" in done.stderr
-    record = json.loads((tmp_path / "run/run.json").read_text())
+    record = json.loads((tmp_path / "run/run.json").read_text(encoding="utf-8"))
     assert record["features_path"] == str(table) and record.get("detector") is None
     done = subprocess.run(
         [sys.executable, "-m", "emotion", "evaluate", tmp_path / "run", "--cache",
          tmp_path / "cache"],
-        cwd=ROOT, capture_output=True, text=True,
+        cwd=ROOT, capture_output=True, text=True, encoding="utf-8",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    measured = json.loads((tmp_path / "run/metrics.json").read_text())
+    measured = json.loads((tmp_path / "run/metrics.json").read_text(encoding="utf-8"))
     assert f"{measured['uar']:6.3f}" in done.stdout
 
 

@@ -53,5 +53,6 @@ def test_a_preset_learns_saves_and_reloads(backend, name, tmp_path):
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -26,7 +26,9 @@ def test_a_run_is_trained_and_resumed(corpus, tmp_path):
 
     def emotion(*arguments):
         call = [sys.executable, "-c", CODE, *map(str, arguments)]
-        done = subprocess.run(call, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            call, env=environment, capture_output=True, text=True, encoding="utf-8"
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -34,4 +36,4 @@ def test_a_run_is_trained_and_resumed(corpus, tmp_path):
     run = tmp_path / "run"
     emotion("train", "--data", corpus, *options, "--epochs", 1, "--run", run)
     assert "UAR" in emotion("train", "--run", run, "--resume", "--epochs", 2)
-    assert json.loads((run / "metrics.json").read_text())["epochs"] == 2
+    assert json.loads((run / "metrics.json").read_text(encoding="utf-8"))["epochs"] == 2

@@ -72,7 +72,8 @@ def write_run(folder, record, labels=LABELS, **conditions):
     measured = replace(results.measure(table, labels), **settings)
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(
-        json.dumps({**vars(record), "labels": list(labels), "protocol": "ravdess-6fold"})
+        json.dumps({**vars(record), "labels": list(labels), "protocol": "ravdess-6fold"}),
+        encoding="utf-8",
     )
     history = pd.DataFrame({"epoch": [1, 2, 3], "uar": [0.1, 0.2, 0.3], "learning_rate": 1e-3})
     history = history.assign(val_uar=[0.1, 0.25, 0.2], loss=[2.0, 1.5, 1.0], val_loss=2.0)
@@ -94,7 +95,7 @@ def made(guesser):
 
 
 def test_figures_are_those_of_the_metrics(guesser, made):
-    measured = json.loads((guesser.folder / "metrics.json").read_text())
+    measured = json.loads((guesser.folder / "metrics.json").read_text(encoding="utf-8"))
     words = " ".join(Text(made).words)
     names = ("uar", "war", "macro_f1", "top_2", "top_5", "loss", "ece", "temperature")
     names += ("ece_calibrated",)
@@ -140,7 +141,7 @@ def test_published_results_stand_beside_their_protocol(guesser, made):
     place = {item.system: table.index(item.system) for item in ravdess.PUBLISHED}
     assert place["HiCMAE-B"] < place["wav2vec 2.0 and action units"]  # the same folds come first
     assert "87.99" in table and "pretrained without labels on VoxCeleb2" in table
-    war = json.loads((guesser.folder / "metrics.json").read_text())["war"]
+    war = json.loads((guesser.folder / "metrics.json").read_text(encoding="utf-8"))["war"]
     assert f"{100 * war:.1f}" in table and "ravdess-6fold, fold 0" in table
     named = {item.protocol for item in ravdess.PUBLISHED + crema_d.PUBLISHED}
     assert named <= {None, *splits.PROTOCOLS}
@@ -190,7 +191,7 @@ def test_folds_are_headed_by_their_mean_as_publications_are(guesser, tmp_path):
 
 
 def test_published_results_are_those_of_the_documents():
-    text = Path(__file__).parents[2].joinpath("docs/protocols.md").read_text()
+    text = Path(__file__).parents[2].joinpath("docs/protocols.md").read_text(encoding="utf-8")
     for item in ravdess.PUBLISHED + crema_d.PUBLISHED:
         assert re.search(rf"\b{item.war:g}0?\b", text), item
 
@@ -219,7 +220,7 @@ def test_every_explanation_is_shown_with_its_error(guesser, made, tmp_path):
         result |= {"shares": {"audio": 1.5, "video": -0.5}, "silhouette": {"emotion": 0.1}}
         result |= {"shap_clips": 9, "shap_error": 0.0321} if part == "tests" else {}
         result |= {"completeness_error": 0.0043, "steps": 64}
-        (folder / "explanation.json").write_text(json.dumps(result))
+        (folder / "explanation.json").write_text(json.dumps(result), encoding="utf-8")
     frames, warmth = np.full((3, 32, 32, 3), 90, np.uint8), np.ones((3, 32, 32), np.float32)
     times = np.array([0.1, 0.25, 0.4])
     for part, sound in (("wrong", None), ("right", (np.zeros(8000, np.float32), 16000))):
@@ -277,7 +278,7 @@ def compared(guesser, tmp_path_factory):
     table = pd.DataFrame([row | {"training_clips_per_second": 20.0, "window_ms": 6.0, "runs": 2}])
     table.to_csv(folder / "comparison.csv", index=False)
     parts = ("# Comparison", "Protocol ravdess-6fold, folds 0.", "Left out: one clip.", "| a |")
-    (folder / "comparison.md").write_text("\n\n".join(parts))
+    (folder / "comparison.md").write_text("\n\n".join(parts), encoding="utf-8")
     plots.comparison(table, 0.125, "Protocol ravdess-6fold", folder)
     return folder
 
@@ -285,7 +286,7 @@ def compared(guesser, tmp_path_factory):
 def test_a_comparison_is_a_page(compared, capsys):
     assert main(["report", str(compared)]) == 0
     assert "report.html" in capsys.readouterr().out
-    words = " ".join(Text((compared / "report.html").read_text()).words)
+    words = " ".join(Text((compared / "report.html").read_text(encoding="utf-8")).words)
     assert (
         "cnn3d_mfcc, audio 0.512 ± 0.010 0.498 ± 0.010 0.900 ± 0.010 1.234 ± 0.010 1 230 216"
         in words
@@ -298,7 +299,7 @@ def test_a_comparison_without_a_loss_is_a_page_too(compared, tmp_path):
     table = pd.read_csv(folder / "comparison.csv").drop(columns=["loss", "loss_std"])
     table.to_csv(folder / "comparison.csv", index=False)
     assert main(["report", str(folder)]) == 0
-    words = " ".join(Text((folder / "report.html").read_text()).words)
+    words = " ".join(Text((folder / "report.html").read_text(encoding="utf-8")).words)
     assert "0.900 ± 0.010 1 230 216" in words and "loss" not in words
 
 
@@ -381,7 +382,9 @@ def test_a_browser_shows_a_run_whole(browser, trained, clips, signals, tmp_path,
     table = pd.read_csv(run.folder / "predictions.csv", dtype={"speaker": str})
     hand = {row.id: replace(clips[0], id=row.id) for row in table.itertuples()}
     path = tmp_path / "page.html"
-    path.write_text(build.of_run(run.folder, [run], hand, "python -m emotion report RUN"))
+    path.write_text(
+        build.of_run(run.folder, [run], hand, "python -m emotion report RUN"), encoding="utf-8"
+    )
     shown = look(browser, path, *view)
     assert "<b>bored</b>" in shown.inner_text("table")  # a label is no markup
     shown.context.close()
@@ -398,7 +401,7 @@ def test_a_browser_shows_a_comparison_whole(browser, compared):
 def test_the_command_leaves_all_in_a_page_that_plays(browser, trained, corpus, signals, tmp_path):
     folder = shutil.copytree(trained.folder, tmp_path / "run")
     record = {**vars(trained.record), "corpus": None, "left_out": {}, "data_path": str(corpus)}
-    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
     arguments = ["report", str(folder), "--cache", str(signals), "--workers", "0"]
     assert main(arguments) == 0
     stored = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}

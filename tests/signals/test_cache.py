@@ -95,7 +95,7 @@ def test_nothing_half_written_stays_when_writing_fails(clips, tmp_path):
     corpus = clips[0].audio.parents[2]
     done = subprocess.run(
         [sys.executable, "-c", script, corpus, tmp_path], capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": f".{os.pathsep}tests"},
+        env={**os.environ, "PYTHONPATH": f".{os.pathsep}tests"}, encoding="utf-8",
     )  # fmt: skip
     assert f"File too large: '{tmp_path}" in done.stderr
     assert [path for path in tmp_path.iterdir() if path.is_file()] == []

@@ -91,7 +91,7 @@ def test_a_tenth_trains_and_is_reported_on_screen_in_the_record_and_in_the_repor
     options = ["--data", root, "--run", folder, "--cache", tmp_path / "c", "--epochs", 1]
     assert train_model.main([*map(str, options), "--face-detector", "haar"]) == 0
     assert f"no face found in {lost} of {every} clips" in capsys.readouterr().err
-    lacking = json.loads((folder / "run.json").read_text())["lacking"]
+    lacking = json.loads((folder / "run.json").read_text(encoding="utf-8"))["lacking"]
     assert len(lacking["video"]) == lost and lacking["audio"] == []
     page = build.of_run(folder, [load_run(folder)], {}, "")
     assert f"sound 0; face {lost}" in page

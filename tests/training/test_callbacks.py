@@ -144,8 +144,11 @@ def test_stopwatch_leaves_validation_out_and_keeps_the_epochs_that_are_done(tmp_
         watch.on_epoch_begin(epoch)
         watch.on_test_begin()
         watch.on_epoch_end(epoch)
-    assert json.loads(path.read_text()) == {"clips": 8, "seconds": {"1": 2.0, "2": 3.0}}
+    assert json.loads(path.read_text(encoding="utf-8")) == {
+        "clips": 8,
+        "seconds": {"1": 2.0, "2": 3.0},
+    }
     watch = Stopwatch(path, clips=8, epoch=1)  # the second was not saved: it is trained again
     watch.on_epoch_begin(1)
     watch.on_epoch_end(1)
-    assert json.loads(path.read_text())["seconds"] == {"1": 2.0, "2": 5.0}
+    assert json.loads(path.read_text(encoding="utf-8"))["seconds"] == {"1": 2.0, "2": 5.0}

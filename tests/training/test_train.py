@@ -52,7 +52,7 @@ def contents(run):
     with np.load(state) as arrays:
         last = {name: arrays[name].tobytes() for name in arrays}
     best = [weight.tobytes() for weight in run.model().get_weights()]
-    return last, best, (run.folder / "history.csv").read_text()
+    return last, best, (run.folder / "history.csv").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -87,7 +87,7 @@ def test_sigkill_then_resume_through_the_command(corpus, tmp_path):
             [sys.executable, "train_model.py", "--data", corpus, "--modality", "audio", "--epochs",
              "4", "--batch-size", "8", "--protocol", "speaker-kfold", "--run", run,
              "--cache", tmp_path / "cache", *more],
-            cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8",
         )  # fmt: skip
 
     whole = command(tmp_path / "whole")
@@ -286,10 +286,10 @@ def test_a_run_goes_on_across_the_phases(two_phases):
 
 def test_a_run_recorded_before_a_setting_was_there_goes_on(start, tmp_path):
     run = start(tmp_path / "run", epochs=1)
-    record = json.loads((run.folder / "run.json").read_text())
+    record = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
     for name in ("head_epochs", "encoder_learning_rate"):
         del record["preset"]["recipe"][name]
-    (run.folder / "run.json").write_text(json.dumps(record))
+    (run.folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
     assert load_run(run.folder).preset == run.preset
     start(tmp_path / "run", epochs=1, resume=True)
 
@@ -319,7 +319,7 @@ def test_best_epoch_is_the_one_that_is_stored(trained):
 
 
 def test_record_says_what_was_trained_on_what(trained):
-    record = json.loads((trained.folder / "run.json").read_text())
+    record = json.loads((trained.folder / "run.json").read_text(encoding="utf-8"))
     speakers = record["speakers"]
     assert not set(speakers["train"]) & set(speakers["test"])
     assert record["detector"] == "haar" and record["protocol"] == "speaker-kfold"
@@ -345,7 +345,7 @@ def test_a_state_that_cannot_be_written_keeps_the_one_before(start, tmp_path, mo
 
 
 def test_an_unfinished_run_says_how_to_finish_it(tmp_path):
-    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "run.json").write_text("{}", encoding="utf-8")
     with pytest.raises(FileNotFoundError, match=r"--resume"):
         load_run(tmp_path).model()
     with pytest.raises(FileNotFoundError, match="not a run"):
@@ -382,7 +382,9 @@ def test_mistakes_are_reported_before_anything_is_decoded(corpus, tmp_path, caps
 def test_a_model_that_holds_code_is_not_loaded(trained, tmp_path):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x + 1)])
     model.save(tmp_path / "model.keras")
-    (tmp_path / "run.json").write_text((trained.folder / "run.json").read_text())
+    (tmp_path / "run.json").write_text(
+        (trained.folder / "run.json").read_text(encoding="utf-8"), encoding="utf-8"
+    )
     with pytest.raises(ValueError, match="Lambda"):
         load_run(tmp_path).model()
 
@@ -390,7 +392,8 @@ def test_a_model_that_holds_code_is_not_loaded(trained, tmp_path):
 def test_nothing_to_train_on_says_what_to_do(tmp_path):
     done = subprocess.run(
         [sys.executable, "train_model.py", "--data", tmp_path],
-        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        cwd=ROOT, capture_output=True, text=True, encoding="utf-8",
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )  # fmt: skip
     assert done.returncode == 2
     assert "make demo" in done.stderr and "download ravdess" in done.stderr

@@ -109,9 +109,9 @@ def test_runs_that_do_not_fit_are_refused_and_leave_none(start, single, tmp_path
 )
 def test_other_presets_and_labels_are_refused(start, single, tmp_path, change, text):
     other = shutil.copytree(single["audio"], tmp_path / "other")
-    record = json.loads((other / "run.json").read_text())
+    record = json.loads((other / "run.json").read_text(encoding="utf-8"))
     change(record)
-    (other / "run.json").write_text(json.dumps(record))
+    (other / "run.json").write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(ValueError, match=text):
         start(tmp_path / "run", initial=Initial(other, single["video"]))
 
@@ -131,7 +131,7 @@ def test_frozen_branches_must_leave_something_to_train(tmp_path):
         (tmp_path / modality).mkdir()
         models.build_model(individual, 2).save(tmp_path / modality / "model.keras")
         record = {"preset": individual.to_json(), "labels": ["calm", "sad"]}
-        (tmp_path / modality / "run.json").write_text(json.dumps(record))
+        (tmp_path / modality / "run.json").write_text(json.dumps(record), encoding="utf-8")
     model = models.build_model(preset, 2)
     for freeze in (False, True):
         initial = Initial(tmp_path / "audio", tmp_path / "video", freeze)
@@ -168,8 +168,8 @@ def test_the_command_says_it_in_one_line(table, single, tmp_path, capsys):
 def as_trained_on(folder, corpus, copy):
     """A copy of a run that says which corpus it was trained on."""
     shutil.copytree(folder, copy)
-    record = json.loads((copy / "run.json").read_text())
-    (copy / "run.json").write_text(json.dumps({**record, "corpus": corpus}))
+    record = json.loads((copy / "run.json").read_text(encoding="utf-8"))
+    (copy / "run.json").write_text(json.dumps({**record, "corpus": corpus}), encoding="utf-8")
     return copy
 
 

@@ -69,7 +69,7 @@ def test_predictions_are_those_of_the_file(client, recognizer, recording, tmp_pa
     answer = send(client, "/predict", recording.read_bytes())
     predictions.write_predictions(render.analyse(recording, recognizer), tmp_path / "a.json")
     assert answer.status_code == 200 and answer.json()["windows"]
-    assert answer.json() == json.loads((tmp_path / "a.json").read_text())
+    assert answer.json() == json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert list(private.iterdir()) == []
 
@@ -340,7 +340,7 @@ def test_mistakes_are_one_line(command, package, more, trained, tmp_path, monkey
     for name in ("unfinished", "yunet"):
         (tmp_path / name).mkdir()
         record = vars(trained.record) | ({"detector": "yunet"} if name == "yunet" else {})
-        (tmp_path / name / "run.json").write_text(json.dumps(record))
+        (tmp_path / name / "run.json").write_text(json.dumps(record), encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         for arguments, reason in (
@@ -412,7 +412,7 @@ def test_who_goes_away_leaves_nothing(server, data):
         pass
     assert server.post("/predict", video)[0] == 200
     assert server.left() == [] and server.end() == 0
-    assert "Traceback" not in server.log.read_text()
+    assert "Traceback" not in server.log.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -436,13 +436,13 @@ schemathesis.openapi.media_type("video/mp4", strategies.just(film))
 @pytest.mark.slow
 def test_the_interface_is_as_documented(server, recording, tmp_path):
     (tmp_path / "film.mp4").write_bytes(recording.read_bytes())
-    (tmp_path / "hooks.py").write_text(HOOKS)
+    (tmp_path / "hooks.py").write_text(HOOKS, encoding="utf-8")
     url = f"http://127.0.0.1:{server.port}/openapi.json"
     command = [sys.executable, "-m", "schemathesis.cli", "run", url, "--seed", "1", "--no-color"]
     environment = os.environ | {"SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(tmp_path)}
     done = subprocess.run(
         [*command, "--max-examples", "20"], cwd=tmp_path, env=environment, capture_output=True,
-        text=True,
+        text=True, encoding="utf-8",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     assert "Tested: 4" in done.stdout

@@ -45,7 +45,7 @@ def unharmed(server, usual, recording):
 
 def refusal(server, content, path="/predict"):
     status, answer = server.post(path, content)
-    assert "Traceback" not in server.log.read_text()
+    assert "Traceback" not in server.log.read_text(encoding="utf-8")
     return status, json.loads(answer)["detail"]
 
 
@@ -150,7 +150,7 @@ def test_it_ends_though_work_hangs(trained, data, tmp_path):
 def test_others_reach_it_with_its_token_alone(trained, tmp_path):
     server = Server(trained.folder, tmp_path, "--host", "0.0.0.0")
     try:
-        assert "unencrypted" in server.log.read_text()
+        assert "unencrypted" in server.log.read_text(encoding="utf-8")
         token = re.search(r"token=(\S+)", server.address)[1]
         assert server.get("/model")[0] == 401
         assert server.get("/model", Authorization=f"Bearer {token}")[0] == 200

@@ -49,7 +49,7 @@ def run(tmp_path_factory):
     models.build_model(preset, len(labels.RAVDESS)).save(folder / "model.keras")
     record = {"preset": preset.to_json(), "labels": labels.RAVDESS, "detector": "haar"}
     record |= {"window": 1.5, "protocol": "speaker-kfold", "fold": 0, "seed": 0}
-    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
     return folder
 
 
@@ -168,9 +168,9 @@ def test_a_video_is_uploaded_annotated_played_and_fetched(page, clip, private, t
         download.value.save_as(fetched[name])
     info = media.probe(fetched["Annotated video"])
     assert info.video and info.audio
-    table = pd.read_csv(StringIO(fetched["Table (CSV)"].read_text()))
+    table = pd.read_csv(StringIO(fetched["Table (CSV)"].read_text(encoding="utf-8")))
     assert len(table) and table["track"].eq(1).all()
-    assert fetched["Subtitles (WebVTT)"].read_text().startswith("WEBVTT")
+    assert fetched["Subtitles (WebVTT)"].read_text(encoding="utf-8").startswith("WEBVTT")
     page.get_by_role("button", name="Explain this moment").click()
     page.get_by_text("Contribution of each modality").wait_for()
     assert page.get_by_role("img", name="orange regions support the label").count() == 1

@@ -82,7 +82,7 @@ def test_what_is_too_much_is_refused(recognizer, recording, limits, rule):
 
 def test_what_is_no_recording_is_refused(recognizer, tmp_path):
     path = tmp_path / "recording"
-    path.write_text("not a film")
+    path.write_text("not a film", encoding="utf-8")
     with pytest.raises(MediaError):
         analyse(work_queue(recognizer), path)
 
