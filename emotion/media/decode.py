@@ -189,10 +189,14 @@ def packets(
     used of a file belong too.
     """
     used = [first_stream(container, kind) for kind in ("audio", "video")]
-    source, clock = container.demux([each for each in used if each]), Clock()
+    streams, clock = [each for each in used if each], Clock()
+    source = container.demux(streams)
     while True:
         try:
             packet = next(source, None)
+        except IndexError:  # of a stream that appears late, which PyAV does not know
+            source = container.demux(streams)
+            continue
         except av.FFmpegError:
             return
         if packet is None:

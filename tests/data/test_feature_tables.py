@@ -94,7 +94,7 @@ def payloads(marker):
         "system": (Runs(os.system, f"touch {marker}"), "posix.system"),
         "eval": (Runs(eval, touch), "builtins.eval"),
         "exec": (Runs(exec, touch), "builtins.exec"),
-        "a file written": (Runs(open, str(marker), "w"), "io.open"),
+        "a file written": (Runs(open, str(marker), "wb"), "io.open"),
         "popen": (Runs(subprocess.Popen, ["touch", str(marker)]), "subprocess.Popen"),
         "in a dict": ({STEM: [1.0, Runs(eval, touch)]}, "builtins.eval"),
         "in an array": ({STEM: np.array([Runs(eval, touch)], object)}, "builtins.eval"),

@@ -16,13 +16,16 @@ from time import monotonic
 import av
 import pandas as pd
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright import sync_api
 from scipy.io import wavfile
 from streamlit.testing.v1 import AppTest
 
 from emotion import media, models
 from emotion.data import labels
+
+with pytest.MonkeyPatch.context() as patch:  # it reads its script without naming an encoding
+    patch.setattr(Path, "read_text", lambda path, *_: path.read_bytes().decode())
+    from axe_playwright_python.sync_playwright import Axe
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 PATIENCE = 120_000  # ms, for a model at work on a busy machine
