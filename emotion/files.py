@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import filelock
+import numpy as np
 
 from emotion import __version__
 
@@ -82,6 +83,29 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def read_arrays(path: str | Path, *names: str) -> list[np.ndarray]:
+    """Reads arrays of an .npz; nothing in it is run.
+
+    Args:
+        path: str or Path.
+        names: str, what the arrays are called.
+
+    Returns:
+        list of array.
+
+    Raises:
+        ValueError: the file is damaged, or lacks one of them.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return [arrays[name] for name in names]
+    except Exception as error:  # NumPy parses a header of Python: damage has many names
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{path} must be an .npz with the arrays {', '.join(names)} ({reason}); fetch it again."
+        ) from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emotion.files import read_arrays
+
 if TYPE_CHECKING:
     from emotion.clip import Arrays
 
@@ -32,15 +34,13 @@ class LogMelTable(Mapping):
     """
 
     def __init__(self, path: Path):
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                ids, self._values = arrays["clips"].tolist(), arrays["values"]
-                self._scale = float(arrays["scale"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        names, values, scale = read_arrays(path, "clips", "values", "scale")
+        if names.ndim != 1 or scale.size != 1 or scale.dtype.kind not in "fiu":
             raise ValueError(
-                f"{path} must be an .npz with `clips`, `values` and `scale` ({error})."
-            ) from error
-        values = self._values
+                f"{path}: `clips` must be a list of ids and `scale` a number. "
+                f"Received: {names.shape}, {scale.shape}."
+            )
+        ids, self._values, self._scale = list(map(str, names)), values, float(scale.item())
         if values.dtype != np.int8 or values.ndim != 3 or values.shape[:2] != (len(ids), BANDS):
             raise ValueError(
                 f"{path}: `values` must be int8 ({len(ids)}, {BANDS}, t). "

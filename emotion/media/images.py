@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from emotion.clip import Clip, MediaError
+from emotion.files import read_arrays
 from emotion.media.suffixes import IMAGES
 
 _SIDE = 48  # pixels, of the images in FER2013's CSV
@@ -72,10 +73,9 @@ def _read_images(path, modified):
     if path.suffix.lower() == ".csv":
         return _pixels(path)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            images = arrays["images"]
-    except (OSError, ValueError, KeyError) as error:
-        raise MediaError(f"{path} must be an .npz with an array `images` ({error}).") from error
+        (images,) = read_arrays(path, "images")
+    except ValueError as error:
+        raise MediaError(str(error)) from error
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
         raise MediaError(
             f"{path}: `images` must be uint8 (n, h, w) or (n, h, w, 3). "
@@ -87,13 +87,25 @@ def _read_images(path, modified):
 def _pixels(path):
     csv.field_size_limit(sys.maxsize)
     images = []
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        for row in csv.DictReader(file, skipinitialspace=True):
-            pixels = np.fromstring(row["pixels"], np.uint8, sep=" ")
+    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
+        for row in csv.DictReader(file, skipinitialspace=True, restval=""):
+            pixels = _numbers(row.get("pixels", ""))
             if pixels.size != _SIDE * _SIDE:
                 raise MediaError(
                     f"{path}, image {len(images)}: `pixels` must be {_SIDE * _SIDE} numbers. "
                     f"Received: {pixels.size}."
                 )
             images.append(pixels.reshape(_SIDE, _SIDE))
+    if not images:
+        raise MediaError(f"{path} holds no images; get the whole data.")
     return np.stack(images)
+
+
+def _numbers(text):
+    """The numbers 0 to 255 of a text, uint8 (n,); of size 0 where it holds something else."""
+    try:
+        numbers = np.fromstring(text, np.int64, sep=" ")
+    except ValueError:
+        return np.zeros(0, np.uint8)
+    right = ((numbers >= 0) & (numbers <= 255)).all()
+    return numbers.astype(np.uint8) if right else np.zeros(0, np.uint8)

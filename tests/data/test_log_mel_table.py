@@ -67,7 +67,7 @@ def test_the_table_is_a_corpus_of_sound_alone(tmp_path):
 @pytest.mark.parametrize(
     "arrays, reason",
     [
-        ({"clips": ["a"]}, "must be an .npz with `clips`, `values` and `scale`"),
+        ({"clips": ["a"]}, "must be an .npz with the arrays clips, values, scale"),
         (
             {"clips": ["a"], "values": np.zeros((1, 64, 9), np.int8), "scale": 1.0},
             r"must be int8 \(1, 112, t\). Received: int8 \(1, 64, 9\)",

@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CASES = 200
+FAILED = (1110, 2218, 2408)  # streams that appear late: PyAV's IndexError
 
 
 @pytest.mark.slow
@@ -18,15 +19,13 @@ def test_what_is_damaged_is_refused_in_a_sentence_or_used(data, tmp_path):
     """In a process that has no TensorFlow: its memory would count."""
     command = [sys.executable, ROOT / "tests/fuzz.py", "--data", data, "--output", tmp_path]
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
-    done = subprocess.run(
-        [*command, "--seeds", "0", str(CASES)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-    )
-    print(done.stdout, done.stderr)
-    assert done.returncode == 0 and list(tmp_path.iterdir()) == []
+    for first, end in (*((seed, seed + 1) for seed in FAILED), (0, CASES)):
+        done = subprocess.run(
+            [*command, "--seeds", str(first), str(end)],
+            env=environment, capture_output=True, text=True, encoding="utf-8",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert list(tmp_path.iterdir()) == []
     counts = re.findall(r"^ *(\d+)  (.*)$", done.stdout, re.MULTILINE)
     assert sum(int(count) for count, _ in counts) == 3 * CASES  # analysis, training, an upload
     assert all(re.search(": used$|[;:] [^;]+.$", reason) for _, reason in counts)

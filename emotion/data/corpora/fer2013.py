@@ -30,6 +30,7 @@ import numpy as np
 from emotion import media
 from emotion.clip import Clip
 from emotion.data.corpora import images
+from emotion.files import read_arrays
 
 LABELS = ("angry", "disgust", "fearful", "happy", "neutral", "sad", "surprised")
 _CSV = ("angry", "disgust", "fearful", "happy", "sad", "surprised", "neutral")  # by number
@@ -136,9 +137,9 @@ def _file(root):
 
 def _rows(path):
     faces, entries = media.read_images(path), []
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         for index, row in enumerate(csv.DictReader(file, skipinitialspace=True)):
-            usage, label = row.get("Usage"), row["emotion"]
+            usage, label = row.get("Usage"), row.get("emotion")
             if usage not in _USAGES or label not in map(str, range(len(_CSV))):
                 raise ValueError(
                     f"{path}, row {index + 2}: `Usage` must be one of {', '.join(_USAGES)}, "
@@ -152,9 +153,8 @@ def _rows(path):
 
 def _array(path, split):
     faces = media.read_images(path)
-    with np.load(path, allow_pickle=False) as arrays:
-        numbers = arrays["labels"] if "labels" in arrays else ()
-    if len(numbers) != len(faces) or np.max(numbers, initial=0) >= len(LABELS):
+    (numbers,) = read_arrays(path, "labels")
+    if numbers.shape != (len(faces),) or not np.isin(numbers, range(len(LABELS))).all():
         raise ValueError(
             f"{path} must have `labels`, one of 0 to {len(LABELS) - 1} for each of `images`."
         )
