@@ -67,6 +67,9 @@ test: .venv/installed  ## style and hints, then all tests, fast ones first
 fuzz: .venv/installed  ## N damaged recordings (4000), from seeds: refused in a sentence, or used
 	PYTHONPATH=.:tests $(BIN)/python tests/fuzz.py --seeds 0 $(or $N,4000) $(if $(DATA),--data $(DATA))
 
+kills: .venv/installed  ## N calls (200) that are killed at random moments, once or two at a time
+	PYTHONPATH=.:tests $(BIN)/python tests/kills.py --count $(or $N,200) --data $(DATA)
+
 parity: .venv-parity/installed  ## encoders against PyTorch's, number by number; nothing is skipped
 	EMOTION_REQUIRE_PARITY=1 .venv-parity/bin/python -m pytest -q tests/parity
 

@@ -19,6 +19,7 @@ from emotion import __version__
 if TYPE_CHECKING:
     import pandas as pd
 
+parts: set[Path] = set()  # what is being written now
 _FORMULA = tuple("=+-@\t\r")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what an OSError says of a full disk
 
@@ -74,6 +75,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     writer = f"{os.getpid()}-{threading.get_ident()}"
     part = path.with_name(f".{path.stem}.{writer}.part{path.suffix}")
+    parts.add(part)
     try:
         yield part
         os.replace(part, path)
@@ -83,6 +85,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         part.unlink(missing_ok=True)
+        parts.discard(part)
 
 
 def read_arrays(path: str | Path, *names: str) -> list[np.ndarray]:

@@ -15,6 +15,8 @@ import cv2
 from pebble import ProcessExpired, ProcessPool
 from threadpoolctl import threadpool_limits
 
+from emotion import files
+
 
 class Pool(ProcessPool):
     """Worker processes that ignore Ctrl-C and end with this process, even if it is killed.
@@ -207,9 +209,9 @@ def _begin(initializer, *arguments):
 
 
 def _clean_up(*_):
-    """Ends what is done with its `finally` blocks, which delete what is half written."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    raise SystemExit(1)
+    for part in list(files.parts):
+        part.unlink(missing_ok=True)
+    os._exit(1)
 
 
 def _end_with_parent():
