@@ -16,6 +16,12 @@ STARTER = shipped.starter()
 os.environ["EMOTION_STARTER"] = "none"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def encodings():
+    """The warnings of other packages stay out of the output of commands that tests start."""
+    os.environ.pop("PYTHONWARNDEFAULTENCODING", None)
+
+
 @pytest.fixture
 def starter(monkeypatch):
     """Path of the starter, which the program finds for the time of the test."""

@@ -117,7 +117,7 @@ def call(tmp_path):
 @pytest.mark.slow
 def test_killed_and_called_again_it_repeats_nothing(clips, call, tmp_path):
     command, environment = call
-    options = {"env": environment, "text": True, "stderr": subprocess.PIPE}
+    options = {"env": environment, "encoding": "utf-8", "stderr": subprocess.PIPE}
     process = subprocess.Popen(command, start_new_session=True, **options)
     shown = ""
     while not re.search(r" [3-7]/8 ", shown):

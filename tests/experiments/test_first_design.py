@@ -34,7 +34,7 @@ def run(tmp_path):
 
     def run(*arguments):
         command = [sys.executable, *map(str, arguments)]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
         return subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes)
 
     return run

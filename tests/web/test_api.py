@@ -440,6 +440,7 @@ def test_the_interface_is_as_documented(server, recording, tmp_path):
     url = f"http://127.0.0.1:{server.port}/openapi.json"
     command = [sys.executable, "-m", "schemathesis.cli", "run", url, "--seed", "1", "--no-color"]
     environment = os.environ | {"SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(tmp_path)}
+    environment["PYTHONUTF8"] = "1"  # it draws lines that ASCII has not
     done = subprocess.run(
         [*command, "--max-examples", "20"], cwd=tmp_path, env=environment, capture_output=True,
         text=True, encoding="utf-8",
