@@ -110,7 +110,7 @@ def digests(folder):
             )
         elif path.suffix == ".csv":
             table = pd.read_csv(path)
-            content = table.drop(columns=MEASURED, errors="ignore").to_csv().encode()
+            content = table.drop(columns=list(MEASURED), errors="ignore").to_csv().encode()
         elif path.suffix == ".tflite":
             content = path.read_bytes()
         elif path.suffix == ".mp4":
