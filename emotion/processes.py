@@ -201,14 +201,14 @@ def _answer_calls(load, state, connection):
 
 
 def _begin(initializer, *arguments):
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _clean_up)
+    signal.signal(signal.SIGTERM, _clean_up)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if initializer:
         initializer(*arguments)
 
 
 def _clean_up(*_):
+    """Ends a worker on SIGTERM, without the files that it is writing."""
     for part in list(files.parts):
         part.unlink(missing_ok=True)
     os._exit(1)

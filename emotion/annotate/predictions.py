@@ -115,11 +115,10 @@ def rows(timeline: Timeline) -> Iterator[dict]:
 
 def _table(timeline):
     table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, (*COLUMNS, *timeline.labels))
-    quoted = {label: without_formula(label) for label in timeline.labels}
-    writer.writerow(dict(zip(writer.fieldnames, writer.fieldnames)) | quoted)
+    writer, names = csv.writer(table), (*COLUMNS, *timeline.labels)
+    writer.writerow(map(without_formula, names))
     for row in rows(timeline):
-        writer.writerow(row | {"label": without_formula(row["label"])})
+        writer.writerow(without_formula(row[name]) for name in names)
     return table.getvalue()
 
 

@@ -60,9 +60,8 @@ def guarded(program: str, options: argparse.Namespace) -> int:
 
     if options.quiet:
         os.environ["TQDM_DISABLE"] = "1"  # tqdm reads it when it is imported, in workers too
-    before = signal.getsignal(signal.SIGTERM)
-    if main_thread() is current_thread():  # where alone a handler can be set
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it cleans up
+    settable = main_thread() is current_thread()  # elsewhere Python refuses signal handlers
+    before = settable and signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(_level(options))
     logger = logging.getLogger("emotion")
@@ -84,7 +83,7 @@ def guarded(program: str, options: argparse.Namespace) -> int:
         return 130
     finally:
         logger.removeHandler(handler)
-        if main_thread() is current_thread():
+        if settable:
             signal.signal(signal.SIGTERM, before)
 
 

@@ -64,10 +64,10 @@ def run(options: argparse.Namespace) -> None:
     with (
         listen(options.host, options.port) as listening,
         Worker(partial(work.load_recognizer, *arguments(options))) as worker,
-        Worker(work.load_nothing) as looker,
+        Worker(work.load_nothing) as checker,
     ):
         app = api.create_app(
-            uploads.WorkQueue(worker, looker, limits), model=worker.call(work.describe)
+            uploads.WorkQueue(worker, checker, limits), model=worker.call(work.describe)
         )
         # Work that outlasts the grace is broken off. Connections beyond 512 are turned away.
         config = uvicorn.Config(
@@ -96,9 +96,9 @@ def add_token(command: argparse.ArgumentParser) -> None:
 
 def token_of(options: argparse.Namespace) -> str | None:
     """Returns the token of a server, which is kept in the options; warns where others reach it."""
-    from emotion.web.access import guard
+    from emotion.web.access import token_for
 
-    options.token, warning = guard(options.host, options.token)
+    options.token, warning = token_for(options.host, options.token)
     if warning:
         print(warning, file=sys.stderr)
     return options.token

@@ -75,7 +75,7 @@ class AccessControl:
         return None
 
 
-def guard(host: str, token: str | None) -> tuple[str | None, str]:
+def token_for(host: str, token: str | None) -> tuple[str | None, str]:
     """Decides on the token of a server.
 
     Args:

@@ -22,35 +22,35 @@ class BoundedConnection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Takes a connection."""
         super().connection_made(transport)
-        self._wait()
+        self._begin_wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets a connection."""
-        self._go_on()
+        self._end_wait()
         super().connection_lost(exc)
 
     def handle_events(self) -> None:
         """Reads what has arrived."""
         super().handle_events()
         if self.conn.their_state is not h11.IDLE:
-            self._go_on()
+            self._end_wait()
 
     def on_response_complete(self) -> None:
         """Waits for the next request of the connection."""
-        self._wait()
+        self._begin_wait()
         super().on_response_complete()
 
-    def _wait(self) -> None:
-        self._go_on()
+    def _begin_wait(self) -> None:
+        self._end_wait()
         if len(self._silent) >= self.SILENT:
             next(iter(self._silent)).abort()
         self._silent[self] = self.loop.call_later(self.SECONDS, self.abort)
 
-    def _go_on(self) -> None:
+    def _end_wait(self) -> None:
         if timer := self._silent.pop(self, None):
             timer.cancel()
 
     def abort(self, *_: Any) -> None:
         """Closes the connection at once."""
-        self._go_on()
+        self._end_wait()
         self.transport.abort()

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from emotion.clip import Progress
     from emotion.media import Info
     from emotion.processes import Worker
+
+
+CHECK = 30.0  # seconds that a check may take: meanwhile others wait for theirs
 
 
 class Busy(Exception):
@@ -150,13 +153,13 @@ class WorkQueue:
 
     Args:
         worker: processes.Worker that loads a Recognizer.
-        looker: processes.Worker that checks recordings meanwhile.
+        checker: processes.Worker that checks recordings meanwhile.
         limits: Limits.
     """
 
-    def __init__(self, worker: Worker, looker: Worker, limits: Limits):
+    def __init__(self, worker: Worker, checker: Worker, limits: Limits):
         self.limits = limits
-        self._worker, self._looker = worker, looker
+        self._worker, self._checker = worker, checker
         self._turn, self._line = threading.Lock(), threading.Lock()
         self._waiting = 0
 
@@ -203,7 +206,8 @@ class WorkQueue:
         """
         progress = progress or _ignore
         try:
-            self._looker.call(work.check, path, self.limits, watch=self.limits.watch(progress))
+            soon = replace(self.limits, timeout=min(self.limits.timeout, CHECK)).watch(progress)
+            self._checker.call(work.check, path, self.limits, watch=soon)
             while not self._turn.acquire(timeout=0.1):
                 progress("waiting", 0.0, None)
             try:

@@ -7,7 +7,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from emotion.web.access import AccessControl, guard
+from emotion.web.access import AccessControl, token_for
 
 LIVE = "ws://127.0.0.1:8000/live"
 HTML = {"accept": "text/html,*/*"}
@@ -121,7 +121,7 @@ def test_programs_send_the_token():
     ],
 )
 def test_a_token_is_needed_where_others_reach_the_server(host, received, token, warned):
-    received, warning = guard(host, received)
+    received, warning = token_for(host, received)
     assert bool(warning) == warned
     assert len(received) >= 32 if token == "new" else received == token
-    assert guard(host, "") != guard(host, "")
+    assert token_for(host, "") != token_for(host, "")

@@ -90,8 +90,6 @@ def test_work_that_hangs_is_killed(server, data):
 def test_work_that_ends_its_process(server, data):
     worked = server.begin("/annotate", (data / "media/one_face.mp4").read_bytes())
     server.wait(1)
-    while not server.waiting():
-        pass
     for process in server.processes()[1:]:
         os.kill(process, signal.SIGKILL)  # as for lack of memory
     answer = worked.getresponse()
