@@ -1,6 +1,6 @@
 """Run folders that were damaged at random: one line that says so, never a traceback.
 
-EMOTION_FUZZ_RUNS says how many folders (default: 8).
+EMOTION_FUZZ_RUNS says how many folders (default: 8), EMOTION_FUZZ_FIRST the first seed.
 """
 
 import json
@@ -84,7 +84,8 @@ def test_a_damaged_run_is_one_line(whole, tmp_path, signals, capsys):
     signal = Signal(np.ones(22050, np.float32), 22050, None, None, 1.0)
     states = [path.relative_to(whole) for path in whole.glob("state/*.npz")]
     codes, failed = [], []
-    for seed in range(int(os.environ.get("EMOTION_FUZZ_RUNS", 8))):
+    first = int(os.environ.get("EMOTION_FUZZ_FIRST", 0))
+    for seed in range(first, first + int(os.environ.get("EMOTION_FUZZ_RUNS", 8))):
         chance = random.Random(seed)
         folder = tmp_path / f"run-{seed}"
         shutil.copytree(whole, folder)
