@@ -140,10 +140,44 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_csv(path: Path, **options: Any) -> pd.DataFrame:
-    """Reads what `write_csv` wrote; the options are those of pandas."""
+    """Reads what `write_csv` wrote; the options are those of pandas.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged.
+    """
     import pandas as pd
 
-    return _mapped(pd.read_csv(path, **options), _unquoted)
+    try:
+        return _mapped(pd.read_csv(path, **options), _unquoted)
+    except ValueError as error:  # of the decoder and the parser alike
+        raise ValueError(f"{path} is damaged ({error}); restore it, or make it anew.") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads what `write_json` wrote; raises as `read_csv`."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error}); restore it, or make it anew.") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} is damaged (it holds no object); restore it, or make it anew.")
+    return values
+
+
+@contextmanager
+def undamaged(folder: Path) -> Iterator[None]:
+    """Raises ValueError where a block finds something else than it needs in the files of a run."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        if str(folder) in str(error):
+            raise
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ValueError(
+            f"a file of {folder} is damaged or of another version ({reason}); "
+            "`emotion evaluate` writes its metrics.json and predictions.csv anew."
+        ) from error
 
 
 def _mapped(table, function):

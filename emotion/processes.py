@@ -7,7 +7,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from multiprocessing.sharedctypes import RawValue
 from typing import Any
 
@@ -16,6 +16,8 @@ from pebble import ProcessExpired, ProcessPool
 from threadpoolctl import threadpool_limits
 
 from emotion import files
+
+LOADING = "loading the model"
 
 
 class Pool(ProcessPool):
@@ -80,16 +82,18 @@ def apart(function: Callable, *arguments: Any, initializer: Callable | None = No
 class Worker:
     """A process that is kept for calls one after the other, each of which can be ended at any time.
 
+    After a call that was ended, or that ended the process, a new process starts at once.
+
     Args:
-        load: function without arguments, called in the process before its first call; what it
-            returns is the first argument of each. It must pickle.
+        load: function without arguments that the process calls first; what it returns is the
+            first argument of each call. It must pickle.
     """
 
     STEP = 0.1  # seconds from one look at a call to the next
     GRACE = 2.0  # seconds to end after being asked; a new process would have to load anew
 
     def __init__(self, load: Callable[[], Any]):
-        self._load, self._turn = load, threading.Lock()
+        self._load, self._turn, self._stopped = load, threading.Lock(), False
         self._state = RawValue(_State)  # without a lock, which a killed process could hold
         self._start()
 
@@ -101,8 +105,8 @@ class Worker:
 
     def stop(self) -> None:
         """Ends the process, whatever it does."""
-        self._process.kill()
-        self._process.join()
+        self._stopped = True
+        self._kill()
 
     def call(self, function: Callable, *arguments: Any, watch: Callable | None = None) -> Any:
         """Calls a function in the process, and ends it where `watch` raises.
@@ -111,8 +115,9 @@ class Worker:
             function: function(loaded, report, *arguments), with report(stage str, done float,
                 total float or None), which raises where the call is to end; it must pickle.
             arguments: its further arguments.
-            watch: function(stage, done, total), called ten times a second with the newest report,
-                with ("", 0, None) before the first; or None.
+            watch: function(stage, done, total), called ten times a second: with (LOADING, 0, None)
+                until the process has loaded, with ("", 0, None) until the first report, then with
+                the newest one; or None.
 
         Returns:
             What the function returns.
@@ -121,11 +126,15 @@ class Worker:
             The exception of `load`, of the function or of `watch`; ProcessDied.
         """
         with self._turn:
-            ctypes.memset(ctypes.byref(self._state), 0, ctypes.sizeof(_State))
+            if not self._process.is_alive():
+                self._start()
+            while not self._state.loaded and self._process.is_alive():
+                if watch:
+                    watch(LOADING, 0.0, None)  # may raise; the process loads on for the next call
+                self._process.join(self.STEP)
+            self._state.clear()
             answered = False
             try:
-                if not self._process.is_alive():
-                    self._start()
                 self._connection.send((function, arguments))
                 while not self._connection.poll(self.STEP):
                     if watch:
@@ -143,6 +152,7 @@ class Worker:
         raise result
 
     def _start(self):
+        self._state.loaded = False
         spawn = multiprocessing.get_context("spawn")
         self._connection, other = spawn.Pipe()
         arguments = self._load, self._state, other
@@ -157,7 +167,13 @@ class Worker:
                 return self._connection.recv()
         except (EOFError, ConnectionError):
             pass
-        return self.stop()
+        self._kill()
+        if not self._stopped:
+            self._start()
+
+    def _kill(self):
+        self._process.kill()
+        self._process.join()
 
 
 class ProcessDied(Exception):
@@ -168,11 +184,15 @@ class _State(ctypes.Structure):
     """What the two processes tell each other, in shared memory."""
 
     _fields_ = (
+        ("loaded", ctypes.c_bool),
         ("ended", ctypes.c_bool),
         ("stage", ctypes.c_char * 64),
         ("done", ctypes.c_double),
         ("total", ctypes.c_double),
     )
+
+    def clear(self):
+        self.ended, self.stage, self.done, self.total = False, b"", 0.0, 0.0
 
     def read(self):
         total = self.total if self.total > 0 else None
@@ -189,6 +209,9 @@ def _answer_calls(load, state, connection):
     _begin(None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this
     loaded = None
+    with suppress(Exception):  # the first call says why
+        loaded = (load(),)
+    state.loaded = True
     while True:
         function, arguments = connection.recv()
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import shlex
@@ -16,6 +15,7 @@ import numpy as np
 
 from emotion import backend, shipped
 from emotion.data import corpora, feature_tables, labels, splits
+from emotion.files import read_json
 from emotion.preset import from_json
 from emotion.record import Record, family
 from emotion.signals.cache import SignalCache
@@ -100,7 +100,7 @@ class Run:
     @property
     def temperature(self) -> float:
         """Float, what logits are divided by: fitted by `evaluate` on validation clips, else 1."""
-        return self._measured().get("temperature") or 1.0
+        return self._measured("temperature") or 1.0
 
     @property
     def thresholds(self) -> dict[str, float]:
@@ -108,14 +108,22 @@ class Run:
 
         `evaluate` chooses one for all on validation clips; without that it is 0.
         """
-        measured = self._measured().get("threshold") or 0.0
+        measured = self._measured("threshold") or 0.0
         return self.record.thresholds or dict.fromkeys(self.preset.features, measured)
 
-    def _measured(self):
-        """What metrics.json says of the model that is in the folder; a dict, empty without it."""
+    def _measured(self, name):
+        """A number that metrics.json gives for the model that is in the folder, or None."""
         path = self.folder / "metrics.json"
-        measured = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        return measured if measured.get("model") == weights_digest(self.folder) else {}
+        measured = read_json(path) if path.is_file() else {}
+        if measured.get("model") != weights_digest(self.folder):
+            return None
+        value = measured.get(name)
+        if value is not None and not (type(value) in (int, float) and value >= 0):
+            raise ValueError(
+                f"{path} is damaged (`{name}` must be a number of at least 0. Received: "
+                f"{value!r:.60}); `emotion evaluate` writes it anew."
+            )
+        return value
 
     @property
     def spec(self) -> Spec:

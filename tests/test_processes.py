@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 from pebble import ProcessExpired
@@ -58,6 +59,48 @@ def test_a_single_call_runs_in_another_process():
         processes.apart(fail, "text")
     with pytest.raises(OSError, match="killed, perhaps for lack of memory"):
         processes.apart(die, 9)
+
+
+def load_marker(path):
+    """Leaves a mark in a file for each process that has loaded; returns how many have."""
+    with open(path, "a", encoding="utf-8") as file:
+        file.write("x")
+    return os.path.getsize(path)
+
+
+def hang(loaded, report):
+    while True:
+        pass
+
+
+def process_of(loaded, report):
+    return loaded, os.getpid()
+
+
+def test_a_killed_worker_is_replaced_before_the_next_call(tmp_path):
+    stages = []
+
+    def end(stage, done, total):
+        stages.append(stage)
+        if stage != processes.LOADING:
+            raise TimeoutError("too long")
+
+    marks = tmp_path / "marks"
+    with processes.Worker(partial(load_marker, marks)) as worker:
+        loaded, first = worker.call(process_of)
+        with pytest.raises(TimeoutError, match="too long"):
+            worker.call(hang, watch=end)
+        while marks.stat().st_size < 2:
+            pass  # without a call
+        assert loaded == 1 and worker.call(process_of)[0] == 2
+        assert worker.call(process_of)[1] != first and stages == [""]
+
+
+def test_a_worker_whose_load_fails_says_so_at_each_call():
+    with processes.Worker(partial(fail, "no model")) as worker:
+        for _ in range(2):
+            with pytest.raises(ValueError, match="no model"):
+                worker.call(process_of)
 
 
 def set_colour():

@@ -51,6 +51,7 @@ def _of_runs(folder, runs, options, command):
 
     from emotion.evaluation.results import Evaluation
     from emotion.experiments import completion
+    from emotion.files import undamaged
     from emotion.report import build
 
     if runs[0].record.temperatures:
@@ -58,9 +59,10 @@ def _of_runs(folder, runs, options, command):
             clips = _measure(runs[0], options, Path(measured))
             return build.of_run(Path(measured), runs, clips, command)
     clips = _complete(runs, options)
-    if runs[0].folder != folder:  # folds, of which some may have been scored by themselves
-        completion.join([Evaluation.read(run.folder) for run in runs], folder)
-    return build.of_run(folder, runs, clips, command)
+    with undamaged(folder):
+        if runs[0].folder != folder:  # folds, of which some may have been scored by themselves
+            completion.join([Evaluation.read(run.folder) for run in runs], folder)
+        return build.of_run(folder, runs, clips, command)
 
 
 def _command(options):
@@ -74,12 +76,10 @@ def _command(options):
 
 def _complete(runs, options):
     """Does what is lacking; returns dict of id to Clip, those whose media is at hand."""
-    import json
-
     from emotion import processes
     from emotion.evaluation.results import scored
     from emotion.experiments import completion
-    from emotion.files import locked
+    from emotion.files import locked, read_json
 
     try:
         data = [run.data(options.data, options.features, options.cache) for run in runs]
@@ -93,9 +93,7 @@ def _complete(runs, options):
     with processes.pool(options.workers) as pool:
         for run, (split, load) in zip(runs, data):
             path = run.folder / "metrics.json"
-            if not (
-                scored(run.folder) and "robustness" in json.loads(path.read_text(encoding="utf-8"))
-            ):
+            if not (scored(run.folder) and "robustness" in read_json(path)):
                 with locked(run.folder, "call again"):
                     completion.full(run, split, load, run.folder, pool)
         completion.explain(runs[0], *data[0])

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from emotion import plotting
+from emotion.files import read_csv
 from emotion.metrics.subgroups import ends
 from emotion.plotting import BLUE, COLOURS, GREY, MODALITIES, ORANGE, save, styled
 
@@ -46,7 +47,7 @@ def curves(folder: Path) -> None:
     Args:
         folder: Path that holds history.csv.
     """
-    history = pd.read_csv(folder / "history.csv")
+    history = read_csv(folder / "history.csv")
     best = history.iloc[history["val_uar"].argmax()]
     figure = Figure(figsize=(12, 3.4))
     (left, middle, right) = figure.subplots(1, 3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from scipy import special
 
 from emotion import metrics
 from emotion.data.corpora.images import described
-from emotion.files import read_csv, write_csv, write_json
+from emotion.files import read_csv, read_json, write_csv, write_json
 from emotion.metrics import calibration, intervals, subgroups
 from emotion.record import Record
 from emotion.run import weights_digest
@@ -131,7 +130,7 @@ class Evaluation:
         """
         texts = dict.fromkeys(("id", "label", "predicted", *subgroups.ATTRIBUTES), str)
         predictions = read_csv(Path(folder) / "predictions.csv", dtype=texts)
-        values = json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))
+        values = read_json(Path(folder) / "metrics.json")
         if predictions.filter(["id", "label", "predicted"]).isna().any(axis=None):
             raise ValueError(
                 f"{Path(folder) / 'predictions.csv'} is damaged: a row lacks a value; "
@@ -371,7 +370,7 @@ def scored(folder: Path) -> bool:
     metrics, model = Path(folder) / "metrics.json", Path(folder) / "model.keras"
     if not metrics.is_file():
         return False
-    named = json.loads(metrics.read_text(encoding="utf-8")).get("model")
+    named = read_json(metrics).get("model")
     if named:
         return named == weights_digest(folder)
     return not model.is_file() or metrics.stat().st_mtime >= model.stat().st_mtime

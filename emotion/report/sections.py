@@ -6,17 +6,16 @@ returns a page.Section, or None where there is nothing to tell.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from emotion import media, models
 from emotion.clip import Clip, MediaError
 from emotion.data.corpora.images import named
 from emotion.evaluation.results import surest
+from emotion.files import read_csv, read_json
 from emotion.metrics.subgroups import ends, sentence
 from emotion.report.page import Player, Section, Table, picture, player
 from emotion.signals.presence import NAMES
@@ -39,7 +38,7 @@ def training(runs: list[Run], m: Evaluation) -> Section:
     record, preset = runs[0].record, runs[0].preset
     if record.temperatures:
         return _joined(record, preset, m)
-    history = [pd.read_csv(run.folder / "history.csv") for run in runs]
+    history = [read_csv(run.folder / "history.csv") for run in runs]
     best = [epochs.iloc[epochs["val_uar"].argmax()] for epochs in history]
     counts = " + ".join(str(run.record.clips["train"]) for run in runs)
     parts = [f"fold {run.record.fold}: " if len(runs) > 1 else "" for run in runs]
@@ -213,7 +212,7 @@ def reasons(run: Run) -> Section | None:
         path = folder / part / "explanation.json"
         if not path.is_file():
             continue
-        explanation = json.loads(path.read_text(encoding="utf-8"))
+        explanation = read_json(path)
         parts = ", ".join(f"{name} {share:+.3f}" for name, share in explanation["shares"].items())
         error = explanation.get("shap_error")
         error = "" if error is None else f"; completeness error at most {error:.2%}"

@@ -11,7 +11,6 @@ import argparse
 import hashlib
 import sys
 import tempfile
-import threading
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -84,7 +83,6 @@ def recognizer(model: str | None, *arguments: Any) -> Recognizer:
 def work_queue(limits: Limits, model: str | None, *arguments: Any) -> WorkQueue:
     """The one WorkQueue of the server, which loads a Recognizer in a process of its own."""
     worker = Worker(partial(work.load_recognizer, model or newest(), *arguments))
-    threading.Thread(target=worker.call, args=[work.describe], daemon=True).start()  # loads it
     return uploads.WorkQueue(worker, Worker(work.load_nothing), limits)
 
 

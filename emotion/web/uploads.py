@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from emotion import media
 from emotion.clip import MediaError
-from emotion.processes import ProcessDied
+from emotion.processes import LOADING, ProcessDied
 from emotion.web import work
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Limits:
         def watched(stage, done, total):
             self.check_seconds(done)
             now = time.monotonic()
-            if now - begun.setdefault(stage, now) > self.timeout:
+            if stage != LOADING and now - begun.setdefault(stage, now) > self.timeout:
                 raise TooMuch(
                     f"work on a recording may take {self.timeout:g} seconds; "
                     "send a shorter or smaller one."

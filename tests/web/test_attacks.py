@@ -72,6 +72,16 @@ def test_pictures_too_large_to_decode(server, tmp_path):
     assert status in (413, 422) and ("megapixels" in sentence or "decoded" in sentence)
 
 
+def test_pictures_that_grow(server, tmp_path):
+    content = b""
+    for size in ((64, 64), (7000, 7000)):
+        path = tmp_path / f"{size[0]}.mjpeg"
+        write_video(path, np.arange(10) / 25, size, codec="mjpeg", pix_fmt="yuvj420p")
+        content += path.read_bytes()
+    status, answer = server.post("/predict", content)
+    assert status in (200, 422) and json.loads(answer)
+
+
 def test_work_that_hangs_is_killed(server, data):
     """A process that is stopped stands for a decoder that never returns."""
     video = (data / "media/one_face.mp4").read_bytes()
