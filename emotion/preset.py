@@ -106,6 +106,10 @@ class Recipe:
             )
 
 
+# Settings of a feature that librosa divides by.
+_COUNTS = ("sample_rate", "frame_length", "hop_length", "n_mels", "n_mfcc")
+
+
 @dataclass(frozen=True)
 class Preset:
     """A named design.
@@ -127,6 +131,12 @@ class Preset:
     augmentation: Augmentation = field(default_factory=Augmentation)
     recipe: Recipe = field(default_factory=Recipe)
     fusion: str | None = None
+
+    def __post_init__(self):
+        for feature in self.features.values():
+            for name in _COUNTS:
+                if (count := getattr(feature, name, 1)) < 1:
+                    raise ValueError(f"`{name}` must be at least 1. Received: {count}.")
 
     @property
     def features(self) -> dict[str, Any]:

@@ -125,8 +125,9 @@ class Record:
         """Raises ValueError, or what a value of another type causes, where one cannot be used."""
         refuse_types(type(self), vars(self))
         for parts in (self.speakers, self.trained_on):
-            if not all(isinstance(names, list) for names in (parts or {}).values()):
-                raise ValueError("speakers must be listed")
+            for names in (parts or {}).values():
+                if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                    raise ValueError("the names of speakers must be listed")
         if self.speakers and not {"train", "validation", "test"} <= self.speakers.keys():
             raise ValueError("`speakers` must have those of train, validation and test")
         for feature in from_json(self.preset).features.values() if self.preset else ():

@@ -131,10 +131,13 @@ class Evaluation:
         texts = dict.fromkeys(("id", "label", "predicted", *subgroups.ATTRIBUTES), str)
         predictions = read_csv(Path(folder) / "predictions.csv", dtype=texts)
         values = read_json(Path(folder) / "metrics.json")
-        if predictions.filter(["id", "label", "predicted"]).isna().any(axis=None):
+        labels = list(map(str, values.get("labels") or ()))
+        needed = predictions.reindex(columns=["id", "label", "predicted", *labels])
+        numeric = needed[labels].select_dtypes("number").columns
+        if not len(needed) or needed.isna().any(axis=None) or len(numeric) < len(labels):
             raise ValueError(
-                f"{Path(folder) / 'predictions.csv'} is damaged: a row lacks a value; "
-                "`emotion evaluate` writes it anew."
+                f"{Path(folder) / 'predictions.csv'} is damaged: a row lacks a value, or has one "
+                "that is no number; `emotion evaluate` writes it anew."
             )
         known = {item.name: values.get(item.name) for item in fields(cls)}
         scores = [name for name in values if name.endswith("_mean")]
