@@ -82,20 +82,20 @@ def apart(function: Callable, *arguments: Any, initializer: Callable | None = No
 class Worker:
     """A process that is kept for calls one after the other, each of which can be ended at any time.
 
-    After a call that was ended, or that ended the process, a new process starts at once.
+    A second process is loaded meanwhile. It takes the next call after one that was ended, or that
+    ended its process.
 
     Args:
-        load: function without arguments that the process calls first; what it returns is the
-            first argument of each call. It must pickle.
+        load: function without arguments that a process calls first; what it returns is the first
+            argument of each call. It must pickle.
     """
 
     STEP = 0.1  # seconds from one look at a call to the next
     GRACE = 2.0  # seconds to end after being asked; a new process would have to load anew
 
     def __init__(self, load: Callable[[], Any]):
-        self._load, self._turn, self._stopped = load, threading.Lock(), False
-        self._state = RawValue(_State)  # without a lock, which a killed process could hold
-        self._start()
+        self._load, self._turn = load, threading.Lock()
+        self._current, self._spare = _Process(load), None
 
     def __enter__(self) -> "Worker":
         return self
@@ -104,9 +104,9 @@ class Worker:
         self.stop()
 
     def stop(self) -> None:
-        """Ends the process, whatever it does."""
-        self._stopped = True
-        self._kill()
+        """Ends the processes, whatever they do; there is no call after this."""
+        for process in filter(None, (self._current, self._spare)):
+            process.kill()
 
     def call(self, function: Callable, *arguments: Any, watch: Callable | None = None) -> Any:
         """Calls a function in the process, and ends it where `watch` raises.
@@ -126,52 +126,69 @@ class Worker:
             The exception of `load`, of the function or of `watch`; ProcessDied.
         """
         with self._turn:
-            if not self._process.is_alive():
-                self._start()
-            while not self._state.loaded and self._process.is_alive():
+            while not self._current.is_alive():  # killed between two calls
+                self._current, self._spare = self._spare or _Process(self._load), None
+            process = self._current
+            while not process.state.loaded and process.is_alive():
                 if watch:
                     watch(LOADING, 0.0, None)  # may raise; the process loads on for the next call
-                self._process.join(self.STEP)
-            self._state.clear()
+                process.join(self.STEP)
+            self._spare = self._spare or _Process(self._load)
             answered = False
             try:
-                self._connection.send((function, arguments))
-                while not self._connection.poll(self.STEP):
+                process.send(function, arguments)
+                while not process.poll(self.STEP):
                     if watch:
-                        watch(*self._state.read())
-                done, result = self._connection.recv()
+                        watch(*process.state.read())
+                done, result = process.receive()
                 answered = True
             except (EOFError, ConnectionError) as error:
-                self._process.join()
-                raise ProcessDied(self._process.exitcode) from error
+                process.join()
+                raise ProcessDied(process.exitcode) from error
             finally:
-                if not answered:
-                    self._break_off()
+                if not (answered or process.end(self.GRACE)):
+                    self._current, self._spare = self._spare, None
         if done:
             return result
         raise result
 
-    def _start(self):
-        self._state.loaded = False
+
+class _Process:
+    """One process of a Worker, and what connects the two."""
+
+    def __init__(self, load):
+        self.state = RawValue(_State)  # without a lock, which a killed process could hold
         spawn = multiprocessing.get_context("spawn")
         self._connection, other = spawn.Pipe()
-        arguments = self._load, self._state, other
-        self._process = spawn.Process(target=_answer_calls, args=arguments, daemon=True)
+        self._process = spawn.Process(
+            target=_answer_calls, args=(load, self.state, other), daemon=True
+        )
         self._process.start()
+        self.is_alive, self.join = self._process.is_alive, self._process.join
+        self.poll, self.receive = self._connection.poll, self._connection.recv
         other.close()  # so that the connection ends with the process
 
-    def _break_off(self):
-        self._state.ended = True
+    @property
+    def exitcode(self):
+        return self._process.exitcode
+
+    def send(self, *call):
+        self.state.clear()
+        self._connection.send(call)
+
+    def end(self, grace):
+        """Asks the call to end, and kills the process that does not; returns whether it lives."""
+        self.state.ended = True
         try:
-            if self._connection.poll(self.GRACE):
-                return self._connection.recv()
+            if self.poll(grace):
+                self.receive()
+                return True
         except (EOFError, ConnectionError):
             pass
-        self._kill()
-        if not self._stopped:
-            self._start()
+        self.kill()
+        return False
 
-    def _kill(self):
+    def kill(self):
         self._process.kill()
         self._process.join()
 

@@ -14,6 +14,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
+def resident(process):
+    """float, MB of a process."""
+    text = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) / 1000
+
+
 class Server:
     """The server of a run; its temporary files lie in the folder `private`."""
 
@@ -80,10 +86,7 @@ class Server:
 
     def resident(self):
         """float, MB of all its processes."""
-        texts = [
-            Path(f"/proc/{pid}/status").read_text(encoding="utf-8") for pid in self.processes()
-        ]
-        return sum(int(re.search(r"VmRSS:\s+(\d+)", text)[1]) for text in texts) / 1000
+        return sum(map(resident, self.processes()))
 
     def left(self):
         """What lies in the temporary folder, or is held open there without a name."""

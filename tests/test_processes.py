@@ -1,10 +1,12 @@
 """Process pools: a worker that dies, single calls, and what ends with what."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 from pebble import ProcessExpired
@@ -90,10 +92,12 @@ def test_a_killed_worker_is_replaced_before_the_next_call(tmp_path):
         loaded, first = worker.call(process_of)
         with pytest.raises(TimeoutError, match="too long"):
             worker.call(hang, watch=end)
-        while marks.stat().st_size < 2:
-            pass  # without a call
-        assert loaded == 1 and worker.call(process_of)[0] == 2
-        assert worker.call(process_of)[1] != first and stages == [""]
+        second = worker.call(process_of, watch=lambda *report: stages.append(report[0]))
+        assert (loaded, second[0], stages) == (1, 2, [""]) and second[1] != first
+        os.kill(second[1], signal.SIGKILL)
+        while "zombie" not in Path(f"/proc/{second[1]}/status").read_text(encoding="utf-8"):
+            pass
+        assert worker.call(process_of)[1] not in (first, second[1])
 
 
 def test_a_worker_whose_load_fails_says_so_at_each_call():
