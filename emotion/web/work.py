@@ -25,13 +25,18 @@ SOUND = "sound file"  # beside the recording: the file whose sound takes the pla
 
 
 def load_recognizer(*arguments: Any) -> Recognizer:
-    """Returns Recognizer(*arguments); TensorFlow is loaded now and not before."""
+    """Returns Recognizer(*arguments), which has predicted: the first time takes seconds."""
     from emotion import backend
 
     backend.start()
+    from emotion.inference.export import noise
     from emotion.inference.recognizer import Recognizer
 
-    return Recognizer(*arguments)
+    recognizer = Recognizer(*arguments)
+    (signal,) = noise(recognizer, 1)
+    recognizer.spoken(signal.samples)
+    recognizer.predict([signal])
+    return recognizer
 
 
 def load_nothing() -> None:
