@@ -126,7 +126,7 @@ def finished(folder, values):
         run.mkdir(parents=True)
         (run / "run.json").write_text(json.dumps({"preset": preset.to_json()}), encoding="utf-8")
         scores = {"uar": value, "war": value / 2, "top_1": value / 2, "loss": 1 + value}
-        Evaluation(pd.DataFrame({"id": ["a"]}), **scores).save(run)
+        Evaluation(pd.DataFrame([dict(id="a", label="sad", predicted="sad")]), **scores).save(run)
         (run / "timing.json").write_text(
             json.dumps({"clips": 10, "seconds": {"1": 5, "2": 2}}), encoding="utf-8"
         )
