@@ -92,7 +92,8 @@ def plot(timeline: Timeline) -> Figure:
             FuncFormatter(lambda time, _: f"{time // 60:.0f}:{time % 60:02.0f}")
         )
     axes.set(xlabel=f"middle of the window, {unit}{note}", xlim=(0, limit))
-    left_out = f" ({len(rows)} of {len(by_track)} faces)" if len(by_track) > len(rows) else ""
+    drawn, every = (len([id for id in ids if id is not None]) for ids in (rows, by_track))
+    left_out = f" ({drawn} of {every} faces)" if every > drawn else ""
     figure.suptitle(timeline.info.path.name + left_out)
     handles = {}  # each once, though all rows have it
     for axes in several[:, 0]:

@@ -116,8 +116,8 @@ def main() -> None:
         st.error(f"There is no model to work with: {error}")
         return
     st.write(
-        "The model was trained on acted speech. It recognises: "
-        f"{', '.join(here.labels)}. Try it on a recording, or live."
+        f"The model knows: {', '.join(here.labels)}. It was trained on emotions that actors "
+        "played or that others saw in photographs. Try it on a recording, or live."
     )
     recorded, live = st.tabs(["A recording", "Live"])
     with recorded:

@@ -169,3 +169,6 @@ def test_of_a_crowd_the_twenty_faces_that_stay_longest_are_drawn(tmp_path):
     faces = {int(word[5:]) for word in text if re.fullmatch(r"face \d+", word)}
     assert len(faces) == 20 and {track % 23 for track in faces} == {21, 22}
     assert "in.mp4 (20 of 230 faces)" in text
+    windows += [(start, None) for start in range(30)]  # a voice, whose row is no face
+    timeline_plot.draw(story(windows, duration=60.0), tmp_path / "story.svg")
+    assert "in.mp4 (19 of 230 faces)" in words(tmp_path / "story.svg")
