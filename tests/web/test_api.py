@@ -370,7 +370,7 @@ def server(trained, tmp_path, request):
 @pytest.mark.slow
 def test_twenty_at_once_are_answered_and_memory_returns(server, recording, private):
     content = recording.read_bytes()
-    expected, resident = server.post("/predict", content), []
+    (expected, _), resident = server.settle(content), []
     for _ in range(4):
         with ThreadPoolExecutor(20) as pool:
             answers = [pool.submit(server.post, "/predict", content) for _ in range(20)]

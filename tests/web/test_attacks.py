@@ -28,11 +28,7 @@ def server(trained, tmp_path_factory):
 @pytest.fixture(scope="module")
 def usual(server, recording):
     """The answer to an ordinary request, and the memory before and after it (MB)."""
-    before, now = 0.0, server.resident()
-    while abs(now - before) > 1:  # until a first one, and the spare process, have loaded all
-        usual = server.post("/predict", recording.read_bytes())
-        before, now = now, server.resident()
-    return usual, now
+    return server.settle(recording.read_bytes())
 
 
 @pytest.fixture(autouse=True)
