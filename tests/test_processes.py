@@ -1,12 +1,12 @@
 """Process pools: a worker that dies, single calls, and what ends with what."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import pytest
 from pebble import ProcessExpired
@@ -95,7 +95,7 @@ def test_a_killed_worker_is_replaced_before_the_next_call(tmp_path):
         second = worker.call(process_of, watch=lambda *report: stages.append(report[0]))
         assert (loaded, second[0], stages) == (1, 2, [""]) and second[1] != first
         os.kill(second[1], signal.SIGKILL)
-        while "zombie" not in Path(f"/proc/{second[1]}/status").read_text(encoding="utf-8"):
+        while second[1] in {process.pid for process in multiprocessing.active_children()}:
             pass
         assert worker.call(process_of)[1] not in (first, second[1])
 
