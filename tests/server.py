@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -69,17 +70,20 @@ class Server:
     def settle(self, content):
         """Sends a recording until the spare process has loaded; returns the answer, and MB."""
         sizes = []
-        while len(sizes) < 20 or max(sizes[-20:]) - min(sizes[-20:]) > 1:
+        for _ in range(400):
             answer = self.post("/predict", content)
             sizes.append(self.resident())
-        return answer, sizes[-1]
+            if len(sizes) >= 20 and max(sizes[-20:]) - min(sizes[-20:]) < 1:
+                return answer, sizes[-1]
+        raise AssertionError(f"its memory does not settle: {sizes[-20:]}")
 
     def waiting(self):
         return json.loads(self.get("/health")[1])["waiting"]
 
     def wait(self, count):
+        limit = time.monotonic() + 60
         while self.waiting() != count:
-            pass
+            assert time.monotonic() < limit, self.get("/health")
 
     def processes(self):
         """The server, and the processes that it has started for work: list of int."""
