@@ -1,6 +1,6 @@
 """Export: each preset as ONNX and LiteRT against Keras, on real windows; error, size and speed.
 
-    python benchmarks/export.py --data RECORDINGS [--presets NAME,NAME] [--int8]
+    python benchmarks/export.py --data RECORDINGS [--presets NAME,NAME] [--weights float16]
 
 Presets are of full size, with random weights. So that no two windows are alike to them, batch
 normalization learns the windows' statistics, and logits are standardised over them to a deviation
@@ -68,7 +68,7 @@ def start(name, folder, data):
     }
     (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
     model.save(folder / "model.keras")
-    recognizer = Recognizer(folder)
+    recognizer = Recognizer(folder, own_export=False)
     signals = windows(recognizer, data)
     inputs = [recognizer.inputs([signal]) for signal in signals]
     kind = keras.layers.BatchNormalization
@@ -97,7 +97,7 @@ def milliseconds(predicts, inputs, repeats=5):
     return {name: min(taken) for name, taken in times.items()}
 
 
-def measure(name, data, int8):
+def measure(name, data, weights):
     """Prints a row of the table."""
     with tempfile.TemporaryDirectory() as folder:
         recognizer, signals, inputs, alone = start(name, folder, data)
@@ -109,7 +109,7 @@ def measure(name, data, int8):
         for form in ("onnx", "litert"):
             out = Path(folder, form)
             try:
-                check = export.export_run(recognizer, form, out, signals, "windows", None, int8)
+                check = export.export_run(recognizer, form, out, signals, "windows", None, weights)
             except ValueError as error:
                 cells.append(f"refused: {error}")
                 continue
@@ -125,14 +125,14 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True, help="folder of the test recordings")
     parser.add_argument("--presets", default=",".join(models.PRESETS))
-    parser.add_argument("--int8", action="store_true")
+    parser.add_argument("--weights", choices=export.WEIGHTS, default="float32")
     args = parser.parse_args()
     print("| preset | varies | Keras | ONNX | LiteRT | MB of these | ms: Keras, ONNX, LiteRT |")
     print("|---|---|---|---|---|---|---|")
     for name in args.presets.split(","):
         spawn = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, spawn) as process:  # the memory of each ends with it
-            process.submit(measure, name, args.data, args.int8).result()
+            process.submit(measure, name, args.data, args.weights).result()
 
 
 if __name__ == "__main__":

@@ -14,10 +14,16 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument("folder", metavar="RUN")
     command.add_argument("media", nargs="*", metavar="MEDIA", help="recordings to check it on")
     command.add_argument("--format", choices=tuple(FILES), required=True)
-    command.add_argument("--output", metavar="DIR", help="default: RUN/FORMAT, or RUN/FORMAT-int8")
-    command.add_argument(
-        "--int8", action="store_true", help="8-bit weights; what that costs on the test clips"
-    )
+    command.add_argument("--output", metavar="DIR", help="default: RUN/FORMAT, RUN/FORMAT-int8")
+    weights = command.add_mutually_exclusive_group()
+    for name, text in (
+        ("float16", "weights stored with 16 bits: half the size"),
+        ("int8", "8-bit weights; what that costs on the test clips"),
+    ):
+        weights.add_argument(
+            f"--{name}", dest="weights", action="store_const", const=name, help=text
+        )
+    command.set_defaults(weights="float32")
     command.add_argument("--data", help="test clips to check it on (default: those of the run)")
     command.add_argument("--features", help="table joined to them, or to MEDIA")
     command.add_argument("--cache", help="folder of decoded clips")
@@ -33,12 +39,12 @@ def run(options: argparse.Namespace) -> None:
     from emotion.inference import export
     from emotion.inference.recognizer import Recognizer
 
-    recognizer = Recognizer(options.folder)
-    form = f"{options.format}-int8" if options.int8 else options.format
+    recognizer = Recognizer(options.folder, own_export=False)
+    form = f"{options.format}-int8" if options.weights == "int8" else options.format
     folder = Path(options.output or Path(options.folder, form))
     windows, source, targets = _windows(options, recognizer)
     check = export.export_run(
-        recognizer, options.format, folder, windows, source, targets, options.int8
+        recognizer, options.format, folder, windows, source, targets, options.weights
     )
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(f"{folder}: {size / 1e6:.2f} MB")
@@ -53,18 +59,18 @@ def _windows(options, recognizer):
     from emotion.inference import export
 
     if options.media:
-        if options.int8 or options.data:
+        if options.weights == "int8" or options.data:
             raise ValueError("MEDIA stands for the test clips, which --int8 and --data need.")
         signals = (recognizer.read(path, options.features) for path in options.media)
         return signals, "recordings", None
     try:
         split, load = recognizer.run.data(options.data, options.features, options.cache)
     except (ValueError, OSError) as error:
-        if options.int8 or options.data:
+        if options.weights == "int8" or options.data:
             raise
         return export.noise(recognizer), f"noise, since there are no test clips: {error}", None
     clips, labels = split.test, recognizer.labels
-    if not options.int8:
+    if options.weights != "int8":
         count = min(len(clips), export.WINDOWS)
         clips = [clips[i * len(clips) // count] for i in range(count)]
         return map(load, clips), "test clips", None

@@ -32,9 +32,6 @@ def arguments(options: argparse.Namespace) -> tuple:
 
 def load(options: argparse.Namespace) -> Recognizer:
     """Returns the Recognizer of a command's options; raises as it does."""
-    from emotion import backend
-
-    backend.start()
     from emotion.inference.recognizer import Recognizer
 
     return Recognizer(*arguments(options))

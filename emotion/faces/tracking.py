@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 # Colour similarity, measured on 8 recordings of 6 people: at least 0.96 for the same face
 # 2 to 20 s later (1st percentile), 0.70 to 0.89 for two people in the same light.
@@ -129,6 +128,11 @@ class Tracker:
 
 def _assign(score):
     """Returns a dict of row to column: the assignment with the highest sum of scores above 0."""
+    if min(score.shape) < 2:  # as where one face is followed
+        best = np.unravel_index(score.argmax(), score.shape) if score.size else ()
+        return dict([best]) if best and score[best] > 0 else {}
+    from scipy.optimize import linear_sum_assignment  # not above: it takes 0.4 s to load
+
     pairs = zip(*linear_sum_assignment(score, maximize=True), strict=True)
     return {i: j for i, j in pairs if score[i, j] > 0}
 

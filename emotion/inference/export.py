@@ -23,9 +23,11 @@ from emotion.faces.crop import STEP
 from emotion.inference.recognizer import Recognizer
 from emotion.inference.runtime import FILES, OUTPUT
 from emotion.record import Record
+from emotion.run import weights_digest
 
 FORMATS = tuple(FILES)
-TOLERANCE = 1e-4  # of a probability
+WEIGHTS = ("float32", "float16", "int8")
+TOLERANCE = {"float32": 1e-4, "float16": 1e-3, "int8": 1.0}  # of a probability
 WINDOWS = 50
 # What of run.json predicts or tells where the model is from; the rest names places and people.
 RECORD = ("preset", "labels", "detector", "window", "protocol", "fold", "seed", "versions")
@@ -66,20 +68,21 @@ def export_run(
     windows: list[Signal],
     source: str,
     targets: np.ndarray | None = None,
-    int8: bool = False,
+    weights: str = "float32",
 ) -> Check:
     """Writes a folder with a model, its run.json and a README.md, and checks it.
 
     The folder appears under its name when all is written and the check is passed.
 
     Args:
-        recognizer: Recognizer of a run.
+        recognizer: Recognizer of a run, with `own_export` False.
         form: str, one of FORMATS.
         folder: Path that is not there yet.
         windows: iterable of Signal, to compare run and export on.
         source: str, what they are, for the record.
         targets: int array (n,), the true classes of the windows, or None.
-        int8: bool, whether weights become 8-bit integers; then no difference is too large.
+        weights: str, one of WEIGHTS, what is stored. Of float16, float32 is made again as the
+            model is loaded; int8 is computed with, and no difference is too large then.
 
     Returns:
         Check.
@@ -87,15 +90,17 @@ def export_run(
     Raises:
         FileExistsError: the folder is there.
         ValueError: the format cannot hold the model, a probability differs by more than
-            TOLERANCE, a SavedModel is to be int8, or the recogniser's is an export already.
+            TOLERANCE, a SavedModel is to have other weights, or the recogniser's is an export.
         ModuleNotFoundError: what converts is not installed.
     """
     if recognizer.model is None:
         raise ValueError(
             f"{recognizer.run.folder} is an export already; name the run it was made of."
         )
-    if int8 and form == "saved_model":
-        raise ValueError("a SavedModel has no int8; leave --int8 out, or export onnx or litert.")
+    if weights != "float32" and form == "saved_model":
+        raise ValueError(
+            f"a SavedModel has no {weights}; leave --{weights} out, or export onnx or litert."
+        )
     folder = Path(folder)
     if folder.exists():
         raise FileExistsError(f"{folder} is there already; remove it or name another --output.")
@@ -103,16 +108,22 @@ def export_run(
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as part:
         part = Path(part, folder.name)
         part.mkdir()
-        _convert(recognizer, form, part / FILES[form], int8)
+        _convert(recognizer, form, part / FILES[form], weights)
         known = {name: getattr(recognizer.run.record, name) for name in RECORD}
         known["thresholds"] = recognizer.run.thresholds
-        exported = {"format": form, "int8": int8}
+        exported = {
+            "format": form,
+            "weights": weights,
+            "run_weights": weights_digest(recognizer.run.folder),
+            "temperature": recognizer.temperature,
+        }
         Record(**known, exported=exported).write(part / "run.json")
         check = compare(recognizer, Recognizer(part), windows, source, targets)
-        if check.difference > TOLERANCE and not int8:
+        if check.difference > TOLERANCE[weights]:
             raise ValueError(
                 f"{form} gives other probabilities than {recognizer.run.folder}: they differ by up "
-                f"to {check.difference:.1e}, and may by {TOLERANCE:.0e}; use another format."
+                f"to {check.difference:.1e}, and may by {TOLERANCE[weights]:.0e}; use another "
+                "format."
             )
         exported |= vars(check)
         Record(**known, exported=exported).write(part / "run.json")
@@ -185,10 +196,9 @@ def readme(recognizer: Recognizer, exported: dict) -> str:
         + "".join(f"{i}. {step}\n" for i, step in enumerate(feature.describe(), start=1))
         for name, feature in preset.features.items()
     )
-    kind = f"{form}, {'int8' if exported['int8'] else 'float32'}"
     classes, uar = recognizer.labels, exported["uar"]
     cost = "" if uar is None else f" UAR there: {uar[0]:.4f} of the run, {uar[1]:.4f} of this."
-    return f"""# {preset.name}, {preset.modality}: {kind}
+    return f"""# {preset.name}, {preset.modality}: {form}, {exported["weights"]}
 
 ```python
 {snippet}
@@ -214,7 +224,7 @@ from the Keras model's: {exported["difference"]:.1e}.{cost}
 """
 
 
-def _convert(recognizer, form, path, int8):
+def _convert(recognizer, form, path, weights):
     import keras
 
     if keras.backend.backend() != "tensorflow":
@@ -231,18 +241,19 @@ def _convert(recognizer, form, path, int8):
     model = keras.Model(inputs, {OUTPUT: probabilities})
     with tempfile.TemporaryDirectory() as saved, backend.quiet():
         model.export(saved, format="tf_saved_model", verbose=False)
-        _CONVERTERS[form](saved, path, int8)
+        _CONVERTERS[form](saved, path, weights)
 
 
-def _saved_model(saved, path, int8):
+def _saved_model(saved, path, weights):
     shutil.copytree(saved, path)
 
 
-def _litert(saved, path, int8):
+def _litert(saved, path, weights):
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_saved_model(saved)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT] if int8 else []
+    converter.optimizations = [] if weights == "float32" else [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16] if weights == "float16" else []
     try:
         path.write_bytes(converter.convert())
     except Exception as error:  # its own class is private
@@ -254,7 +265,7 @@ def _litert(saved, path, int8):
         ) from None
 
 
-def _onnx(saved, path, int8):
+def _onnx(saved, path, weights):
     try:
         from onnxruntime import quantization
         from tf2onnx import convert, tf_loader
@@ -277,9 +288,26 @@ def _onnx(saved, path, int8):
         )
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    if weights == "float16":
+        _store_halves(model.graph)
     path.write_bytes(model.SerializeToString())
-    if int8:
+    if weights == "int8":
         quantization.quantize_dynamic(path, path)
+
+
+def _store_halves(graph):
+    """Stores large weights as float16, from which ONNX Runtime makes float32 once, as it loads."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype == np.float32 and values.size >= 1024:
+            half = f"{tensor.name}_float16"
+            casts.append(helper.make_node("Cast", [half], [tensor.name], to=TensorProto.FLOAT))
+            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), half))
+    for place, cast in enumerate(casts):
+        graph.node.insert(place, cast)
 
 
 @contextmanager

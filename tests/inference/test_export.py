@@ -272,7 +272,7 @@ def test_int8_is_small_and_its_cost_is_measured_on_the_test_clips(
         assert main([*common, "--format", form, "--int8", "--output", str(output)]) == 0
         assert re.search(r"UAR 0\.\d+ of the run, 0\.\d+ of this", capsys.readouterr().out)
         text = json.loads((output / "run.json").read_text(encoding="utf-8"))["exported"]
-        assert text["int8"] and text["source"] == "test clips" and text["difference"] > 0
+        assert text["weights"] == "int8" and text["source"] == "test clips" and text["difference"] > 0
         assert text["windows"] == trained.record.clips["test"]
         sizes[form] = (output / name).stat().st_size
     assert max(sizes.values()) < 0.5 * (trained.folder / "model.keras").stat().st_size
