@@ -68,7 +68,7 @@ def start(name, folder, data):
     }
     (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
     model.save(folder / "model.keras")
-    recognizer = Recognizer(folder, own_export=False)
+    recognizer = Recognizer(folder, use_export=False)
     signals = windows(recognizer, data)
     inputs = [recognizer.inputs([signal]) for signal in signals]
     kind = keras.layers.BatchNormalization

@@ -101,7 +101,7 @@ def main():
     parser.add_argument("--data", type=Path, required=True, help="folder of the test recordings")
     parser.add_argument("--model", type=Path, default=starter())
     args = parser.parse_args()
-    recognizer = Recognizer(args.model, own_export=False)
+    recognizer = Recognizer(args.model, use_export=False)
     print("| recording | answer |\n|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for name, source in sources(args.data, Path(folder)):

@@ -44,7 +44,7 @@ def _clip(options):
     from emotion.explain.explanations import drawable, explain_clip
     from emotion.inference.recognizer import Recognizer
 
-    recognizer = Recognizer(options.folder, own_export=False)
+    recognizer = Recognizer(options.folder, use_export=False)
     run, labels = recognizer.run, recognizer.labels
     chosen = _class(options.label, labels)
     if not drawable(run.preset):

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> None:
     from emotion.inference import export
     from emotion.inference.recognizer import Recognizer
 
-    recognizer = Recognizer(options.folder, own_export=False)
+    recognizer = Recognizer(options.folder, use_export=False)
     form = f"{options.format}-int8" if options.weights == "int8" else options.format
     folder = Path(options.output or Path(options.folder, form))
     windows, source, targets = _windows(options, recognizer)

@@ -75,7 +75,7 @@ def export_run(
     The folder appears under its name when all is written and the check is passed.
 
     Args:
-        recognizer: Recognizer of a run, with `own_export` False.
+        recognizer: Recognizer of a run, with `use_export` False.
         form: str, one of FORMATS.
         folder: Path that is not there yet.
         windows: iterable of Signal, to compare run and export on.
@@ -306,8 +306,8 @@ def _store_halves(graph):
             half = f"{tensor.name}_float16"
             casts.append(helper.make_node("Cast", [half], [tensor.name], to=TensorProto.FLOAT))
             tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), half))
-    for place, cast in enumerate(casts):
-        graph.node.insert(place, cast)
+    for index, cast in enumerate(casts):
+        graph.node.insert(index, cast)
 
 
 @contextmanager

@@ -58,7 +58,7 @@ class Recognizer:
         threshold: float in [0, 1], the confidence below which a prediction is uncertain; None for
             the run's, 0 for none.
         any_sound: bool, whether sound is used in which nobody speaks.
-        own_export: bool, whether the run's own export predicts for it.
+        use_export: bool, whether the run's own export predicts for it.
 
     Attributes:
         run: run.Run.
@@ -82,7 +82,7 @@ class Recognizer:
         detector_weights: str | Path | None = None,
         threshold: float | None = None,
         any_sound: bool = False,
-        own_export: bool = True,
+        use_export: bool = True,
     ):
         if threshold is not None and not 0 <= threshold <= 1:
             raise ValueError(f"`threshold` must be from 0 to 1. Received: {threshold}.")
@@ -101,7 +101,7 @@ class Recognizer:
         if threshold is not None:
             self.thresholds = dict.fromkeys(self.thresholds, threshold)
         self.any_sound = any_sound
-        self._place = exported or (runtime.own(self.run) if own_export else None)
+        self._place = exported or (runtime.export_of(self.run) if use_export else None)
         self._exported = self._place and runtime.load(self._place)
         self._frames = None if self._exported else FrameEncoder.of(self.model)
 

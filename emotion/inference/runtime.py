@@ -58,7 +58,7 @@ def find(path: Path | str) -> Path | None:
     return model
 
 
-def own(run: Run) -> Path | None:
+def export_of(run: Run) -> Path | None:
     """Finds the ONNX model in a run's folder that was made of its present weights.
 
     Args:

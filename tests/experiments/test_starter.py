@@ -21,6 +21,7 @@ from tests.data.test_images import write_arrays
 from tests.data.test_log_mel_table import write_log_mel
 
 LABELS = "neutral,happy,sad,angry,fearful,disgust,surprised"
+ROUNDED = 1e-3  # of a probability, for weights of 16 bits
 pytestmark = pytest.mark.slow
 
 
@@ -64,7 +65,8 @@ def test_each_branch_predicts_as_its_run_does_with_its_temperature(trained):
     for name, (folder, views) in cases.items():
         expected = probabilities(folder, views, joined.record.temperatures[name])
         absent = {n: a if n == name else np.zeros_like(a) for n, a in whole.items()}
-        assert np.allclose(probabilities(trained / "starter", [absent], 1.0), expected, atol=1e-5)
+        result = probabilities(trained / "starter", [absent], 1.0)
+        assert np.allclose(result, expected, atol=ROUNDED)
 
 
 def test_the_card_says_who_is_in_the_data(trained):
@@ -84,7 +86,7 @@ def assert_same(measured, branch, temperature):
     labels = LABELS.split(",")
     logits = np.log(branch.predictions[labels].to_numpy()) / temperature
     table = measured.predictions.set_index("id").loc[branch.predictions["id"], labels]
-    np.testing.assert_allclose(table, special.softmax(logits, axis=1), atol=1e-4)
+    np.testing.assert_allclose(table, special.softmax(logits, axis=1), atol=ROUNDED)
 
 
 def test_it_is_tested_on_people_it_has_not_met(trained, tmp_path, capsys):
@@ -199,12 +201,37 @@ def test_more_data_is_trained_on_and_nothing_else(trained, tmp_path, capsys):
 
 
 def test_the_shipped_starter_sees_that_she_laughs(starter, data):
-    assert sum(path.stat().st_size for path in starter.iterdir()) < 10e6
+    assert sum(path.stat().st_size for path in starter.rglob("*.*")) < 10e6
     result = analyze(data / "media/one_face.mp4", Recognizer(starter))
     table = result.to_pandas()
     laughing = table[(table["start"] >= 9.7) & (table["end"] <= 18)]
     assert len(laughing) and set(laughing["label"]) == {"happy"}
     assert "unknown" in (starter / "model_card.md").read_text(encoding="utf-8")
+
+
+def test_the_shipped_starter_predicts_without_keras_what_keras_predicts(starter, data, tmp_path):
+    """The command loads neither TensorFlow nor librosa."""
+    recording = data / "ravdess/videos/Actor_01/01-01-01-01-01-01-01.mp4"
+    code = (
+        "import sys, run_inference\n"
+        "assert run_inference.main(sys.argv[1:]) == 0\n"
+        "print({'keras', 'tensorflow', 'librosa', 'pandas'} & set(sys.modules))"
+    )
+    arguments = ["--video_path", recording, "--model", starter, "--output", tmp_path / "out.mp4"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=Path(shipped.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0 and done.stdout.endswith("\nset()\n"), done.stderr[-2000:]
+    exported, keras_model = Recognizer(starter), Recognizer(starter, use_export=False)
+    signal = exported.read(recording)
+    signals = [signal, signal.without("audio"), signal.without("video")]
+    result = exported.predict(signals)
+    np.testing.assert_allclose(result, keras_model.predict(signals), atol=ROUNDED)
+    assert np.ptp(result, axis=0).max() > 0.1
 
 
 @pytest.fixture

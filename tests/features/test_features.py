@@ -1,10 +1,12 @@
 """Features: fixed shapes that span the whole signal."""
 
+import warnings
 from dataclasses import replace
 
 import librosa
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from emotion.clip import Signal, spread
 from emotion.features import (
@@ -15,6 +17,7 @@ from emotion.features import (
     Mfcc,
     MfccSeries,
     Waveform,
+    mfcc,
 )
 
 RATE = Mfcc().sample_rate
@@ -37,6 +40,22 @@ def test_mfcc_map_has_one_shape_for_any_length(seconds):
     assert values.shape == (40, 44, 1)
     assert values.dtype == np.float32
     assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize(("rate", "length", "hop", "bands"), [
+    (16000, 1024, 320, 64), (22050, 2048, 512, 128), (1600, 512, 128, 40), (8000, 300, 77, 33)
+])  # fmt: skip
+@pytest.mark.parametrize("seconds", [0, 0.3, 40])
+def test_mel_power_has_the_bits_of_librosa(rate, length, hop, bands, seconds):
+    feature = replace(Mfcc(), sample_rate=rate, frame_length=length, hop_length=hop, n_mels=bands)
+    samples = sound(seconds + 1 / rate, rate).samples
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of bands between two bins, and of short sounds
+        filters = librosa.filters.mel(sr=rate, n_fft=length, n_mels=bands)
+        spectrum = librosa.stft(samples, n_fft=length, hop_length=hop)
+    np.testing.assert_array_equal(
+        mfcc.mel_power(samples, feature), csr_array(filters) @ (spectrum.real**2 + spectrum.imag**2)
+    )
 
 
 def test_mfcc_steps_are_means_of_librosa_frames():

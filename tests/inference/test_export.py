@@ -25,6 +25,7 @@ from emotion.encoders import efficientface, resnet, wav2vec2
 from emotion.features import FEATURES
 from emotion.inference import export, runtime, timeline
 from emotion.inference.recognizer import Recognizer
+from emotion.run import weights_digest
 from emotion.signals import cache
 from emotion.signals.cache import SignalCache
 from tests.encoders.test_wav2vec2 import SMALL
@@ -261,6 +262,43 @@ def test_the_command_checks_on_recordings_and_writes_beside_the_run(
     assert "is an export" in capsys.readouterr().err
 
 
+def test_an_export_of_the_present_weights_predicts_for_its_run(exports, tmp_path, monkeypatch):
+    recognizer, signals, folder = exports
+    for name in ("run.json", "model.keras"):
+        shutil.copy(recognizer.run.folder / name, tmp_path / name)
+    shutil.copytree(folder / "onnx", tmp_path / "onnx")
+    loaded, right = [], runtime.load
+    monkeypatch.setattr(runtime, "load", lambda path: loaded.append(path) or right(path))
+    item = Recognizer(tmp_path)
+    assert loaded == [tmp_path / "onnx/model.onnx"] and item.run.folder == tmp_path
+    np.testing.assert_allclose(item.predict(signals), recognizer.predict(signals), atol=1e-4)
+    assert item.model.count_params() == recognizer.model.count_params()  # for explain
+    assert Recognizer(tmp_path, use_export=False).predict(signals).shape == (8, 8)
+    measured = {"model": weights_digest(tmp_path), "temperature": 2.0}
+    (tmp_path / "metrics.json").write_text(json.dumps(measured), encoding="utf-8")
+    cooler = Recognizer(tmp_path).predict(signals)
+    assert len(loaded) == 1 and cooler.max() < item.predict(signals).max()
+    (tmp_path / "metrics.json").unlink()
+    record = json.loads((tmp_path / "onnx/run.json").read_text(encoding="utf-8"))
+    for name, value in (("run_weights", "another"), ("weights", "int8"), ("weights", None)):
+        other = {**record, "exported": {**record["exported"], name: value}}
+        (tmp_path / "onnx/run.json").write_text(json.dumps(other), encoding="utf-8")
+        np.testing.assert_array_equal(
+            Recognizer(tmp_path).predict(signals), recognizer.predict(signals)
+        )
+    assert len(loaded) == 1
+
+
+@pytest.mark.parametrize("form", ["onnx", "litert"])
+def test_float16_is_half_the_size_and_predicts_the_same(exports, form, tmp_path):
+    recognizer, signals, folder = exports
+    export.export_run(recognizer, form, tmp_path / form, signals, "clips", weights="float16")
+    small, large = (place / form / runtime.FILES[form] for place in (tmp_path, folder))
+    assert small.stat().st_size < 0.6 * large.stat().st_size
+    result = Recognizer(small).predict(signals)
+    np.testing.assert_allclose(result, recognizer.predict(signals), atol=1e-3)
+
+
 @pytest.mark.slow
 def test_int8_is_small_and_its_cost_is_measured_on_the_test_clips(
     trained, corpus, signals, tmp_path, capsys
@@ -272,7 +310,9 @@ def test_int8_is_small_and_its_cost_is_measured_on_the_test_clips(
         assert main([*common, "--format", form, "--int8", "--output", str(output)]) == 0
         assert re.search(r"UAR 0\.\d+ of the run, 0\.\d+ of this", capsys.readouterr().out)
         text = json.loads((output / "run.json").read_text(encoding="utf-8"))["exported"]
-        assert text["weights"] == "int8" and text["source"] == "test clips" and text["difference"] > 0
+        assert (
+            text["weights"] == "int8" and text["source"] == "test clips" and text["difference"] > 0
+        )
         assert text["windows"] == trained.record.clips["test"]
         sizes[form] = (output / name).stat().st_size
     assert max(sizes.values()) < 0.5 * (trained.folder / "model.keras").stat().st_size
