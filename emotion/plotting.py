@@ -6,12 +6,10 @@ Figures are made without pyplot, so that no state is shared with a program that 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import matplotlib
 
 from emotion.files import atomic_write
 
@@ -24,18 +22,28 @@ BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 COLOURS = (BLUE, ORANGE, GREEN, "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#882255")
 GREY = "#666666"
 MODALITIES = {"audio": BLUE, "video": ORANGE, "both": GREEN}
-# Decorates a function that draws; constrained layout cuts no label.
-styled = matplotlib.rc_context(
-    {
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "legend.frameon": False,
-        "figure.constrained_layout.use": True,
-        "svg.hashsalt": "emotion",
-        "text.parse_math": False,  # names of files and of classes are no formulas
-    }
-)
+STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,  # which cuts no label
+    "svg.hashsalt": "emotion",
+    "text.parse_math": False,  # names of files and of classes are no formulas
+}
+
+
+def styled(draw: Callable) -> Callable:
+    """Decorates a function that draws, so that it does so in STYLE."""
+
+    @wraps(draw)
+    def drawn(*arguments, **named):
+        import matplotlib  # not above: most commands draw no plot
+
+        with matplotlib.rc_context(STYLE):
+            return draw(*arguments, **named)
+
+    return drawn
 
 
 def save(figure: Figure, path: Path, title: str | None = None) -> None:

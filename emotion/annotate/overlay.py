@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import cv2
@@ -247,10 +248,11 @@ def _yuv(image):
 
 def _render(face, shares, size, look):
     """RGB image uint8 (h, w, 3) and alpha uint16 (h, w) in 0..256, both of even size."""
-    import matplotlib  # its fonts: every letter of a label can be drawn, on every machine
     from PIL import Image, ImageDraw, ImageFont
 
-    folder = os.path.join(matplotlib.get_data_path(), "fonts", "ttf")
+    # Its fonts: every letter of a label can be drawn, on every machine. It is not loaded itself.
+    package = os.path.dirname(find_spec("matplotlib").origin)
+    folder = os.path.join(package, "mpl-data", "fonts", "ttf")
     plain, bold = (
         ImageFont.truetype(os.path.join(folder, file), size)
         for file in ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")

@@ -182,7 +182,7 @@ def write_annotated(
     cards, positions = {}, {}
     sound = None if timeline.sound is None else media.probe(timeline.sound)
     with media.VideoWriter(output, like=timeline.info, sound=sound) as writer:
-        for time, picture in media.read_pictures(timeline.info.path):
+        for time, picture in media.ahead(media.read_pictures(timeline.info.path)):
             paint(media.planes(picture), *describe(time), cards, positions)
             writer.write(picture)
             if progress:

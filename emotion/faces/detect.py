@@ -15,7 +15,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pooch
+import platformdirs
 
 YUNET_URL = (
     "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/"
@@ -52,7 +52,7 @@ def yunet_path() -> Path | None:
                 f"Received: {named}"
             )
         return Path(named)
-    path = Path(pooch.os_cache("emotion")) / YUNET_URL.rpartition("/")[2]
+    path = platformdirs.user_cache_path("emotion") / YUNET_URL.rpartition("/")[2]
     return path if path.is_file() and _sha256(path) == YUNET_SHA256 else None
 
 
@@ -93,7 +93,9 @@ def fetch_yunet(url: str = YUNET_URL) -> Path:
         ValueError: what was downloaded is another file; it is not kept.
         requests.RequestException: the server cannot be reached or refuses.
     """
-    name, folder = YUNET_URL.rpartition("/")[2], pooch.os_cache("emotion")
+    import pooch  # not above: few commands download
+
+    name, folder = YUNET_URL.rpartition("/")[2], platformdirs.user_cache_path("emotion")
     return Path(pooch.retrieve(url, f"sha256:{YUNET_SHA256}", fname=name, path=folder))
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import fft
 
 from emotion.features.mfcc import describe_sound, describe_step_means, mel_power, sound, step_means
 
@@ -104,6 +103,8 @@ class LogMel:
         Raises:
             ValueError: the signal has another sample rate.
         """
+        from scipy import fft  # not above: only sound needs it
+
         values = self._bands(signal)
         if values is None:
             return np.zeros(self.shape, np.float32)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.sparse import csr_array
 
 if TYPE_CHECKING:
     from emotion.clip import Signal
@@ -182,6 +181,8 @@ def mel_power(samples: np.ndarray, feature: Any) -> np.ndarray:
 @lru_cache(maxsize=8)
 def _mel_filters(sample_rate, frame_length, n_mels):
     """Triangles (n_mels, 1 + frame_length // 2) of area 1, on the scale of Slaney's toolbox."""
+    from scipy.sparse import csr_array  # not above: only sound needs it
+
     linear, step = 15, np.log(6.4) / 27  # up to 1000 Hz in steps of 200/3 Hz, logarithmic above
     highest = sample_rate / 2
     top = highest * 3 / 200 if highest < 1000 else linear + np.log(highest / 1000) / step

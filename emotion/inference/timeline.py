@@ -238,7 +238,7 @@ def _events(info, recognizer, features, sound=None):
         size = round(SOUND_BLOCK * recognizer.sample_rate) / recognizer.sample_rate
         yield ((i * size, "sound", block) for i, block in enumerate(blocks))
     if info.video and (recognizer.detector is not None or features and not listens):
-        pictures = media.read_frames(info.path, step=STEP)
+        pictures = media.ahead(media.read_frames(info.path, step=STEP))
         yield ((time, "frame", frame) for time, frame in pictures)
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from contextvars import copy_context
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -123,6 +129,20 @@ def read_pictures(path: str | Path) -> Iterator[tuple[float, av.VideoFrame]]:
     """
     for time, frame in decode.frames(path):
         yield time, decode.picture(frame)
+
+
+def ahead(values: Iterator[Any], count: int = 4) -> Iterator[Any]:
+    """Yields what a generator yields, computed in a thread of its own, at most `count` ahead."""
+    step, end = partial(copy_context().run, next, values), object()
+    with closing(values), ThreadPoolExecutor(1) as thread:
+        waiting = deque(thread.submit(step, end) for _ in range(count))
+        try:
+            while (value := waiting.popleft().result()) is not end:
+                waiting.append(thread.submit(step, end))
+                yield value
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def resampled(rate: int, sample_rate: int) -> Callable[[np.ndarray], np.ndarray]:

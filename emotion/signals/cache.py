@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import pooch
+import platformdirs
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 from tqdm import tqdm
@@ -88,7 +88,9 @@ class Facts:
 
 def default_folder() -> Path:
     """Path of the cache: $EMOTION_CACHE, else the user's cache folder."""
-    return Path(os.environ.get("EMOTION_CACHE") or Path(pooch.os_cache("emotion")) / "signals")
+    return Path(
+        os.environ.get("EMOTION_CACHE") or platformdirs.user_cache_path("emotion") / "signals"
+    )
 
 
 def decode(

@@ -22,7 +22,7 @@ def weights(data):
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.delenv("EMOTION_YUNET", raising=False)
-    monkeypatch.setattr(detect.pooch, "os_cache", lambda name: tmp_path / "cache")
+    monkeypatch.setattr(detect.platformdirs, "user_cache_path", lambda name: tmp_path / "cache")
     return tmp_path / "cache"
 
 

@@ -113,7 +113,7 @@ def test_the_runs_detector_is_required_again(trained, tmp_path, monkeypatch):
         json.dumps({**record, "detector": "yunet"}), encoding="utf-8"
     )
     monkeypatch.delenv("EMOTION_YUNET", raising=False)
-    monkeypatch.setattr("emotion.faces.detect.pooch.os_cache", lambda _: tmp_path / "nothing")
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda _: tmp_path / "nothing")
     with pytest.raises(FileNotFoundError, match="yunet"):
         Recognizer(tmp_path / "run")
 
