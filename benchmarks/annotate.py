@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def loop(source, target, seconds):
-    """Repeats a recording by copying its packets, until `seconds` are full."""
+def loop(source, target, seconds, length=float("inf")):
+    """Repeats the first `length` seconds of a recording by copying its packets, until `seconds`."""
     with av.open(str(target), "w") as output:
         streams, ends = {}, {}
         while not ends or min(ends.values()) < seconds:
@@ -34,7 +34,7 @@ def loop(source, target, seconds):
                     if stream.index not in streams:
                         streams[stream.index] = output.add_stream_from_template(stream)
                 for packet in container.demux():
-                    if not packet.size:
+                    if not packet.size or packet.pts * packet.time_base >= length:
                         continue
                     index, base = packet.stream.index, packet.time_base
                     shift = round(starts.get(index, 0) / base)

@@ -1,20 +1,15 @@
-"""Annotates recordings in processes, one recording each at a time.
+"""Annotates recordings in processes, here or on a cluster, one recording each at a time.
 
 Each process loads the recogniser once. One that dies, as a decoder may on a damaged file, costs its
 own recording only.
 """
 
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, as_completed
-from functools import cache
+from functools import cache, partial
 
-import cv2
-from pebble import ProcessExpired
-
-from emotion import processes
-from emotion.annotate.recordings import Job, Settings, annotate
+from emotion.annotate.recordings import Job, Settings, annotate, done
 from emotion.clip import MediaError
+from emotion.engines import Engine, JobLost
 
 
 class _NoRecognizer(ValueError):
@@ -22,45 +17,35 @@ class _NoRecognizer(ValueError):
 
 
 def work(
-    jobs: list[Job], settings: Settings, count: int, load: Callable = Settings.load
+    jobs: list[Job], settings: Settings, engine: Engine, load: Callable = Settings.load
 ) -> Iterator[tuple[Job, str | None]]:
-    """Annotates recordings in worker processes.
+    """Annotates recordings where an engine runs them.
 
     Args:
         jobs: list of Job.
         settings: Settings.
-        count: int, processes; at least 1.
+        engine: engines.Engine.
         load: function of the Settings that returns the recogniser; it must pickle.
 
     Yields:
         (Job, str or None): as each ends, None or the reason why it failed.
 
     Raises:
-        ValueError: `count` is below 1, or the recogniser cannot be loaded; the message says why.
+        ValueError: the recogniser cannot be loaded; the message says why.
+        ModuleNotFoundError, ValueError: as `Engine.run`.
     """
-    if count < 1:
-        raise ValueError(f"`workers` must be at least 1. Received: {count}.")
-    threads = max(1, (os.cpu_count() or 1) // count)
-    with processes.Pool(count, _limit_threads, threads) as pool:
-        futures: dict[Future, Job] = {
-            pool.schedule(_annotate, (job, settings, load)): job for job in jobs
-        }
-        for future in as_completed(futures):
-            try:
-                reason = future.result()
-            except ProcessExpired as error:
-                reason = f"its process died (exit code {error.exitcode}); look at the file"
-            yield futures[future], reason
-
-
-def _limit_threads(count):
-    for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):  # read when they are loaded
-        os.environ[name] = str(count)
-    cv2.setNumThreads(count)
+    for job, answer in engine.run(partial(_annotate, settings=settings, load=load), jobs):
+        try:
+            reason = answer()
+        except JobLost as error:
+            reason = f"{error}; look at the file"
+        yield job, reason
 
 
 def _annotate(job, settings, load):
     """Annotates a recording; returns None, or the reason why that failed."""
+    if done(job):  # by a process whose machine was lost before it could say so
+        return None
     recognizer = _recognizer(settings, load)
     try:
         annotate(job, recognizer, settings)

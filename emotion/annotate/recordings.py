@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,10 @@ class Job:
     picture: Path | None = None
     sound: Path | None = None
 
+    def absolute(self) -> Job:
+        """Returns the Job with paths that mean the same in any working directory."""
+        return Job(*(path and path.absolute() for path in vars(self).values()))
+
     @property
     def outputs(self) -> list[Path]:
         """List of Path."""
@@ -79,6 +83,12 @@ class Settings:
 
     def __post_init__(self):
         check_seconds(self.smooth)
+
+    def absolute(self) -> Settings:
+        """Returns the Settings with paths that mean the same in any working directory."""
+        names = ("model", "yunet", "features")
+        paths = {name: getattr(self, name) for name in names}
+        return replace(self, **{n: path and os.path.abspath(path) for n, path in paths.items()})
 
     def load(self) -> Recognizer:
         """Returns the Recognizer; raises FileNotFoundError, ValueError where that cannot be."""
@@ -254,10 +264,11 @@ def unfinished(listed: list[Job], settings: Settings, folder: Path, root: Path) 
             f"({path.name} says which); repeat those, or choose another --output."
         )
     write_text(path, record)
-    return [job for job in listed if not _done(job)]
+    return [job for job in listed if not done(job)]
 
 
-def _done(job):
+def done(job: Job) -> bool:
+    """Whether all results of a job are there, and newer than its recording."""
     try:
         newest = job.path.stat().st_mtime
         lacking = [

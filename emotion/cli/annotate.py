@@ -80,6 +80,19 @@ def arguments(parser: argparse._ActionsContainer) -> None:
         metavar="N",
         help="how many of several recordings are annotated at once (default: one per core)",
     )
+    engine(parser)
+
+
+def engine(parser: argparse._ActionsContainer) -> None:
+    """Adds where the jobs of a command run."""
+    add = parser.add_argument
+    add(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="where several recordings are annotated: here, or on a Ray cluster (docs/scale.md)",
+    )
+    add("--address", help="of the Ray cluster: auto, ray://HOST:PORT (default: $RAY_ADDRESS)")
 
 
 def spans(parser: argparse._ActionsContainer) -> None:
@@ -148,6 +161,8 @@ def run_single(args: argparse.Namespace) -> int:
     """Annotates one recording."""
     from emotion.annotate import recordings
 
+    if args.engine != "local":
+        raise ValueError("`--engine ray` is for several recordings; name a folder of them.")
     (path,) = args.video_path
     video = args.output or Path(f"{path.stem}_annotated.mp4")
     job = recordings.Job(path, video, args.predictions, args.timeline, args.audio_path)
@@ -168,6 +183,7 @@ def run_many(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from emotion.annotate import batch, recordings
+    from emotion.engines import Engine
 
     if args.audio_path:
         raise ValueError(
@@ -181,12 +197,15 @@ def run_many(args: argparse.Namespace) -> int:
     )
     listed = recordings.list_jobs(args.video_path, folder, *kinds)
     used = settings(args)
+    if args.engine != "local":  # whose processes have another working directory
+        listed = [job.absolute() for job in listed]
+        used = used.absolute()
     todo = recordings.unfinished(listed, used, folder, recordings.shared(args.video_path))
     count = os.cpu_count() or 1 if args.workers is None else args.workers
-    count = min(count, max(1, len(todo)))
+    engine = Engine(args.engine, min(count, max(1, len(todo))), args.address)
     failed, done = [], len(listed) - len(todo)
     with tqdm(total=len(listed), initial=done, desc="annotating", unit="file") as bar:
-        for job, reason in batch.work(todo, used, count, load):
+        for job, reason in batch.work(todo, used, engine, load):
             bar.update()
             if reason:
                 failed.append(reason if str(job.path) in reason else f"{job.path}: {reason}")

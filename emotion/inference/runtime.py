@@ -5,6 +5,7 @@ ONNX Runtime and LiteRT load no Keras and no TensorFlow.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -108,8 +109,10 @@ def _onnx(path):
     import onnxruntime
     from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
 
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", 0))  # 0: one a core
     try:
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
     except (Fail, InvalidGraph, InvalidProtobuf) as error:
         raise _damaged(path, error) from None
     return lambda inputs: session.run([OUTPUT], inputs)[0]

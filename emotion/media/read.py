@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from contextvars import copy_context
@@ -70,7 +70,7 @@ def read_frames(
     times: Iterable[float] | None = None,
     size: tuple[int, int] | None = None,
     step: float | None = None,
-) -> Iterator[tuple[float, np.ndarray]]:
+) -> Generator[tuple[float, np.ndarray], None, None]:
     """Reads the pictures of a file in order, upright, holding one or two at a time.
 
     Args:
@@ -114,7 +114,7 @@ def _frames_at(path, times, size):
         due = next(wanted, None)
 
 
-def read_pictures(path: str | Path) -> Iterator[tuple[float, av.VideoFrame]]:
+def read_pictures(path: str | Path) -> Generator[tuple[float, av.VideoFrame], None, None]:
     """Reads every frame in the form `VideoWriter` takes, cheaper than RGB to draw on and to write.
 
     Args:
@@ -131,7 +131,7 @@ def read_pictures(path: str | Path) -> Iterator[tuple[float, av.VideoFrame]]:
         yield time, decode.picture(frame)
 
 
-def ahead(values: Iterator[Any], count: int = 4) -> Iterator[Any]:
+def ahead(values: Generator[Any, None, None], count: int = 4) -> Iterator[Any]:
     """Yields what a generator yields, computed in a thread of its own, at most `count` ahead."""
     step, end = partial(copy_context().run, next, values), object()
     with closing(values), ThreadPoolExecutor(1) as thread:

@@ -17,6 +17,7 @@ from emotion import media
 from emotion.annotate import batch
 from emotion.annotate.recordings import Settings, list_jobs
 from emotion.cli import annotate
+from emotion.engines import Engine
 
 ROOT = Path(__file__).parents[2]
 CALL = """
@@ -76,7 +77,9 @@ def lacking(settings):
 def test_a_process_that_dies_costs_its_recording_only(clips, tmp_path):
     listed = list_jobs([clips], tmp_path / "out")
     (tmp_path / "out").mkdir()
-    ended = {job.path.stem: reason for job, reason in batch.work(listed, Settings("x"), 1, dying)}
+    ended = {
+        job.path.stem: reason for job, reason in batch.work(listed, Settings("x"), Engine(), dying)
+    }
     assert sorted(ended) == list("01234567")
     died = [name for name, reason in ended.items() if reason and "exit code 7" in reason]
     assert died == ["1", "5"]  # 0 | 1; 2 and 4 cannot be read, 3 | 5; 7
@@ -87,7 +90,7 @@ def test_a_process_that_dies_costs_its_recording_only(clips, tmp_path):
 @pytest.mark.slow
 def test_a_process_that_dies_as_it_loads_is_said(clips, tmp_path):
     listed = list_jobs([clips], tmp_path / "out")[:1]
-    ((_, reason),) = batch.work(listed, Settings("x"), 1, dying_at_once)
+    ((_, reason),) = batch.work(listed, Settings("x"), Engine(), dying_at_once)
     assert "exit code 9" in reason
 
 
@@ -96,9 +99,9 @@ def test_no_recogniser_is_an_error_of_the_call(clips, tmp_path):
     listed = list_jobs([clips], tmp_path / "out")
     for load, reason in ((refusing, "no run here"), (lacking, "no onnxruntime here")):
         with pytest.raises(ValueError, match=reason):
-            list(batch.work(listed, Settings("x"), 1, load))
+            list(batch.work(listed, Settings("x"), Engine(), load))
     with pytest.raises(ValueError, match="`workers` must be at least 1.*0"):
-        list(batch.work(listed, Settings("x"), 0, refusing))
+        Engine(count=0)
 
 
 @pytest.fixture

@@ -1,0 +1,156 @@
+"""Where jobs run: in processes of this machine, or on a Ray cluster.
+
+A job's results appear under their names once they are whole, so it may be begun again, as it is
+where a machine is lost.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import as_completed
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import cv2
+from pebble import ProcessExpired
+
+from emotion import processes
+
+ENGINES = ("local", "ray")
+RETRIES = 2  # of a job whose process or machine was lost, on a cluster
+GRACE = 10  # seconds for jobs that are cancelled
+AHEAD = 2  # jobs for each core of a cluster that are handed out at a time
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Runs jobs.
+
+    Attributes:
+        name: str, one of ENGINES.
+        count: int, processes at once on this machine, at least 1; a cluster has a job on each core.
+        address: str of a Ray cluster, "auto" or "ray://HOST:PORT"; None for $RAY_ADDRESS, or
+            without that for a Ray of this machine alone.
+
+    Raises:
+        ValueError: `count` is below 1, or an address is given without Ray.
+    """
+
+    name: str = "local"
+    count: int = 1
+    address: str | None = None
+
+    def __post_init__(self):
+        if self.count < 1:
+            raise ValueError(f"`workers` must be at least 1. Received: {self.count}.")
+        if self.address and self.name != "ray":
+            raise ValueError(f"--address needs --engine ray. Received: {self.address}.")
+
+    def run(
+        self, function: Callable, jobs: Iterable[Any]
+    ) -> Iterator[tuple[Any, Callable[[], Any]]]:
+        """Calls a function with each of several jobs.
+
+        Args:
+            function: function of a job; it, the jobs and its results must pickle.
+            jobs: iterable of values that differ.
+
+        Yields:
+            (job, answer) as each ends; `answer()` returns what the function did, or raises what it
+            raised, or JobLost.
+
+        Raises:
+            ModuleNotFoundError: Ray is not installed.
+            ValueError: no cluster answers at the address.
+        """
+        return (_on_ray if self.name == "ray" else _here)(self, function, jobs)
+
+
+class JobLost(OSError):
+    """The process of a job died; on a cluster, RETRIES times more."""
+
+
+def limit_threads(count: int) -> None:
+    """Limits the threads of the libraries that a job uses, some of which load later."""
+    for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):  # read when they are loaded
+        os.environ[name] = str(count)
+    cv2.setNumThreads(count)
+
+
+def _here(engine, function, jobs):
+    threads = max(1, (os.cpu_count() or 1) // engine.count)
+    with processes.Pool(engine.count, limit_threads, threads) as pool:
+        futures = {pool.schedule(function, (job,)): job for job in jobs}
+        for future in as_completed(futures):
+            yield futures[future], partial(_result, future)
+
+
+def _result(future):
+    try:
+        return future.result()
+    except ProcessExpired as error:
+        raise JobLost(f"its process died (exit code {error.exitcode})") from error
+
+
+def _on_ray(engine, function, jobs):
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "--engine ray needs Ray, which is not installed: `pip install ray`."
+        ) from None
+    started = not ray.is_initialized()
+    if started:
+        named = {key: text for key, text in os.environ.items() if key.startswith("EMOTION_")}
+        try:
+            ray.init(
+                engine.address,
+                runtime_env={"env_vars": named},
+                log_to_driver=False,
+                logging_level="error",
+            )
+        except (ConnectionError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(
+                f"no Ray cluster answers at {engine.address} ({reason:.120}); start one with "
+                "`ray start --head`."
+            ) from error
+    remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_with_one_thread)
+    jobs, running = iter(jobs), {}
+    try:
+        while True:
+            cores = int(ray.cluster_resources().get("CPU", 1))
+            for job in islice(jobs, max(0, AHEAD * cores - len(running))):
+                running[remote.remote(function, job)] = job
+            if not running:
+                return
+            (done,), _ = ray.wait(list(running))
+            yield running.pop(done), partial(_fetch, done)
+    finally:
+        for reference in running:  # after Ctrl-C
+            ray.cancel(reference)
+        if running:  # which delete what they were writing
+            ray.wait(list(running), num_returns=len(running), timeout=GRACE)
+        if started:
+            ray.shutdown()
+
+
+def _with_one_thread(function, job):
+    limit_threads(1)
+    return function(job)
+
+
+def _fetch(reference):
+    import ray
+
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayError as error:
+        cause = getattr(error, "cause", error)
+        if not isinstance(cause, ray.exceptions.RayError):
+            raise cause from error  # by the function
+        reason = " ".join(str(cause).split())
+        raise JobLost(f"its process died, as often as it was tried ({reason:.200})") from error
