@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +67,7 @@ class Settings:
         smooth: float, seconds, as in `smoothing.smooth`.
         features: str, path of a table, or None.
         threshold: float, any_sound: bool, as in `Recognizer`.
+        codec: media.Codec.
 
     Raises:
         ValueError: `smooth` is negative or no number.
@@ -80,6 +81,7 @@ class Settings:
     features: str | None = None
     threshold: float | None = None
     any_sound: bool = False
+    codec: media.Codec = field(default_factory=media.Codec)
 
     def __post_init__(self):
         check_seconds(self.smooth)
@@ -157,7 +159,7 @@ def annotate(
     if job.picture:
         timeline_plot.draw(timeline, job.picture)
     if info.video and job.video:
-        write_annotated(timeline, job.video, progress)
+        write_annotated(timeline, job.video, progress, settings.codec)
     return summary(timeline), [path for path in job.outputs if path != job.video or info.video]
 
 

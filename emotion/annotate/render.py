@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from emotion.clip import Arrays, Progress
     from emotion.inference.recognizer import Recognizer
     from emotion.inference.timeline import Track
+    from emotion.media import Codec
 
 MISSED = 3  # looks from one detection to the next between which a face is taken to have stayed
 
@@ -166,7 +167,10 @@ def _edges(timeline):
 
 
 def write_annotated(
-    timeline: Timeline, output: str | Path, progress: Progress | None = None
+    timeline: Timeline,
+    output: str | Path,
+    progress: Progress | None = None,
+    codec: Codec | None = None,
 ) -> None:
     """Writes the recording of a timeline with its faces, predictions and sound.
 
@@ -174,6 +178,7 @@ def write_annotated(
         timeline: Timeline of a recording with video.
         output: str or Path of the mp4.
         progress: as in `analyse`.
+        codec: media.Codec, or None for the default one.
 
     Raises:
         FileNotFoundError, MediaError: the recording is gone, or `output` is not writable.
@@ -181,7 +186,7 @@ def write_annotated(
     describe = scenes(timeline)
     cards, positions = {}, {}
     sound = None if timeline.sound is None else media.probe(timeline.sound)
-    with media.VideoWriter(output, like=timeline.info, sound=sound) as writer:
+    with media.VideoWriter(output, like=timeline.info, sound=sound, codec=codec) as writer:
         for time, picture in media.ahead(media.read_pictures(timeline.info.path)):
             paint(media.planes(picture), *describe(time), cards, positions)
             writer.write(picture)

@@ -80,7 +80,22 @@ def arguments(parser: argparse._ActionsContainer) -> None:
         metavar="N",
         help="how many of several recordings are annotated at once (default: one per core)",
     )
+    encoding(parser.add_argument_group("the video that is written"))
     engine(parser)
+
+
+def encoding(parser: argparse._ActionsContainer) -> None:
+    """Adds how the annotated video is encoded."""
+    add = parser.add_argument
+    codecs = ("libx264", "h264_nvenc", "h264_videotoolbox")
+    add(
+        "--video-codec",
+        choices=codecs,
+        default="libx264",
+        help="H.264 by the processor, by NVIDIA's encoder, or by Apple's (default: libx264)",
+    )
+    add("--video-preset", metavar="NAME", help="the codec's speed: veryfast, medium, p1 to p7")
+    add("--video-quality", type=int, metavar="N", help="as the codec counts it (libx264: crf, 21)")
 
 
 def engine(parser: argparse._ActionsContainer) -> None:
@@ -233,7 +248,11 @@ def suffix(text: Path | None, option: str, allowed: tuple[str, ...]) -> str | No
 def settings(args: argparse.Namespace) -> Settings:
     """Returns the recordings.Settings of the arguments."""
     from emotion.annotate.recordings import Settings
+    from emotion.media import Codec
 
+    codec = Codec(args.video_codec, args.video_preset, args.video_quality)
+    if args.engine == "local":
+        codec.check()
     return Settings(
         str(chosen(args.model)),
         args.yunet and str(args.yunet),
@@ -243,6 +262,7 @@ def settings(args: argparse.Namespace) -> Settings:
         args.features and str(args.features),
         args.threshold,
         args.any_sound,
+        codec,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import av
 import numpy as np
 
+from emotion.backend import quiet
 from emotion.clip import MediaError
 from emotion.files import FULL, atomic_write
 from emotion.media import decode
@@ -18,8 +20,53 @@ from emotion.media import decode
 if TYPE_CHECKING:
     from emotion.media import Info
 
-X264 = {"preset": "veryfast", "crf": "21"}
+# Encoders of H.264: the preset and the quality that are taken without another.
+CODECS = {"libx264": ("veryfast", 21), "h264_nvenc": ("p4", 21), "h264_videotoolbox": ("", 65)}
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How pictures are encoded.
+
+    Attributes:
+        name: str, one of CODECS.
+        preset: str, the encoder's name of a speed, as libx264's "medium"; None for that of CODECS.
+        quality: int, on the encoder's scale: of libx264 and h264_nvenc from 0 (best) to 51, of
+            h264_videotoolbox from 1 to 100 (best); None for that of CODECS.
+    """
+
+    name: str = "libx264"
+    preset: str | None = None
+    quality: int | None = None
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Dict of str to str, what FFmpeg's encoder takes."""
+        preset, quality = CODECS[self.name]
+        preset = self.preset or preset
+        quality = quality if self.quality is None else self.quality
+        if self.name == "h264_videotoolbox":  # which counts in steps of FF_QP2LAMBDA
+            return {"flags": "+qscale", "global_quality": str(118 * quality)}
+        if self.name == "h264_nvenc":
+            return {"preset": preset, "rc": "vbr", "cq": str(quality)}
+        return {"preset": preset, "crf": str(quality)}
+
+    def check(self) -> None:
+        """Raises ValueError where this machine cannot encode so."""
+        try:
+            context = av.CodecContext.create(self.name, "w")
+            context.width = context.height = 256
+            context.pix_fmt, context.time_base = "yuv420p", Fraction(1, 25)
+            context.options = self.options
+            with quiet():
+                context.open()
+        except (av.FFmpegError, ValueError, KeyError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ValueError(
+                f"this machine cannot encode with {self.name} and {self.options} ({reason}); "
+                "choose another --video-codec, --video-preset or --video-quality."
+            ) from error
 
 
 class VideoWriter:
@@ -36,6 +83,7 @@ class VideoWriter:
         sound: what takes the place of `like`'s sound: the Info of another file, whose time 0 is the
             first frame, or (samples, sample_rate int Hz): float32 (n,) in [-1, 1], or an iterator
             of such arrays, asked for the sound of a picture as that comes.
+        codec: Codec, or None for the default one.
     """
 
     def __init__(
@@ -44,7 +92,9 @@ class VideoWriter:
         like: Info | None = None,
         rate: Fraction | None = None,
         sound: Any | None = None,
+        codec: Codec | None = None,
     ):
+        self._codec = codec or Codec()
         self.path = Path(path)
         self._like, self._other_sound = like, sound
         self._rate = rate or (like and like.rate) or Fraction(25)
@@ -89,7 +139,8 @@ class VideoWriter:
         self._container.mux(self._video.encode(picture))
 
     def _start(self, picture):
-        self._video = self._container.add_stream("libx264", rate=self._rate, options=X264)
+        name, options = self._codec.name, self._codec.options
+        self._video = self._container.add_stream(name, rate=self._rate, options=options)
         self._video.width, self._video.height = picture.width, picture.height
         self._video.pix_fmt, self._video.thread_type = "yuv420p", "AUTO"
         context = self._video.codec_context

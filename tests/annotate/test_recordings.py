@@ -7,6 +7,7 @@ import pytest
 from stub import Stub, moving, white_square
 from videos import tone
 
+import run_inference
 from emotion import media
 from emotion.annotate import recordings
 from emotion.annotate.recordings import Job, Settings
@@ -148,6 +149,21 @@ def test_a_job_writes_all_it_names(tmp_path):
     text, written = recordings.annotate(Job(path, *outputs), Stub(white_square), Settings("any"))
     assert written == outputs and all(item.stat().st_size > 100 for item in outputs)
     assert "1 face" in text
+
+
+def test_the_codec_of_the_video_is_chosen(tmp_path, capsys):
+    path, sizes = moving(tmp_path), []
+    for quality, preset in ((10, "medium"), (45, None)):
+        settings = Settings("any", codec=media.Codec("libx264", preset, quality))
+        output = tmp_path / f"{quality}.mp4"
+        recordings.annotate(Job(path, output), Stub(white_square), settings)
+        sizes.append(output.stat().st_size)
+    assert sizes[0] > 1.5 * sizes[1]
+    assert media.Codec("h264_nvenc", quality=25).options["cq"] == "25"
+    command = ["--video_path", str(path), "--output", str(tmp_path / "x.mp4")]
+    assert run_inference.main([*command, "--video-preset", "bogus"]) == 2
+    assert "choose another --video-codec" in capsys.readouterr().err
+    assert not (tmp_path / "x.mp4").exists()
 
 
 def test_smoothing_is_written_and_drawn(tmp_path, monkeypatch):
