@@ -52,7 +52,7 @@ def lives(pid):
         return False
 
 
-def answers(engine, jobs, folder, seen=lambda job: None):
+def answers(engine, jobs, folder, after=lambda job: None):
     """A dict of each job to what came of it; asserts that none is answered twice."""
     result = {}
     for job, answer in engine.run(partial(work, folder=folder), jobs):
@@ -61,7 +61,7 @@ def answers(engine, jobs, folder, seen=lambda job: None):
             result[job] = answer()
         except (ValueError, JobLost) as error:
             result[job] = error
-        seen(job)
+        after(job)
     return result
 
 

@@ -206,7 +206,7 @@ def train(
             from_logits=True, label_smoothing=recipe.label_smoothing
         ),
         metrics=[UnweightedAverageRecall(len(labels))],
-        jit_compile=False,
+        jit_compile=keras.backend.backend() == "jax",  # on TensorFlow it is slower on a CPU
     )
     head.optimizer.build(head.trainable_variables)
     run.record.write(folder / "run.json")

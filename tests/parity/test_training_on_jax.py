@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from emotion.run import weights_digest
+
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None and not os.environ.get("EMOTION_REQUIRE_PARITY"),
     reason="needs JAX",
@@ -37,3 +39,8 @@ def test_a_run_is_trained_and_resumed(corpus, tmp_path):
     emotion("train", "--data", corpus, *options, "--epochs", 1, "--run", run)
     assert "UAR" in emotion("train", "--run", run, "--resume", "--epochs", 2)
     assert json.loads((run / "metrics.json").read_text(encoding="utf-8"))["epochs"] == 2
+    whole = tmp_path / "whole"
+    emotion("train", "--data", corpus, *options, "--epochs", 2, "--run", whole)
+    assert weights_digest(run) == weights_digest(whole)
+    histories = [(each / "history.csv").read_text(encoding="utf-8") for each in (run, whole)]
+    assert histories[0] == histories[1]
