@@ -7,6 +7,7 @@ where a machine is lost.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import as_completed
 from dataclasses import dataclass
@@ -32,8 +33,8 @@ class Engine:
     Attributes:
         name: str, one of ENGINES.
         count: int, processes at once on this machine, at least 1; a cluster has a job on each core.
-        address: str of a Ray cluster, "auto" or "ray://HOST:PORT"; None for $RAY_ADDRESS, or
-            without that for a Ray of this machine alone.
+        address: str of a Ray cluster, "auto", "HOST:PORT" or "ray://HOST:PORT"; None for that of
+            $RAY_ADDRESS, else one that this machine belongs to, else a Ray of this machine alone.
 
     Raises:
         ValueError: `count` is below 1, or an address is given without Ray.
@@ -106,13 +107,16 @@ def _on_ray(engine, function, jobs):
     if started:
         named = {key: text for key, text in os.environ.items() if key.startswith("EMOTION_")}
         try:
+            if engine.address and engine.address != "auto":  # for which Ray waits two minutes
+                host, _, port = engine.address.removeprefix("ray://").rpartition(":")
+                socket.create_connection((host, int(port)), timeout=10).close()
             ray.init(
                 engine.address,
                 runtime_env={"env_vars": named},
                 log_to_driver=False,
                 logging_level="error",
             )
-        except (ConnectionError, ValueError) as error:
+        except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise ValueError(
                 f"no Ray cluster answers at {engine.address} ({reason:.120}); start one with "

@@ -1,6 +1,10 @@
 """Engines: each job is answered once, here and on a cluster that loses a machine."""
 
 import os
+import shutil
+import signal
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -8,6 +12,7 @@ import pytest
 
 from emotion.engines import ENGINES, RETRIES, Engine, JobLost
 
+ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow
 
 
@@ -112,11 +117,33 @@ def test_jobs_are_handed_out_as_others_end(cluster, tmp_path):
     assert max(ahead) <= 8 and len(taken) == 40
 
 
+def test_ctrl_c_cancels_the_jobs_and_leaves_no_parts(data, tmp_path):
+    folder, output = tmp_path / "clips", tmp_path / "out"
+    folder.mkdir()
+    for i in range(4):
+        shutil.copy(data / "media/one_face.mp4", folder / f"{i}.mp4")
+    command = [sys.executable, "run_inference.py", "--video_path", folder, "--output", output]
+    command += ["--engine", "ray", "--model", ROOT / "saved_models/starter"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    )
+    while not list(output.glob(".*.part.mp4")):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and "goes on from here" in error, error[-1000:]
+    assert "Traceback" not in error and not list(output.glob(".*"))
+
+
 def test_what_cannot_be_is_refused(monkeypatch):
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(ValueError, match="no Ray cluster answers at 127.0.0.1:1 .*ray start"):
+        list(Engine("ray", address="127.0.0.1:1").run(Path, []))
     with pytest.raises(ValueError, match="needs --engine ray. Received: auto"):
         Engine(address="auto")
     with pytest.raises(ValueError, match="`workers` must be at least 1. Received: 0"):
         Engine(count=0)
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ModuleNotFoundError, match="`pip install ray`"):
         list(Engine("ray").run(Path, []))

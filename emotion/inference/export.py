@@ -93,9 +93,14 @@ def export_run(
             TOLERANCE, a SavedModel is to have other weights, or the recogniser's is an export.
         ModuleNotFoundError: what converts is not installed.
     """
-    if recognizer.model is None:
+    if recognizer.run.record.exported:
         raise ValueError(
             f"{recognizer.run.folder} is an export already; name the run it was made of."
+        )
+    if recognizer.exported:
+        raise ValueError(
+            f"{recognizer.run.folder} predicts through its export, with which an export is not "
+            "compared; give a Recognizer with use_export=False."
         )
     if weights != "float32" and form == "saved_model":
         raise ValueError(

@@ -65,6 +65,7 @@ class Recognizer:
         preset: Preset.
         labels: tuple of str.
         detector: detect.Detector, the one the run was trained with; None where it sees nothing.
+        exported: Path of the exported model that predicts, or None where Keras does.
         temperature: float, what logits are divided by; an export's model does it itself.
         thresholds: dict of modality to float, as given or the run's.
         window: float, seconds, the median duration of the clips it was trained on.
@@ -86,8 +87,8 @@ class Recognizer:
     ):
         if threshold is not None and not 0 <= threshold <= 1:
             raise ValueError(f"`threshold` must be from 0 to 1. Received: {threshold}.")
-        exported = runtime.find(folder)
-        self.run = load_run(exported.parent if exported else folder)
+        self.exported = runtime.find(folder)
+        self.run = load_run(self.exported.parent if self.exported else folder)
         self.preset, self.labels = self.run.preset, self.run.labels
         self.spec = self.preset.spec(self.run.record.detector)
         self.window = self.run.record.window
@@ -96,14 +97,18 @@ class Recognizer:
         name = self.run.record.detector
         self.detector = Detector(name, detector_weights) if name else None
         self._weights = detector_weights
-        self.temperature = 1.0 if exported else self.run.temperature
+        self.temperature = 1.0 if self.exported else self.run.temperature
         self.thresholds = self.run.thresholds
         if threshold is not None:
             self.thresholds = dict.fromkeys(self.thresholds, threshold)
         self.any_sound = any_sound
-        self._place = exported or (runtime.export_of(self.run) if use_export else None)
-        self._exported = self._place and runtime.load(self._place)
-        self._frames = None if self._exported else FrameEncoder.of(self.model)
+        if not self.exported and use_export:
+            self.exported = runtime.export_of(self.run)
+        self._load()
+
+    def _load(self):
+        self._predict = self.exported and runtime.load(self.exported)
+        self._frames = None if self.exported else FrameEncoder.of(self.model)
 
     @cached_property
     def model(self) -> keras.Model | None:
@@ -117,8 +122,7 @@ class Recognizer:
         """
         other = copy.copy(self)
         other.detector = self.detector and Detector(self.detector.name, self._weights)
-        other._exported = self._place and runtime.load(self._place)
-        other._frames = None if self._exported else FrameEncoder.of(self.model)
+        other._load()
         return other
 
     def inputs(self, signals: list[Signal]) -> Arrays:
@@ -151,8 +155,8 @@ class Recognizer:
         signals = [self._signal(source) for source in (sources if several else [sources])]
         if not signals:
             return np.zeros((0, len(self.labels)), np.float32)
-        if self._exported:
-            return self._numbers(self._exported(self.inputs(signals)))
+        if self.exported:
+            return self._numbers(self._predict(self.inputs(signals)))
         from scipy import special  # not above: it takes 0.4 s to load
 
         logits = (self._frames or self.model.predict_on_batch)(self.inputs(signals))
