@@ -59,9 +59,11 @@ def utilisation(percent):
 
     thread = threading.Thread(target=sample)
     thread.start()
-    yield
-    over.set()
-    thread.join()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def train(precision, batch, seconds):

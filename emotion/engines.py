@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -37,7 +38,7 @@ class Engine:
             $RAY_ADDRESS, else one that this machine belongs to, else a Ray of this machine alone.
 
     Raises:
-        ValueError: `count` is below 1, or an address is given without Ray.
+        ValueError: there is no such engine, `count` is below 1, or an address is given without Ray.
     """
 
     name: str = "local"
@@ -45,6 +46,8 @@ class Engine:
     address: str | None = None
 
     def __post_init__(self):
+        if self.name not in ENGINES:
+            raise ValueError(f"`engine` must be one of {ENGINES}. Received: {self.name!r}.")
         if self.count < 1:
             raise ValueError(f"`workers` must be at least 1. Received: {self.count}.")
         if self.address and self.name != "ray":
@@ -61,11 +64,12 @@ class Engine:
 
         Yields:
             (job, answer) as each ends; `answer()` returns what the function did, or raises what it
-            raised, or JobLost.
+            raised, or JobLost; or ValueError where the cluster cannot run it.
 
         Raises:
             ModuleNotFoundError: Ray is not installed.
-            ValueError: no cluster answers at the address.
+            ValueError: no cluster answers at the address, or it has another version of Ray.
+            OSError: the cluster was lost.
         """
         return (_on_ray if self.name == "ray" else _here)(self, function, jobs)
 
@@ -97,6 +101,7 @@ def _result(future):
 
 
 def _on_ray(engine, function, jobs):
+    os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # without it, for ever
     try:
         import ray
     except ModuleNotFoundError:
@@ -105,22 +110,22 @@ def _on_ray(engine, function, jobs):
         ) from None
     started = not ray.is_initialized()
     if started:
+        address = engine.address or os.environ.get("RAY_ADDRESS")
         named = {key: text for key, text in os.environ.items() if key.startswith("EMOTION_")}
         try:
-            if engine.address and engine.address != "auto":  # for which Ray waits two minutes
-                host, _, port = engine.address.removeprefix("ray://").rpartition(":")
-                socket.create_connection((host, int(port)), timeout=10).close()
+            if address and address not in ("auto", "local"):  # for which Ray waits two minutes
+                host, _, port = address.removeprefix("ray://").rpartition(":")
+                socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
             ray.init(
-                engine.address,
+                address,
                 runtime_env={"env_vars": named},
                 log_to_driver=False,
                 logging_level="error",
             )
-        except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())
+        except (OSError, ValueError, RuntimeError) as error:
             raise ValueError(
-                f"no Ray cluster answers at {engine.address} ({reason:.120}); start one with "
-                "`ray start --head`."
+                f"no Ray cluster can be used at {address} ({_line(error)}); start one with "
+                "`ray start --head`, of this version of Ray and of Python."
             ) from error
     remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_with_one_thread)
     jobs, running = iter(jobs), {}
@@ -133,11 +138,16 @@ def _on_ray(engine, function, jobs):
                 return
             (done,), _ = ray.wait(list(running))
             yield running.pop(done), partial(_fetch, done)
+    except ray.exceptions.RayError as error:
+        raise OSError(
+            f"the Ray cluster was lost ({_line(error)}); the same command goes on from here."
+        ) from error
     finally:
-        for reference in running:  # after Ctrl-C
-            ray.cancel(reference)
-        if running:  # which delete what they were writing
-            ray.wait(list(running), num_returns=len(running), timeout=GRACE)
+        with suppress(ray.exceptions.RayError):
+            for reference in running:  # after Ctrl-C
+                ray.cancel(reference)
+            if running:  # which delete what they were writing
+                ray.wait(list(running), num_returns=len(running), timeout=GRACE)
         if started:
             ray.shutdown()
 
@@ -150,11 +160,21 @@ def _with_one_thread(function, job):
 def _fetch(reference):
     import ray
 
+    raised = ray.exceptions
     try:
         return ray.get(reference)
-    except ray.exceptions.RayError as error:
+    except (raised.WorkerCrashedError, raised.NodeDiedError, raised.OutOfMemoryError) as error:
+        reason = f"its process died, as often as it was tried ({_line(error)})"
+        raise JobLost(reason) from error
+    except raised.RayError as error:
         cause = getattr(error, "cause", error)
-        if not isinstance(cause, ray.exceptions.RayError):
-            raise cause from error  # by the function
-        reason = " ".join(str(cause).split())
-        raise JobLost(f"its process died, as often as it was tried ({reason:.200})") from error
+        if isinstance(cause, (raised.RayError, ImportError)) or "failed to import" in str(cause):
+            raise ValueError(
+                f"the cluster cannot run the jobs ({_line(cause)}); each machine needs this "
+                "version of the program."
+            ) from error
+        raise cause from error  # by the function
+
+
+def _line(error):
+    return f"{' '.join(str(error).split()):.200}"

@@ -138,10 +138,12 @@ def test_ctrl_c_cancels_the_jobs_and_leaves_no_parts(data, tmp_path):
 def test_what_cannot_be_is_refused(monkeypatch):
     ray = pytest.importorskip("ray")
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    with pytest.raises(ValueError, match="no Ray cluster answers at 127.0.0.1:1 .*ray start"):
+    with pytest.raises(ValueError, match="no Ray cluster can be used at 127.0.0.1:1 .*ray start"):
         list(Engine("ray", address="127.0.0.1:1").run(Path, []))
     with pytest.raises(ValueError, match="needs --engine ray. Received: auto"):
         Engine(address="auto")
+    with pytest.raises(ValueError, match="`engine` must be one of"):
+        Engine("slurm")
     with pytest.raises(ValueError, match="`workers` must be at least 1. Received: 0"):
         Engine(count=0)
     monkeypatch.setitem(sys.modules, "ray", None)

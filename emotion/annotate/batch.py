@@ -59,6 +59,7 @@ def _annotate(job, settings, load):
 @cache
 def _recognizer(settings, load):
     try:
+        settings.codec.check()
         return load(settings)
     except (ValueError, OSError, ModuleNotFoundError) as error:
         raise _NoRecognizer(str(error)) from error

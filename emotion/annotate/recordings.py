@@ -249,11 +249,14 @@ def unfinished(listed: list[Job], settings: Settings, folder: Path, root: Path) 
     """
     model = runtime.find(settings.model) or Path(settings.model, "model.keras")
     model = model / "saved_model.pb" if model.is_dir() else model
+    chosen = asdict(settings)
     if not model.is_file():
         raise FileNotFoundError(
             f"{settings.model} holds no trained model; name a run or an export with --model."
         )
-    made = {**asdict(settings), "trained": model.stat().st_mtime, "recordings": str(root)}
+    if settings.codec == media.Codec():
+        del chosen["codec"]  # which results of earlier versions do not name
+    made = {**chosen, "trained": model.stat().st_mtime, "recordings": str(root)}
     record = json.dumps(made, indent=1) + "\n"
     for place in {folder, *(output.parent for job in listed for output in job.outputs)}:
         place.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -176,7 +177,7 @@ def run_single(args: argparse.Namespace) -> int:
     """Annotates one recording."""
     from emotion.annotate import recordings
 
-    if args.engine != "local":
+    if args.engine != "local" or args.address:
         raise ValueError("`--engine ray` is for several recordings; name a folder of them.")
     (path,) = args.video_path
     video = args.output or Path(f"{path.stem}_annotated.mp4")
@@ -211,13 +212,13 @@ def run_many(args: argparse.Namespace) -> int:
         suffix(args.timeline, "--timeline", (".png", ".svg")),
     )
     listed = recordings.list_jobs(args.video_path, folder, *kinds)
-    used = settings(args)
+    count = os.cpu_count() or 1 if args.workers is None else args.workers
+    engine = Engine(args.engine, count, args.address)
+    used = settings(args).absolute()
     if args.engine != "local":  # whose processes have another working directory
         listed = [job.absolute() for job in listed]
-        used = used.absolute()
     todo = recordings.unfinished(listed, used, folder, recordings.shared(args.video_path))
-    count = os.cpu_count() or 1 if args.workers is None else args.workers
-    engine = Engine(args.engine, min(count, max(1, len(todo))), args.address)
+    engine = replace(engine, count=min(count, max(1, len(todo))))
     failed, done = [], len(listed) - len(todo)
     with tqdm(total=len(listed), initial=done, desc="annotating", unit="file") as bar:
         for job, reason in batch.work(todo, used, engine, load):

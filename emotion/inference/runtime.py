@@ -110,7 +110,8 @@ def _onnx(path):
     from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", 0))  # 0: one a core
+    threads = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0  # 0: one a core
     try:
         session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
     except (Fail, InvalidGraph, InvalidProtobuf) as error:
