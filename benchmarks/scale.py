@@ -10,13 +10,13 @@ that of the clip, looped to a minute, in one process on one core; the hours are 
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
-import psutil
 from annotate import loop
 
 ROOT = Path(__file__).parents[1]
@@ -26,6 +26,12 @@ from emotion.engines import Engine
 from emotion.shipped import starter
 
 CORES = 3
+
+
+def resident():
+    """float, MiB of this process (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def run(source, output, engine, model, midway=lambda: None):
@@ -43,7 +49,7 @@ def run(source, output, engine, model, midway=lambda: None):
             written |= {path: path.stat().st_mtime_ns for path in job.outputs}
         if sum(answered.values()) == len(jobs) // 2:
             midway()
-        memory.append(psutil.Process().memory_info().rss / 2**20)
+        memory.append(resident())
     return {
         "seconds": round(time.perf_counter() - begun, 1),
         "results": sum(path.exists() for path in written) // 2,
@@ -59,15 +65,15 @@ def cost(minute, output, model):
     from emotion.engines import limit_threads
 
     limit_threads(1)
-    psutil.Process().cpu_affinity([0])
+    os.sched_setaffinity(0, [0])
     job = recordings.Job(minute, output / "annotated.mp4", output / "annotated.csv")
     recognizer = recordings.Settings(str(model)).load()
-    before = psutil.Process().cpu_times()
+    before = os.times()
     recordings.annotate(job, recognizer, recordings.Settings(str(model)))
-    after = psutil.Process().cpu_times()
+    after = os.times()
     return {
         "core_seconds": round(after.user + after.system - before.user - before.system, 1),
-        "resident_mib": round(psutil.Process().memory_info().rss / 2**20),
+        "resident_mib": round(resident()),
         "read_mb": round(minute.stat().st_size / 1e6, 1),
         "written_mb": round(sum(path.stat().st_size for path in job.outputs) / 1e6, 1),
     }

@@ -57,7 +57,7 @@ class Record:
         temperatures: dict of modality to float, which the weights of its branch were divided by.
         thresholds: dict of modality to float, of the starter or an export: the confidence below
             which a prediction from it is uncertain.
-        exported: dict, of an export: its `format` and how it was checked.
+        exported: dict, of an export: its `format`, `weights`, what it was made of, and its check.
     """
 
     preset: dict | None = None

@@ -82,7 +82,7 @@ def arguments(parser: argparse._ActionsContainer) -> None:
         help="how many of several recordings are annotated at once (default: one per core)",
     )
     encoding(parser.add_argument_group("the video that is written"))
-    engine(parser)
+    engine_options(parser)
 
 
 def encoding(parser: argparse._ActionsContainer) -> None:
@@ -99,7 +99,7 @@ def encoding(parser: argparse._ActionsContainer) -> None:
     add("--video-quality", type=int, metavar="N", help="as the codec counts it (libx264: crf, 21)")
 
 
-def engine(parser: argparse._ActionsContainer) -> None:
+def engine_options(parser: argparse._ActionsContainer) -> None:
     """Adds where the jobs of a command run."""
     add = parser.add_argument
     add(
